@@ -1,0 +1,1 @@
+"""Card templates, one Markdown file per model family."""

@@ -1,0 +1,1 @@
+"""Model families, one folder each with the same file names; self-contained, since the files ship to the Hub."""

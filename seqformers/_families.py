@@ -1,0 +1,70 @@
+"""The model families: one row each, read by registration, the public names, `auto_map` writing and conversion.
+
+Adding a family means adding its folder under `modeling/` and one row here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["FAMILIES", "Family", "family_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Where the classes of one family live and which Auto class loads each of them.
+
+    Args:
+        model_type (`str`): The `model_type` of its configuration; also the folder under `modeling/` and the
+            card template `model_cards/<model_type>.md`.
+        config (`str`): Name of the configuration class.
+        models (`dict[str, str]`): Auto class name -> class name, base model and every head.
+        tokenizer (`str`, *optional*): `module:Class` of the tokenizer that goes with it.
+        processor (`str`, *optional*): Name of the processor class in `processing_<model_type>.py`.
+    """
+
+    model_type: str
+    config: str
+    models: dict[str, str] = field(default_factory=dict)
+    tokenizer: str | None = None
+    processor: str | None = None
+
+    @property
+    def package(self) -> str:
+        """Import path of the family's folder."""
+        return f"seqformers.modeling.{self.model_type}"
+
+    @property
+    def config_module(self) -> str:
+        """Import path of `configuration_<family>.py`."""
+        return f"{self.package}.configuration_{self.model_type}"
+
+    @property
+    def modeling_module(self) -> str:
+        """Import path of `modeling_<family>.py`."""
+        return f"{self.package}.modeling_{self.model_type}"
+
+    @property
+    def processing_module(self) -> str:
+        """Import path of `processing_<family>.py`."""
+        return f"{self.package}.processing_{self.model_type}"
+
+    def exports(self) -> dict[str, str]:
+        """Public class name -> module that defines it."""
+        names = {self.config: self.config_module}
+        names.update(dict.fromkeys(self.models.values(), self.modeling_module))
+        if self.processor:
+            names[self.processor] = self.processing_module
+        return names
+
+
+FAMILIES: tuple[Family, ...] = ()
+
+
+def family_of(model_type: str) -> Family:
+    """Return the row of `model_type`, or raise `ValueError` naming the known ones."""
+    for family in FAMILIES:
+        if family.model_type == model_type:
+            return family
+    known = ", ".join(family.model_type for family in FAMILIES)
+    raise ValueError(f"no family of model_type {model_type!r} here; known: {known}")

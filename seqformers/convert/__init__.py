@@ -1,0 +1,1 @@
+"""Weights of the original projects, converted to the classes here."""

@@ -1,0 +1,1 @@
+"""Run folders that are Hub repositories, and their cards."""

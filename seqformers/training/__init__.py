@@ -1,0 +1,1 @@
+"""Recipes in, stock transformers Trainer runs out."""

@@ -1,0 +1,99 @@
+"""The house itself: public names resolve, every package is installed, imports go one way and stay cheap."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+
+import pytest
+
+import seqformers
+from seqformers._families import FAMILIES
+from tests.conftest import ROOT
+
+LOWER_ROOMS = ("modeling", "tokenization", "datasets_scripts")
+
+
+@pytest.mark.parametrize("name", seqformers.__all__)
+def test_public_names_resolve(name):
+    assert getattr(seqformers, name) is not None
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = seqformers.Nonsense
+
+
+def test_pyproject_lists_every_package():
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    found = {
+        str(path.parent.relative_to(ROOT)).replace("/", ".")
+        for room in (*LOWER_ROOMS, "seqformers", "model_cards")
+        for path in (ROOT / room).rglob("__init__.py")
+        if "__pycache__" not in path.parts
+    }
+    assert listed == {name if name.split(".")[0] == "seqformers" else f"seqformers.{name}" for name in found}
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def test_imports_go_one_way():
+    allowed = tuple(f"seqformers.{room}" for room in LOWER_ROOMS)
+    for room in LOWER_ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            ours = [name for name in _imports(path) if name.split(".")[0] == "seqformers"]
+            wrong = [name for name in ours if not name.startswith(allowed)]
+            if room == "modeling":
+                wrong += [name for name in ours if not name.startswith("seqformers.modeling")]
+            assert not wrong, f"{path} imports {wrong}"
+
+
+def test_nobody_imports_the_command_line():
+    for path in (ROOT / "seqformers").rglob("*.py"):
+        assert "seqformers.cli" not in set(_imports(path)), path
+
+
+def test_file_stems_are_unique():
+    stems = [path.stem for room in ("modeling", "tokenization") for path in (ROOT / room).rglob("*.py")]
+    stems = [stem for stem in stems if stem != "__init__"]
+    assert len(stems) == len(set(stems))
+
+
+def test_import_is_cheap():
+    code = "import sys, seqformers; assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_families_are_registered(family):
+    from transformers import AutoConfig
+
+    config = getattr(import_module(family.config_module), family.config)
+    assert type(AutoConfig.for_model(family.model_type)) is config
+
+
+@pytest.mark.parametrize(
+    "first", ["import transformers.models.auto.modeling_auto", "from transformers import Trainer"]
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_registration_works_in_any_import_order(first, before):
+    lines = ["import seqformers", first] if before else [first, "import seqformers"]
+    check = (
+        "import transformers as t\n"
+        "from seqformers._families import FAMILIES\n"
+        "for f in FAMILIES:\n"
+        "    config = t.AutoConfig.for_model(f.model_type)\n"
+        "    for auto, name in f.models.items():\n"
+        "        if hasattr(t, auto):\n"
+        "            assert getattr(t, auto)._model_mapping[type(config)].__name__ == name\n"
+    )
+    subprocess.run([sys.executable, "-c", "\n".join([*lines, check])], check=True)

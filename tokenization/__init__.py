@@ -1,0 +1,1 @@
+"""Tokenizers: overlapping k-mers and residues, and their portable `tokenizer.json` form."""
