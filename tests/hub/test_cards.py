@@ -1,0 +1,146 @@
+"""Cards: what the Hub's own client reads from them, and that nothing appears that was not given."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard, parse_eval_result_entries
+
+from seqformers.hub.cards import CARD_FACTS, eval_results_yaml, render_model_card, write_eval_results
+
+FACTS = {
+    "name": "virbert-tiny",
+    "repo_id": "someone/virbert-tiny",
+    "license": "apache-2.0",
+    "auto_class": "AutoModelForSequenceClassification",
+    "parameters": 12345,
+    "labels": ["nonphage", "phage"],
+    "portable": True,
+    "base_model": "someone/virbert-pretrained",
+    "architecture": {"layers": 3, "width": 192},
+    "data": [
+        {
+            "name": "phage",
+            "config": "reads-150",
+            "splits": {"train": 1000, "test": 100},
+            "citation": "@misc{refseq,\n title={RefSeq}}",
+            "licence": "public domain",
+            "hub_id": "someone/phage",
+        }
+    ],
+    "metrics": {
+        "validation": {"mcc": {"mean": 0.5, "sd": 0.1, "values": [0.4, 0.6]}},
+        "test": {"mcc": {"mean": 0.451234, "sd": 0.05, "values": [0.40, 0.50]}, "auroc": 0.9},
+    },
+    "seeds": [0, 1],
+    "published_seed": "seed 1, the best on validation",
+    "baselines": {"gc_only": {"mcc": 0.41, "auroc": 0.8}, "kmer_4_logistic": {"mcc": 0.42}},
+    "leakage": {"shared_31_mers": 0.001},
+    "speed": {"sequences_per_second": 120.5},
+    "environment": {"hours": 0.2, "device": "CPU", "co2_kg": 0.003},
+    "versions": {"torch": "2.13.0"},
+    "recipe": "task: finetune\ntraining:\n  learning_rate: 1e-4\n",
+    "command": "seqformers finetune recipe.yaml",
+    "hyperparameters": {"learning_rate": 1e-4, "effective_batch_size": 64},
+    "bibtex": "@article{mine,\n  title = {Mine}\n}",
+}
+
+
+def test_the_hub_client_reads_the_metadata_back():
+    data = ModelCard(render_model_card("kmer_bert", FACTS)).data
+    assert data.license == "apache-2.0"
+    assert data.library_name == "transformers"
+    assert data.pipeline_tag == "text-classification"
+    assert data.base_model == "someone/virbert-pretrained"
+    assert data.datasets == ["someone/phage"]
+    assert {"seqformers", "biology"} <= set(data.tags)
+    results = {(result.dataset_split, result.metric_type): result for result in data.eval_results}
+    assert results["test", "matthews_correlation"].metric_value == pytest.approx(0.451234)
+    assert "2 seeds, sd 0.05" in results["test", "matthews_correlation"].metric_name
+    assert results["test", "roc_auc"].metric_value == 0.9
+    assert results["test", "roc_auc"].dataset_config == "reads-150"
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Intended use",
+        "Limits",
+        "How to load",
+        "Training data",
+        "Recipe and hyper-parameters",
+        "Results",
+        "Beside shortcut baselines",
+        "Leakage between splits",
+        "Speed and memory of inference",
+        "Environmental cost",
+        "Versions",
+        "Citation",
+    ],
+)
+def test_every_section_is_there(heading):
+    assert f"\n## {heading}\n" in render_model_card("kmer_bert", FACTS)
+
+
+def test_facts_appear_where_they_belong():
+    card = render_model_card("kmer_bert", FACTS)
+    assert "| MCC | 0.5 ± 0.1 | 0.4512 ± 0.05 |" in card
+    assert "| **this model** | **0.4512 ± 0.05** | **0.9** |" in card
+    assert "| gc only | 0.41 | 0.8 |" in card
+    assert 'from_pretrained("someone/virbert-tiny", trust_remote_code=True)' in card
+    assert 'subfolder="portable"' in card
+    assert "train 1,000, test 100" in card
+    assert "public domain" in card and "title={RefSeq}" in card
+    assert "ji2021dnabert" in card and "@article{mine" in card
+    assert "\n\n\n" not in card
+
+
+def test_what_was_not_given_is_not_claimed():
+    card = render_model_card("kmer_bert", {"name": "bare"})
+    assert "No score was measured." in card
+    assert "No baseline was measured." in card
+    assert "No leakage report was made" in card
+    assert "portable" not in card
+    assert ModelCard(card).data.eval_results is None
+
+
+def test_a_single_seed_is_called_one():
+    card = render_model_card("kmer_bert", {"name": "one", "metrics": {"test": {"mcc": 0.3}}, "seeds": [7]})
+    assert "One seed (7): no spread is known." in card
+
+
+def test_a_family_without_template_gets_the_base_one_and_processors_are_shown():
+    card = render_model_card("no_such_family", {"name": "x", "input": "processor", "example": 'mirna="UGAG"'})
+    assert 'processor = AutoProcessor.from_pretrained(".")' in card
+    assert 'processor(mirna="UGAG", return_tensors="pt")' in card
+
+
+def test_local_paths_do_not_become_hub_base_models(tmp_path):
+    card = render_model_card("kmer_bert", {"name": "x", "base_model": str(tmp_path)})
+    assert ModelCard(card).data.base_model is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"name": "x", "licens": "mit"}, "did you mean 'license'"),
+        ({"name": "x", "data": {"licnce": "mit"}}, "did you mean 'licence'"),
+        ({"license": "mit"}, "needs the fact 'name'"),
+    ],
+)
+def test_wrong_facts_are_refused(facts, message):
+    with pytest.raises(ValueError, match=message):
+        render_model_card("kmer_bert", facts)
+
+
+def test_eval_results_name_hub_data_sets_only(tmp_path):
+    assert eval_results_yaml({**FACTS, "data": [{"name": "local"}]}) == {}
+    (path,) = write_eval_results(tmp_path, FACTS)
+    assert path == tmp_path / ".eval_results" / "someone--phage.yaml"
+    entries = parse_eval_result_entries(yaml.safe_load(path.read_text()))
+    assert {entry.dataset_id for entry in entries} == {"someone/phage"}
+    assert {entry.task_id: entry.value for entry in entries}["reads-150-test-mcc"] == pytest.approx(0.451234)
+
+
+def test_every_fact_is_documented():
+    assert all(text.strip() for text in CARD_FACTS.values())
