@@ -19,7 +19,10 @@ except PackageNotFoundError:  # a bare checkout on sys.path
     __version__ = "0+unknown"
 
 # Names that do not belong to a model family; those come from the table of families.
-_EXPORTS: dict[str, str] = {}
+_EXPORTS: dict[str, str] = {
+    "DataCollatorForKmerLanguageModeling": "seqformers.training.collators",
+    "KmerTokenizer": "seqformers.tokenization.tokenization_kmer",
+}
 for _family in FAMILIES:
     _EXPORTS.update(_family.exports())
 

@@ -1,0 +1,332 @@
+"""Overlapping k-mers as tokens, with the ids of DNABERT (Ji et al. 2021), computed on whole batches of sequences."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .tokenization_arrays import ArrayTokenizer
+
+__all__ = ["KmerTokenizer"]
+
+_BASES = "ATCG"  # DNABERT's order: A=0, T=1, C=2, G=3
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_UNK = 1
+_OTHER = 4
+
+
+def _letter_table(letters: str) -> bytes:
+    """A table for `bytes.translate`: letter -> base code 0..3, anything else -> 4."""
+    table = bytearray([_OTHER] * 256)
+    for letter in letters:
+        table[ord(letter)] = _BASES.index(letter.upper().replace("U", "T"))
+    return bytes(table)
+
+
+_ANY_CASE = _letter_table("ATCGUatcgu")
+_UPPER_ONLY = _letter_table("ATCGU")
+
+
+def _rolling(codes: np.ndarray, k: int) -> np.ndarray:
+    """Return the k-mer number at every start, shape `(len(codes) - k + 1,)`, by joining k-mers of half the length."""
+    dtype = np.uint8 if k <= 4 else np.uint16
+    if k == 1:
+        return codes
+    half = k // 2
+    short = _rolling(codes, half)
+    left = short[: len(codes) - k + 1].astype(dtype)
+    right = short if 2 * half == k else _rolling(codes, k - half)
+    np.left_shift(left, 2 * (k - half), out=left)
+    return np.bitwise_or(left, right[half : half + len(left)], out=left)
+
+
+def _any_in_window(flags: np.ndarray, k: int) -> np.ndarray:
+    """Whether any of the k flags from every start on is set, shape `(len(flags) - k + 1,)`."""
+    if k == 1:
+        return flags
+    half = _any_in_window(flags, (k + 1) // 2)
+    n = len(flags) - k + 1
+    return half[:n] | half[k // 2 : k // 2 + n]
+
+
+class KmerTokenizer(ArrayTokenizer):
+    """Tokenizer of DNA and RNA into overlapping k-mers.
+
+    Ids are DNABERT's: `[PAD]` 0, `[UNK]` 1, `[CLS]` 2, `[SEP]` 3, `[MASK]` 4, then all k-mers in base order A, T, C,
+    G with the first base slowest. A sequence of L bases gives `(L - k) // stride + 1` tokens. U is read as T; a k-mer
+    that holds any other letter becomes `[UNK]`.
+
+    Args:
+        k (`int`, *optional*): Bases per token, 1 to 8. Default 6, or what `vocab_file` says.
+        stride (`int`, defaults to 1): Bases between the starts of neighbouring tokens, 1 to k.
+        do_upper_case (`bool`, defaults to `True`): Read lower-case (soft-masked) bases like upper-case ones. The
+            original did not: with `False` they become `[UNK]`.
+        legacy_stride (`bool`, defaults to `False`): With a stride above 1, first cut `stride` bases off the end, as
+            virBERT's code did, which loses one token.
+        on_unknown (`str`, defaults to `"unk"`): `"unk"`, or `"error"` to raise on the first unknown letter.
+        unknown_warning_share (`float`, defaults to 0.05): A batch with a larger share of `[UNK]` tokens warns.
+        vocab_file (`str`, *optional*): DNABERT's `vocab.txt`; only read to learn or check `k`.
+
+    Raises:
+        ValueError: k or stride out of range, a vocabulary that is not of k-mers in this order, or, with
+            `on_unknown="error"`, an unknown letter (the message names sequence, position and letter).
+
+    Examples:
+        >>> tokenizer = KmerTokenizer(k=6)
+        >>> tokenizer("ACGTTGCA").input_ids
+        [2, 732, 2915, 3453, 3]
+        >>> tokenizer.decode([2, 732, 2915, 3453, 3], skip_special_tokens=True)
+        'ACGTTGCA'
+        >>> tokenizer(["ACGTTGCA", "acguug"], padding=True, return_tensors="np").input_ids.shape
+        (2, 5)
+    """
+
+    vocab_files_names = {"vocab_file": "vocab.txt"}  # noqa: RUF012 (the base class's form)
+
+    def __init__(
+        self,
+        k: int | None = None,
+        stride: int = 1,
+        do_upper_case: bool = True,
+        legacy_stride: bool = False,
+        on_unknown: str = "unk",
+        unknown_warning_share: float = 0.05,
+        vocab_file: str | None = None,
+        unk_token: str = "[UNK]",
+        cls_token: str = "[CLS]",
+        sep_token: str = "[SEP]",
+        pad_token: str = "[PAD]",
+        mask_token: str = "[MASK]",
+        **kwargs: Any,
+    ):
+        k = _checked_k(k, vocab_file)
+        if not 1 <= stride <= k:
+            raise ValueError(f"stride must be between 1 and k={k}, got {stride}: a larger one would skip bases")
+        if on_unknown not in ("unk", "error"):
+            raise ValueError(f"on_unknown must be 'unk' or 'error', got {on_unknown!r}")
+        self.k = k
+        self.stride = stride
+        self.do_upper_case = do_upper_case
+        self.legacy_stride = legacy_stride
+        self.on_unknown = on_unknown
+        self.unknown_warning_share = unknown_warning_share
+        self.letters_per_token = k
+        self.token_step = stride
+        kwargs.pop("do_lower_case", None)  # DNABERT's files carry it, and obeying it turns everything into [UNK]
+        kwargs.setdefault("model_max_length", 512)
+        super().__init__(
+            k=k,
+            stride=stride,
+            do_upper_case=do_upper_case,
+            legacy_stride=legacy_stride,
+            on_unknown=on_unknown,
+            unknown_warning_share=unknown_warning_share,
+            unk_token=unk_token,
+            cls_token=cls_token,
+            sep_token=sep_token,
+            pad_token=pad_token,
+            mask_token=mask_token,
+            **kwargs,
+        )
+
+    # -- sequences to ids --------------------------------------------------------------------------------------------
+
+    def num_tokens(self, lengths: Any) -> np.ndarray:
+        """Tokens (without special ones) that sequences of `lengths` bases give, same shape.
+
+        Examples:
+            >>> KmerTokenizer(k=6, stride=3).num_tokens([5, 6, 150, 1000])
+            array([  0,   1,  49, 332])
+        """
+        lengths = np.asarray(lengths, dtype=np.int64)
+        if self.legacy_stride and self.stride > 1:
+            lengths = lengths - self.stride
+        return np.maximum((lengths - self.k) // self.stride + 1, 0)
+
+    def _ids_of_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        counts = self.num_tokens(lengths)
+        table = _ANY_CASE if self.do_upper_case else _UPPER_ONLY
+        letters = "".join(texts).encode("latin-1", "replace").translate(table)
+        codes = np.frombuffer(letters, dtype=np.uint8)
+        ids_type = np.uint16 if self.k < 8 else np.int32
+        if not counts.any():
+            self._warn_about_short(lengths)
+            return np.empty(0, ids_type), counts
+        unknown = codes == _OTHER
+        has_unknown = bool(unknown.any())
+        if has_unknown and self.on_unknown == "error":
+            _refuse_unknown(texts, lengths, int(np.argmax(unknown)))
+        kmers = self._at_starts(_rolling(codes, self.k), lengths, counts)
+        ids = kmers.astype(ids_type, copy=kmers.dtype != ids_type or not kmers.flags.writeable)
+        np.add(ids, len(_SPECIAL), out=ids, casting="unsafe")
+        if has_unknown:
+            bad = self._at_starts(_any_in_window(unknown, self.k), lengths, counts)
+            ids[bad] = _UNK
+            self._warn_about_unknown(int(np.count_nonzero(bad)), len(ids))
+        if not counts.all():
+            self._warn_about_short(lengths)
+        return ids, counts
+
+    def _at_starts(self, windows: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Keep the windows that start inside their own sequence, every `stride` bases."""
+        length = int(lengths[0])
+        if len(lengths) == 1 or bool((lengths == length).all()):
+            n, span = int(counts[0]), (int(counts[0]) - 1) * self.stride + 1
+            if len(lengths) == 1:
+                return windows[: span : self.stride]
+            # The last sequence ends k - 1 windows early; a strided view over full rows would read past the end.
+            rows = np.lib.stride_tricks.as_strided(
+                windows,
+                (len(lengths), n),
+                (length * windows.itemsize, self.stride * windows.itemsize),
+                writeable=False,
+            )
+            return rows.reshape(-1)
+        first = np.cumsum(lengths) - lengths
+        before = np.cumsum(counts) - counts
+        return windows[np.repeat(first - before * self.stride, counts) + np.arange(int(counts.sum())) * self.stride]
+
+    def _warn_about_unknown(self, unknown: int, total: int) -> None:
+        if unknown > self.unknown_warning_share * total:
+            warnings.warn(
+                f"{unknown} of {total} tokens ({unknown / total:.1%}) are [UNK]: these {self.k}-mers hold a letter "
+                f"other than A, C, G, T, U{'' if self.do_upper_case else ' in upper case'}. Is this DNA or RNA?",
+                stacklevel=6,
+            )
+
+    def _warn_about_short(self, lengths: np.ndarray) -> None:
+        short = int(np.count_nonzero(self.num_tokens(lengths) == 0))
+        if short:
+            warnings.warn(
+                f"{short} of {len(lengths)} sequences are shorter than one token ({self.k} bases) and give none",
+                stacklevel=6,
+            )
+
+    # -- tokens, ids and bases ---------------------------------------------------------------------------------------
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids: 5 special tokens and 4^k k-mers."""
+        return len(_SPECIAL) + 4**self.k
+
+    @cached_property
+    def _vocab(self) -> dict[str, int]:
+        kmers = map("".join, product(_BASES, repeat=self.k))
+        return {token: index for index, token in enumerate([*_SPECIAL, *kmers])}
+
+    def get_vocab(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+        return {**self._vocab, **self.added_tokens_encoder}
+
+    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:
+        ids, _ = self._ids_of_texts([text])
+        return [self._convert_id_to_token(index) for index in ids.tolist()]
+
+    def _convert_token_to_id(self, token: str) -> int:
+        return self._vocab.get(token, _UNK)
+
+    def _convert_id_to_token(self, index: int) -> str:
+        if index < len(_SPECIAL):
+            return _SPECIAL[index]
+        number = index - len(_SPECIAL)
+        if number >= 4**self.k:
+            return _SPECIAL[_UNK]
+        return "".join(_BASES[number >> 2 * (self.k - 1 - i) & 3] for i in range(self.k))
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """Join overlapping k-mers back into bases; see `decode`."""
+        return self._join(np.array(self.convert_tokens_to_ids(tokens), dtype=np.int64), skip_special=False)
+
+    def _decode(  # type: ignore[override]
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: Any = None,
+        **kwargs: Any,
+    ) -> str:
+        """Ids back to bases: neighbouring k-mers overlap by `k - stride` bases and are merged.
+
+        A base covered only by `[UNK]` or `[MASK]` is written N, also with `skip_special_tokens=True`, so that
+        positions stay right. Where k-mers disagree, as predicted ones may, the later one wins.
+        """
+        return self._join(np.asarray(token_ids, dtype=np.int64).reshape(-1), skip_special=skip_special_tokens)
+
+    def _join(self, ids: np.ndarray, *, skip_special: bool) -> str:
+        hidden = {_UNK, self.mask_token_id}
+        breaks = [i for i in (*self.all_special_ids, *self._added_tokens_decoder) if i not in hidden]
+        edges = np.flatnonzero(np.diff(np.isin(ids, breaks).astype(np.int8))) + 1
+        parts: list[str] = []
+        for run in np.split(ids, edges):
+            if len(run) and run[0] in breaks:
+                parts += [] if skip_special else self.convert_ids_to_tokens(run.tolist())
+            elif len(run):
+                parts.append(self._merge(run))
+        return " ".join(parts)
+
+    def _merge(self, run: np.ndarray) -> str:
+        letters = np.full((len(run) - 1) * self.stride + self.k, ord("N"), dtype=np.uint8)
+        alphabet = np.frombuffer(_BASES.encode(), dtype=np.uint8)
+        known = np.flatnonzero(run >= len(_SPECIAL))
+        number = run[known] - len(_SPECIAL)
+        # From the last base to the first, so that of two k-mers over one base the later one writes last.
+        for offset in reversed(range(self.k)):
+            letters[known * self.stride + offset] = alphabet[number >> 2 * (self.k - 1 - offset) & 3]
+        return letters.tobytes().decode()
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Write `vocab.txt`, one token a line in id order, as DNABERT's repositories have it."""
+        path = Path(save_directory) / f"{filename_prefix + '-' if filename_prefix else ''}vocab.txt"
+        path.write_text("\n".join(self._vocab) + "\n", encoding="utf-8")
+        return (str(path),)
+
+    def save_portable(self, save_directory: str | Path) -> tuple[str, ...]:
+        """Write a stock `tokenizer.json` that gives the same ids without this package; see `tokenization.portable`.
+
+        Args:
+            save_directory (`str` or `Path`): Folder that `AutoTokenizer.from_pretrained` can then load.
+
+        Returns:
+            `tuple[str, ...]`: The files written.
+        """
+        from .portable import save_portable_kmer_tokenizer
+
+        return save_portable_kmer_tokenizer(self, save_directory)
+
+
+def _checked_k(k: int | None, vocab_file: str | None) -> int:
+    if vocab_file is None:
+        k = 6 if k is None else k
+    else:
+        tokens = Path(vocab_file).read_text(encoding="utf-8").split()
+        found = len(tokens[-1]) if tokens else 0
+        if tuple(tokens[:5]) != _SPECIAL or len(tokens) != 5 + 4**found or tokens[-2:] != _last_two(found):
+            raise ValueError(f"{vocab_file} is not a vocabulary of k-mers in the order A, T, C, G after {_SPECIAL}")
+        if k is not None and k != found:
+            raise ValueError(f"{vocab_file} holds {found}-mers, but k={k} was asked for")
+        k = found
+    if not 1 <= k <= 8:
+        raise ValueError(f"k must be between 1 and 8, got {k}")
+    return k
+
+
+def _last_two(k: int) -> list[str]:
+    return ["G" * (k - 1) + last for last in "CG"]
+
+
+def _refuse_unknown(texts: Sequence[str], lengths: np.ndarray, place: int) -> None:
+    ends = np.cumsum(lengths)
+    index = int(np.searchsorted(ends, place, side="right"))
+    position = place - int(ends[index] - lengths[index])
+    raise ValueError(
+        f"sequence {index} holds {texts[index][position]!r} at position {position} (0-based), which is not one of "
+        "A, C, G, T, U; clean it or use on_unknown='unk'"
+    )
