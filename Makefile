@@ -19,7 +19,7 @@ demo: install
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.demo
 
 test: install
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 quality: install
 	$(BIN)/ruff check .

@@ -1,19 +1,46 @@
-"""Shared by all tests: no network, one thread, the folder of real data when it is there."""
+"""Shared by all tests: no network but the loopback Hub, one thread, the folder of real data when it is there."""
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from tests.hub.loopback import LoopbackHub
+
+# The clients read these when they are imported, so they are set before anything else: the only Hub the tests know is
+# the one in this process, and what they download goes into a folder of this run.
+_HUB = LoopbackHub().start()
+_HOME = tempfile.TemporaryDirectory(prefix="seqformers-tests-")
+HUB_ENVIRONMENT = {
+    "HF_ENDPOINT": _HUB.url,
+    "HF_HOME": _HOME.name,
+    "HF_TOKEN": _HUB.token,
+    "HF_HUB_OFFLINE": "0",
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+}
+os.environ.update(HUB_ENVIRONMENT)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(__file__).resolve().parent / "golden"
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    """The loopback Hub, emptied. A request it has no route for fails the test."""
+    for forgotten in (_HUB.repositories, _HUB.large, _HUB.parts, _HUB.unknown, _HUB.log):
+        forgotten.clear()
+    yield _HUB
+    assert not _HUB.unknown, f"the clients asked for routes the loopback Hub lacks: {_HUB.unknown}"
 
 
 @pytest.fixture(scope="session")
