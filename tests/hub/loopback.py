@@ -184,15 +184,7 @@ class LoopbackHub:
 
     def answer(self, request: Request) -> Answer:
         """Find the route and run it; the whole server does one thing at a time."""
-        method = "GET" if request.method == "HEAD" else request.method
-        for wanted, pattern, name in ROUTES:
-            match = re.fullmatch(pattern, request.path)
-            if match and wanted == method:
-                request.fields = {key: unquote(value) if value else value for key, value in match.groupdict().items()}
-                break
-        else:
-            self.unknown.append(f"{request.method} {request.path}")
-            raise HubError(501, f"the loopback Hub has no route {request.method} {request.path}")
+        name = self._route(request)
         with self._lock:
             role = self._role(request)
             if (
@@ -202,6 +194,16 @@ class LoopbackHub:
             ):
                 raise HubError(403, "this token may only read" if role else "you must be logged in")
             return getattr(self, f"_do_{name}")(request)
+
+    def _route(self, request: Request) -> str:
+        method = "GET" if request.method == "HEAD" else request.method
+        for wanted, pattern, name in ROUTES:
+            match = re.fullmatch(pattern, request.path)
+            if match and wanted == method:
+                request.fields = {key: unquote(value) if value else value for key, value in match.groupdict().items()}
+                return name
+        self.unknown.append(f"{request.method} {request.path}")
+        raise HubError(501, f"the loopback Hub has no route {request.method} {request.path}")
 
     def _role(self, request: Request) -> str | None:
         given = request.headers.get("Authorization")
@@ -492,7 +494,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = Answer({"error": repr(error)}, status=501)
         self._send(answer, corrupt=any(fault.corrupt for fault in faults))
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":

@@ -195,7 +195,7 @@ def test_cards_are_checked_and_found(api: HfApi, hub: LoopbackHub, repo: str):
     assert [model.id for model in api.list_models(filter=["dna", "fill-mask"])] == [repo]
     assert [model.id for model in api.list_models(filter="rna")] == []
     for bad in ("license: 3", "tags: dna", "license: [", "model-index: [{results: [{}]}]"):
-        with pytest.raises((ValueError, BadRequestError), match="README|metadata|string|array|model-index"):
+        with pytest.raises((ValueError, BadRequestError), match=r"README|metadata|string|array|model-index"):
             api.upload_file(path_or_fileobj=f"---\n{bad}\n---\n".encode(), path_in_repo="README.md", repo_id=repo)
     assert b"fill-mask" in hub.files(repo)["README.md"]
 
