@@ -188,7 +188,7 @@ class LoopbackHub:
         with self._lock:
             role = self._role(request)
             if (
-                method != "GET"
+                request.method not in ("GET", "HEAD")
                 and name not in ("validate", "paths_info", "lfs_put", "lfs_complete")
                 and role != "write"
             ):
