@@ -22,6 +22,8 @@ except PackageNotFoundError:  # a bare checkout on sys.path
 _EXPORTS: dict[str, str] = {
     "DataCollatorForKmerLanguageModeling": "seqformers.training.collators",
     "KmerTokenizer": "seqformers.tokenization.tokenization_kmer",
+    "build_dataset": "seqformers.data",
+    "load_dataset": "seqformers.data",
 }
 for _family in FAMILIES:
     _EXPORTS.update(_family.exports())

@@ -6,6 +6,8 @@ Library code is imported inside the commands, so `seqformers --help` answers at 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -21,6 +23,67 @@ app = typer.Typer(
 @app.callback()
 def _options() -> None:
     """Transformers for DNA, RNA and protein sequences: build data, train, predict, publish."""
+
+
+@app.command()
+def build(
+    dataset: Annotated[str, typer.Argument(help="Data set: one of those named by `seqformers build list`.")],
+    options: Annotated[list[str] | None, typer.Argument(help="Builder options as key=value, e.g. seed=1.")] = None,
+    *,
+    config: Annotated[str | None, typer.Option("--config", "--name", help="Configuration of the data set.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Your own files (folder or table).")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
+    push_to_hub: Annotated[str | None, typer.Option(help="Upload to this Hub data set, owner/name.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Create the Hub repository as private.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier build.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep a finished build, else start it again.")] = False,
+    show_options: Annotated[bool, typer.Option("--show-options", help="List configurations and options.")] = False,
+) -> None:
+    """Build a data set into Parquet files with a card and a report, ready for the Hub.
+
+    A complete call:
+
+        seqformers build phage --config reads-150 --data-dir genomes/ --output data/phage-150 seed=1 gc_match=true
+
+    where `genomes/` holds one folder of FASTA files a class: `genomes/phage/*.fna.gz`, `genomes/non-phage/*.fna.gz`.
+    """
+    from seqformers import data
+
+    if dataset == "list":
+        typer.echo("\n".join(data.DATASETS))
+        return
+    if show_options:
+        configs = ", ".join(known.name for known in data.builder_class(dataset).BUILDER_CONFIGS)
+        typer.echo(f"configurations: {configs}\noptions and defaults:")
+        typer.echo("\n".join(f"  {key}={value}" for key, value in data.builder_options(dataset).items()))
+        return
+    if output is None:
+        raise ValueError("name the folder to write with --output FOLDER")
+    folder = data.build_dataset(
+        dataset,
+        config,
+        output=output,
+        data_dir=data_dir,
+        overwrite=overwrite,
+        resume=resume,
+        push_to_hub=push_to_hub,
+        private=private,
+        **_key_values(options or []),
+    )
+    typer.echo(f"{folder}: read it with datasets.load_dataset({str(folder)!r}); card and report are in it")
+
+
+def _key_values(words: list[str]) -> dict[str, object]:
+    """Parse `key=value` words; values are YAML scalars or lists (`true`, `0.1`, `[a, b]`, text)."""
+    import yaml
+
+    values: dict[str, object] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise ValueError(f"cannot read {word!r}: options are written key=value")
+        values[key.replace("-", "_")] = yaml.safe_load(value)
+    return values
 
 
 def main() -> None:

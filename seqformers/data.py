@@ -1,0 +1,307 @@
+"""Data sets by name: load one, or build it into a folder of Parquet files with a card, ready for the Hub.
+
+A data set joins by one row in `DATASETS`. Its builder is a `datasets.GeneratorBasedBuilder` or `ArrowBasedBuilder`
+under `datasets_scripts/<name>/`, with
+
+- `BUILDER_CONFIGS` and `BUILDER_CONFIG_CLASS`, a dataclass whose fields are the options a user may set (beside the
+  `name`, `version`, `data_dir`, `data_files`, `description` of `datasets.BuilderConfig`),
+- the card as `README.md` in the builder's folder (YAML front matter and text),
+- optionally `report(files) -> dict`, given `{split: [Parquet files]}` after a build; the dict becomes `report.json`,
+  and `report_markdown(report) -> str` its section of the card.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = [
+    "DATASETS",
+    "build_dataset",
+    "builder_class",
+    "builder_options",
+    "dataset_builder",
+    "load_dataset",
+    "push_dataset",
+]
+
+# Data set name -> `module:Class` of its builder.
+DATASETS: dict[str, str] = {
+    "phage": "seqformers.datasets_scripts.phage.phage:PhageBuilder",
+}
+
+_BASE_FIELDS = {"name", "version", "data_dir", "data_files", "description"}
+
+
+def load_dataset(
+    dataset: str,
+    name: str | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    split: str | None = None,
+    streaming: bool = False,
+    cache_dir: str | Path | None = None,
+    **options: Any,
+) -> Any:
+    """Build a data set into the local cache and return it; a second call with the same input reads the cache.
+
+    Args:
+        dataset (`str`): A name in `DATASETS`.
+        name (`str`, *optional*, defaults to the data set's default): Configuration.
+        data_dir (`str` or `Path`, *optional*): The user's own files; what it may hold is said in the builder's card.
+        split (`str`, *optional*): `"train"`, `"validation[:100]"`, ...; without it all splits come as a dict.
+        streaming (`bool`, *optional*, defaults to `False`): Return an iterable data set that writes no cache.
+        cache_dir (`str` or `Path`, *optional*): Where the cache lies; default the cache of `datasets`.
+        **options: Options of the builder, for instance `seed=1`, `gc_match=True`.
+
+    Returns:
+        `Dataset` or `DatasetDict` (iterable ones when streaming).
+
+    Raises:
+        ValueError: unknown data set, configuration or option, or input that cannot be used; the message names it.
+        FileNotFoundError: `data_dir` does not exist.
+
+    Examples:
+        ```python
+        >>> reads = seqformers.load_dataset("phage", name="reads-150", data_dir="genomes/", split="train")
+        ```
+    """
+    builder = dataset_builder(dataset, name, data_dir=data_dir, cache_dir=cache_dir, **options)
+    if streaming:
+        return builder.as_streaming_dataset(split=split)
+    _prepare(builder)
+    return builder.as_dataset(split=split)
+
+
+def builder_class(dataset: str) -> type[datasets.DatasetBuilder]:
+    """Return the builder class of `dataset`, or raise `ValueError` naming the known data sets."""
+    if dataset not in DATASETS:
+        raise ValueError(f"no data set {dataset!r}; {_did_you_mean(dataset, DATASETS)}")
+    module, _, name = DATASETS[dataset].partition(":")
+    return getattr(import_module(module), name)
+
+
+def builder_options(dataset: str) -> dict[str, Any]:
+    """Return the options of a data set's builder and their defaults (a configuration may set others)."""
+    config = builder_class(dataset).BUILDER_CONFIG_CLASS
+    return {
+        field.name: field.default_factory() if callable(field.default_factory) else field.default  # type: ignore[misc]
+        for field in dataclasses.fields(config)
+        if field.name not in _BASE_FIELDS
+    }
+
+
+def dataset_builder(
+    dataset: str,
+    name: str | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    **options: Any,
+) -> datasets.DatasetBuilder:
+    """Return the configured builder of a data set, its options and paths checked; see `load_dataset`."""
+    cls = builder_class(dataset)
+    known = builder_options(dataset)
+    for option in options:
+        if option not in known:
+            raise ValueError(f"the data set {dataset!r} has no option {option!r}; {_did_you_mean(option, known)}")
+    configs = [config.name for config in cls.BUILDER_CONFIGS]
+    if name is not None and name not in configs:
+        raise ValueError(f"the data set {dataset!r} has no configuration {name!r}; {_did_you_mean(name, configs)}")
+    if data_dir is not None and not Path(data_dir).exists():
+        raise FileNotFoundError(f"no such file or folder: {data_dir}")
+    return cls(
+        config_name=name,
+        data_dir=None if data_dir is None else str(data_dir),
+        cache_dir=None if cache_dir is None else str(cache_dir),
+        hash=_fingerprint(data_dir, options),
+        **options,
+    )
+
+
+def build_dataset(
+    dataset: str,
+    name: str | None = None,
+    *,
+    output: str | Path,
+    data_dir: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    push_to_hub: str | None = None,
+    private: bool = False,
+    max_shard_size: str | int = "500MB",
+    **options: Any,
+) -> Path:
+    """Build a data set into `output` as a Hub data set repository: Parquet files, card, report, build record.
+
+    The folder appears whole or not at all: work goes to `<output>.partial`. `datasets.load_dataset(output)` reads it.
+
+    Args:
+        dataset (`str`): A name in `DATASETS`.
+        name (`str`, *optional*): Configuration.
+        output (`str` or `Path`): Folder to write: `<config>/<split>-00000-of-00001.parquet`, `README.md`,
+            `report.json` where the builder reports, `build.json`.
+        data_dir (`str` or `Path`, *optional*): The user's own files.
+        overwrite (`bool`, *optional*, defaults to `False`): Replace `output` if it is an earlier build.
+        resume (`bool`, *optional*, defaults to `False`): Keep `output` if it is finished; otherwise start again
+            (downloads go on where they stopped).
+        push_to_hub (`str`, *optional*): `owner/name` of the Hub repository to upload the folder to.
+        private (`bool`, *optional*, defaults to `False`): Whether a repository created by the push is private.
+        max_shard_size (`str` or `int`, *optional*, defaults to `"500MB"`): Largest Parquet file.
+        **options: Options of the builder.
+
+    Returns:
+        `Path`: `output`.
+    """
+    output = Path(output)
+    if output.exists() and resume and (output / "build.json").is_file():
+        return _pushed(output, push_to_hub, private)
+    _refuse(output, overwrite=overwrite or resume)
+    builder = dataset_builder(dataset, name, data_dir=data_dir, **options)
+    partial = output.with_name(output.name + ".partial")
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    _prepare(builder, output_dir=str(partial / "raw"), file_format="parquet", max_shard_size=max_shard_size)
+    config = builder.config.name
+    files = _arrange(partial / "raw", partial / config, list(builder.info.splits or {}))
+    report = builder.report(files) if hasattr(builder, "report") else None
+    if report is not None:
+        _write_json(partial / "report.json", report)
+    record = _build_record(dataset, builder, data_dir, options)
+    _write_json(partial / "build.json", record)
+    (partial / "README.md").write_text(_card(builder, record, report), encoding="utf-8")
+    if output.exists():
+        shutil.rmtree(output)
+    partial.replace(output)
+    return _pushed(output, push_to_hub, private)
+
+
+def push_dataset(folder: str | Path, repo_id: str, *, private: bool = False) -> str:
+    """Upload a folder written by `build_dataset` to the Hub; return the address of the commit."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+    commit = api.upload_folder(
+        repo_id=repo_id, repo_type="dataset", folder_path=str(folder), commit_message="Add data, card and report"
+    )
+    return str(commit.commit_url)
+
+
+def _prepare(builder: datasets.DatasetBuilder, **arguments: Any) -> None:
+    """Run the builder; a mistake in the user's input comes out as itself, not wrapped in a generation error."""
+    from datasets.exceptions import DatasetGenerationError
+
+    try:
+        builder.download_and_prepare(**arguments)
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, (ValueError, OSError)):
+            raise error.__cause__ from None
+        raise
+
+
+def _fingerprint(data_dir: str | Path | None, options: Mapping[str, Any]) -> str:
+    """Hash what the input files are now, so that a changed file is never answered from an old cache."""
+    from datasets.fingerprint import Hasher
+
+    roots = [data_dir, *(value for value in options.values() if isinstance(value, (str, Path)))]
+    found = []
+    for root in map(Path, (root for root in roots if root is not None)):
+        if root.exists():
+            paths = sorted(root.rglob("*")) if root.is_dir() else [root]
+            stats = [(str(path), path.stat()) for path in paths if path.is_file()]
+            found.append([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
+    return Hasher.hash([found, version("seqformers")])
+
+
+def _refuse(output: Path, *, overwrite: bool) -> None:
+    if not output.exists():
+        return
+    if not overwrite:
+        raise FileExistsError(f"{output} exists; pass --overwrite to replace it or --resume to keep it if it is whole")
+    if not (output / "build.json").is_file() and (not output.is_dir() or any(output.iterdir())):
+        raise FileExistsError(f"{output} is not an earlier build (it has no build.json), so it is not replaced")
+
+
+def _arrange(raw: Path, folder: Path, splits: list[str]) -> dict[str, list[Path]]:
+    """Rename the builder's Parquet files to the Hub's pattern and drop the rest."""
+    folder.mkdir()
+    files: dict[str, list[Path]] = {}
+    for split in splits:
+        found = sorted([*raw.glob(f"*-{split}.parquet"), *raw.glob(f"*-{split}-*-of-*.parquet")])
+        files[split] = [
+            path.rename(folder / f"{split}-{i:05d}-of-{len(found):05d}.parquet") for i, path in enumerate(found)
+        ]
+    shutil.rmtree(raw)
+    return files
+
+
+def _build_record(dataset: str, builder: Any, data_dir: str | Path | None, options: dict[str, Any]) -> dict[str, Any]:
+    config = {
+        field.name: getattr(builder.config, field.name)
+        for field in dataclasses.fields(builder.config)
+        if field.name not in _BASE_FIELDS
+    }
+    command = ["seqformers build", dataset, f"--config {builder.config.name}"]
+    command += [] if data_dir is None else [f"--data-dir {Path(data_dir).name}"]
+    command += [f"{key}={value}" for key, value in options.items()]
+    packages = ("seqformers", "datasets", "numpy", "pyarrow")
+    return {
+        "dataset": dataset,
+        "config": builder.config.name,
+        "command": " ".join(command),
+        "options": config,
+        "splits": {split: info.num_examples for split, info in (builder.info.splits or {}).items()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def _card(builder: Any, record: dict[str, Any], report: dict[str, Any] | None) -> str:
+    """Render the builder's README with the facts of this build: front matter, splits, options, report."""
+    from datasets.info import DatasetInfosDict
+    from datasets.utils.metadata import MetadataConfigs
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    template = Path(inspect.getfile(type(builder))).with_name("README.md")
+    card = DatasetCard(template.read_text(encoding="utf-8"), ignore_metadata_errors=False)
+    data: Any = card.data or DatasetCardData()
+    config, splits = record["config"], record["splits"]
+    DatasetInfosDict({config: builder.info}).to_dataset_card_data(data)
+    paths = [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in splits]
+    MetadataConfigs({config: {"data_files": paths, "default": True}}).to_dataset_card_data(data)
+    lines = ["", f"## This build: `{config}`", "", "```bash", record["command"], "```", ""]
+    lines += ["| split | rows |", "|---|---:|", *(f"| {split} | {rows:,} |" for split, rows in splits.items()), ""]
+    lines += ["Options: " + ", ".join(f"`{key}={value}`" for key, value in record["options"].items()) + ".", ""]
+    lines += ["Versions: " + ", ".join(f"{key} {value}" for key, value in record["versions"].items()) + ".", ""]
+    if report is not None and hasattr(builder, "report_markdown"):
+        lines += [builder.report_markdown(report), ""]
+    card.text = card.text.rstrip() + "\n" + "\n".join(lines)
+    return str(card)
+
+
+def _pushed(output: Path, repo_id: str | None, private: bool) -> Path:
+    if repo_id is not None:
+        push_dataset(output, repo_id, private=private)
+    return output
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def _did_you_mean(word: str, known: Any) -> str:
+    close = get_close_matches(word, list(known), n=1)
+    return (f"did you mean {close[0]!r}? " if close else "") + "known: " + ", ".join(known)
