@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,11 +73,11 @@ def build(
     typer.echo(f"{folder}: read it with datasets.load_dataset({str(folder)!r}); card and report are in it")
 
 
-def _key_values(words: list[str]) -> dict[str, object]:
+def _key_values(words: list[str]) -> dict[str, Any]:
     """Parse `key=value` words; values are YAML scalars or lists (`true`, `0.1`, `[a, b]`, text)."""
     import yaml
 
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
