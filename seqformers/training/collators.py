@@ -218,7 +218,7 @@ class DataCollatorForKmerLanguageModeling:
         return self._rng
 
     def _mask_like_dnabert(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Masks of the original, draw for draw: Bernoulli centres, then 80/10/10 per token over all the vocabulary."""
+        """The original's masks, draw for draw: Bernoulli centres, then 80/10/10 per token over all ids."""
         tokenizer = self.tokenizer
         ids, labels = ids.clone(), ids.clone()
         not_kmer = (ids == tokenizer.pad_token_id) | (ids == tokenizer.cls_token_id) | (ids == tokenizer.sep_token_id)
