@@ -151,21 +151,20 @@ class ArrayTokenizer(PreTrainedTokenizer):
         else:
             room = (max_length if max_length is not None else self.model_max_length) - special
             rows_a, rows_b = self._truncate(a, b, room, truncation_strategy, stride, return_overflowing_tokens)
+        padded = padding_strategy != PaddingStrategy.DO_NOT_PAD
         lengths = rows_a.length + special + (rows_b.length if rows_b is not None else 0)
         width = _padded_width(lengths, padding_strategy, max_length, pad_to_multiple_of)
         fields = self._fill(
             a, b, rows_a, rows_b, lengths, width,
-            add_special_tokens=add_special_tokens, side=padding_side or self.padding_side,
+            add_special_tokens=add_special_tokens, side="right" if not padded else padding_side or self.padding_side,
             with_offsets=return_offsets_mapping, with_special=return_special_tokens_mask,
         )  # fmt: skip
         data = self._choose(fields, return_token_type_ids, return_attention_mask)
         if return_length:
-            data["length"] = (
-                np.full_like(lengths, width) if padding_strategy != PaddingStrategy.DO_NOT_PAD else lengths
-            )
+            data["length"] = np.full_like(lengths, width) if padded else lengths
         if return_overflowing_tokens and batched:
             data["overflow_to_sample_mapping"] = rows_a.sample
-        ragged = padding_strategy == PaddingStrategy.DO_NOT_PAD and bool((lengths != width).any())
+        ragged = not padded and bool((lengths != width).any())
         return _as_encoding(data, lengths, ragged=ragged, batched=batched or len(lengths) > 1, tensors=return_tensors)
 
     def _warn_if_too_long(
