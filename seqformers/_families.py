@@ -58,7 +58,14 @@ class Family:
         return names
 
 
-FAMILIES: tuple[Family, ...] = ()
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        model_type="targetnet",
+        config="TargetNetConfig",
+        models={"AutoModel": "TargetNetModel", "AutoModelForSequenceClassification": "TargetNetModel"},
+        processor="TargetNetProcessor",
+    ),
+)
 
 
 def family_of(model_type: str) -> Family:

@@ -86,6 +86,30 @@ def _key_values(words: list[str]) -> dict[str, Any]:
     return values
 
 
+def convert(
+    name: Annotated[
+        str, typer.Argument(help="Which project's weights, for example targetnet; --list shows all.")
+    ] = "",
+    source: Annotated[Path | None, typer.Argument(help="Its weight file or folder.")] = None,
+    output: Annotated[Path | None, typer.Argument(help="Folder to write: a complete Hub repository.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="List the converters and stop.")] = False,
+) -> None:
+    """Convert published weights of an original project into a Hub repository of this package.
+
+    Example: `seqformers convert targetnet TargetNet.pt targetnet-published`
+    """
+    from seqformers import convert as room
+
+    if show:
+        for known, (_, what) in sorted(room.CONVERTERS.items()):
+            typer.echo(f"{known}\t{what}")
+        return
+    if not name or source is None or output is None:
+        raise ValueError("give NAME SOURCE OUTPUT, for example: seqformers convert targetnet TargetNet.pt OUT")
+    typer.echo(f"wrote {room.convert(name, source, output, overwrite=overwrite)}", err=True)
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on stderr and exit code 2, not a traceback."""
     try:
