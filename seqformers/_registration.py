@@ -57,6 +57,8 @@ def _register_models() -> None:
         return
     import transformers
 
+    # First, so that its trigger (this function again) does not meet our classes half-way through their definition.
+    import_module("transformers.modeling_utils")
     for family in FAMILIES:
         config = _class(f"{family.config_module}:{family.config}")
         for auto_class, name in family.models.items():
