@@ -86,6 +86,7 @@ def _key_values(words: list[str]) -> dict[str, Any]:
     return values
 
 
+@app.command()
 def convert(
     name: Annotated[
         str, typer.Argument(help="Which project's weights, for example targetnet; --list shows all.")

@@ -449,6 +449,16 @@ class TestConvert:
         with pytest.raises(ValueError, match=r"known: .*targetnet"):
             convert("nonsense", tmp_path / "x.pt", tmp_path / "out")
 
+    def test_command(self, tmp_path):
+        from typer.testing import CliRunner
+
+        from seqformers.cli import app
+
+        listed = CliRunner().invoke(app, ["convert", "--list"])
+        assert listed.exit_code == 0 and "targetnet" in listed.output
+        missing = CliRunner().invoke(app, ["convert", "targetnet", str(tmp_path / "x.pt"), str(tmp_path / "out")])
+        assert isinstance(missing.exception, FileNotFoundError)
+
     def test_ablations_are_recognised(self, tmp_path):
         from seqformers.convert import convert
 
