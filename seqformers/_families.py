@@ -60,6 +60,17 @@ class Family:
 
 FAMILIES: tuple[Family, ...] = (
     Family(
+        model_type="kmer_bert",
+        config="KmerBertConfig",
+        models={
+            "AutoModel": "KmerBertModel",
+            "AutoModelForMaskedLM": "KmerBertForMaskedLM",
+            "AutoModelForPreTraining": "KmerBertForPreTraining",
+            "AutoModelForSequenceClassification": "KmerBertForSequenceClassification",
+            "AutoModelForTokenClassification": "KmerBertForTokenClassification",
+        },
+    ),
+    Family(
         model_type="targetnet",
         config="TargetNetConfig",
         models={"AutoModel": "TargetNetModel", "AutoModelForSequenceClassification": "TargetNetModel"},

@@ -40,11 +40,20 @@ def _refuse_foreign(known: Any, ours: type, key: str) -> None:
         )
 
 
+def _is_half_loaded(name: str) -> bool:
+    """A family whose own import brought the Auto classes in: it is registered when its import has ended."""
+    return name in sys.modules and not _is_loaded(name)
+
+
 def _register_configs() -> None:
+    if not _is_loaded(f"{_AUTO}.configuration_auto"):
+        return
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     for family in FAMILIES:
+        if _is_half_loaded(family.config_module):
+            continue
         config = _class(f"{family.config_module}:{family.config}")
         _refuse_foreign(CONFIG_MAPPING._extra_content.get(family.model_type), config, family.model_type)
         AutoConfig.register(family.model_type, config, exist_ok=True)
@@ -60,6 +69,8 @@ def _register_models() -> None:
     # First, so that its trigger (this function again) does not meet our classes half-way through their definition.
     import_module("transformers.modeling_utils")
     for family in FAMILIES:
+        if _is_half_loaded(family.config_module) or _is_half_loaded(family.modeling_module):
+            continue
         config = _class(f"{family.config_module}:{family.config}")
         for auto_class, name in family.models.items():
             auto = getattr(transformers, auto_class, None)
@@ -68,19 +79,27 @@ def _register_models() -> None:
 
 
 def _register_tokenizers() -> None:
+    if not _is_loaded(f"{_AUTO}.tokenization_auto"):
+        return
     from transformers import AutoTokenizer
 
     for family in FAMILIES:
-        if family.tokenizer:
+        if family.tokenizer and not _is_half_loaded(family.config_module):
             config = _class(f"{family.config_module}:{family.config}")
             AutoTokenizer.register(config, tokenizer_class=_class(family.tokenizer), exist_ok=True)
 
 
 def _register_processors() -> None:
+    if not _is_loaded(f"{_AUTO}.processing_auto"):
+        return
     from transformers import AutoProcessor
 
     for family in FAMILIES:
-        if family.processor:
+        if (
+            family.processor
+            and not _is_half_loaded(family.config_module)
+            and not _is_half_loaded(family.processing_module)
+        ):
             config = _class(f"{family.config_module}:{family.config}")
             AutoProcessor.register(config, _class(f"{family.processing_module}:{family.processor}"), exist_ok=True)
 
@@ -92,6 +111,21 @@ _TRIGGERS: dict[str, Callable[[], None]] = {
     f"{_AUTO}.tokenization_auto": _register_tokenizers,
     f"{_AUTO}.processing_auto": _register_processors,
 }
+
+
+def _register_all() -> None:
+    _register_configs()
+    _register_models()
+    _register_tokenizers()
+    _register_processors()
+
+
+# A family's module that was half loaded when its turn came is registered at the end of its own import.
+for _family in FAMILIES:
+    _TRIGGERS[_family.config_module] = _register_all
+    _TRIGGERS[_family.modeling_module] = _register_all
+    if _family.processor:
+        _TRIGGERS[_family.processing_module] = _register_all
 
 
 class _LoadThenRegister(Loader):

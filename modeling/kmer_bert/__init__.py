@@ -1,0 +1,1 @@
+"""k-mer BERT: DNABERT-style encoders whose weights are interchangeable with transformers' BERT."""

@@ -1,0 +1,124 @@
+"""Configuration of the k-mer BERT family."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+__all__ = ["KmerBertConfig"]
+
+_NUM_SPECIAL_TOKENS = 5  # [PAD] [UNK] [CLS] [SEP] [MASK], ids 0..4 as in DNABERT
+
+
+@strict
+class KmerBertConfig(PreTrainedConfig):
+    r"""A BERT over k-mers of DNA: every field of `BertConfig`, and what a model of nucleotides has to remember.
+
+    Args:
+        k (`int`, *optional*):
+            Length of the k-mers in bases, 1 to 8. Inferred from `vocab_size` when only that is given; 6 when
+            neither is.
+        vocab_size (`int`, *optional*):
+            Number of token ids; `4**k + 5` when not given. More is allowed (padding to a round number, added
+            tokens), fewer is not.
+        stride (`int`, *optional*, defaults to 1):
+            Bases between the starts of neighbouring k-mers, 1 to `k`.
+        max_chunks (`int`, *optional*, defaults to 1):
+            `KmerBertForSequenceClassification` cuts its input into at most so many chunks of
+            `max_position_embeddings` tokens. 1 gives exactly the head of `BertForSequenceClassification`; above 1
+            the pooled chunks are concatenated and pass one ReLU layer.
+        classifier_pooling (`"cls"` or `"mean"`, *optional*, defaults to `"cls"`):
+            What the pooler of `KmerBertForSequenceClassification` reads: the [CLS] position (as BERT), or the mean
+            over the k-mers of a chunk. Masked-language-model training leaves [CLS] untrained, so `"mean"` is often
+            the better start when labels are few.
+        padding_attention (`"masked"`, `"attended"` or `"additive"`, *optional*, defaults to `"masked"`):
+            How padding is treated. `"masked"` is right. The others reproduce runs of the original DNABERT code
+            (since commit `1fcc2cc`) and of virBERT: `"attended"` ignores the attention mask, as their pretraining
+            did; `"additive"` adds the raw 0/1 mask to the attention scores, as their fine-tuning did, so that
+            padding is attended to with relative weight 1/e.
+        cls_token_id (`int`, *optional*, defaults to 2):
+            Id put in front of every chunk.
+        sep_token_id (`int`, *optional*, defaults to 3):
+            Id put behind every chunk.
+        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act, hidden_dropout_prob,
+        attention_probs_dropout_prob, max_position_embeddings, type_vocab_size, initializer_range, layer_norm_eps,
+        pad_token_id, classifier_dropout, tie_word_embeddings:
+            As in `BertConfig`, with the same defaults.
+
+    Example:
+    ```python
+    >>> from seqformers import KmerBertConfig
+
+    >>> config = KmerBertConfig(k=4, hidden_size=128, num_hidden_layers=2, num_attention_heads=2)
+    >>> config.vocab_size
+    261
+    >>> KmerBertConfig(vocab_size=4101).k
+    6
+
+    ```
+    """
+
+    model_type = "kmer_bert"
+
+    vocab_size: int | None = None
+    k: int | None = None
+    stride: int = 1
+    max_chunks: int = 1
+    classifier_pooling: Literal["cls", "mean"] = "cls"
+    padding_attention: Literal["masked", "attended", "additive"] = "masked"
+    cls_token_id: int = 2
+    sep_token_id: int = 3
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float | int = 0.1
+    attention_probs_dropout_prob: float | int = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+    classifier_dropout: float | int | None = None
+    tie_word_embeddings: bool = True
+    # Read by BERT's layers; an encoder is all this family is.
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    use_cache: bool = False
+
+    def __post_init__(self, **kwargs: Any):
+        if self.k is None:
+            self.k = 6 if self.vocab_size is None else _k_of(self.vocab_size)
+        if not 1 <= self.k <= 8:
+            raise ValueError(f"k must be 1 to 8, got {self.k}")
+        if self.vocab_size is None:
+            self.vocab_size = 4**self.k + _NUM_SPECIAL_TOKENS
+        if self.vocab_size < 4**self.k + _NUM_SPECIAL_TOKENS:
+            raise ValueError(
+                f"vocab_size={self.vocab_size} is too small for k={self.k}: "
+                f"{4**self.k} k-mers and {_NUM_SPECIAL_TOKENS} special tokens need {4**self.k + _NUM_SPECIAL_TOKENS}"
+            )
+        if not 1 <= self.stride <= self.k:
+            raise ValueError(f"stride must be 1 to k={self.k} (bases between k-mers would be lost), got {self.stride}")
+        if self.max_chunks < 1:
+            raise ValueError(f"max_chunks must be at least 1, got {self.max_chunks}")
+        if self.is_decoder or self.add_cross_attention:
+            raise ValueError("KmerBert is an encoder; is_decoder and add_cross_attention must stay False")
+        super().__post_init__(**kwargs)
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """The values that differ from the defaults, and always those that the data depend on."""
+        return super().to_diff_dict() | {"k": self.k, "stride": self.stride, "vocab_size": self.vocab_size}
+
+
+def _k_of(vocab_size: int) -> int:
+    """The k whose k-mers and special tokens make exactly `vocab_size` ids."""
+    for k in range(1, 9):
+        if vocab_size == 4**k + _NUM_SPECIAL_TOKENS:
+            return k
+    sizes = ", ".join(f"{4**k + _NUM_SPECIAL_TOKENS} (k={k})" for k in range(1, 9))
+    raise ValueError(f"cannot tell k from vocab_size={vocab_size}; give k as well. Exact sizes: {sizes}")
