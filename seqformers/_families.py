@@ -69,6 +69,7 @@ FAMILIES: tuple[Family, ...] = (
             "AutoModelForSequenceClassification": "KmerBertForSequenceClassification",
             "AutoModelForTokenClassification": "KmerBertForTokenClassification",
         },
+        tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
     ),
     Family(
         model_type="targetnet",

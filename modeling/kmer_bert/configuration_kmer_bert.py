@@ -1,7 +1,6 @@
 """Configuration of the k-mer BERT family."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: `@strict` does not check fields whose types are strings.
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -108,6 +107,7 @@ class KmerBertConfig(PreTrainedConfig):
             raise ValueError(f"max_chunks must be at least 1, got {self.max_chunks}")
         if self.is_decoder or self.add_cross_attention:
             raise ValueError("KmerBert is an encoder; is_decoder and add_cross_attention must stay False")
+        kwargs.pop("model_type", None)  # "bert" when the weights come from a stock BERT
         super().__post_init__(**kwargs)
 
     def to_diff_dict(self) -> dict[str, Any]:

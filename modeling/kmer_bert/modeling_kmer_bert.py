@@ -503,8 +503,8 @@ class KmerBertForSequenceClassification(KmerBertPreTrainedModel):
         source = input_ids if input_ids is not None else inputs_embeds
         if (input_ids is None) == (inputs_embeds is None) or source is None:
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        batch, length = source.shape[:2]
-        mask = torch.ones(batch, length, device=source.device) if attention_mask is None else attention_mask
+        batch = len(source)
+        mask = torch.ones(source.shape[:2], device=source.device) if attention_mask is None else attention_mask
         content = self._content(input_ids, mask != 0)
         counts_B = content.sum(-1)
         size = self.config.max_position_embeddings - 2
@@ -523,7 +523,7 @@ class KmerBertForSequenceClassification(KmerBertPreTrainedModel):
         # Content first, in order; then position j of a chunk is content number place*size + j - 1 of its row.
         order = torch.argsort((~content).to(torch.uint8), dim=-1, stable=True)
         column = torch.arange(width, device=source.device)
-        wanted = (place[:, None] * size + column - 1).clamp(0, length - 1)
+        wanted = torch.minimum(place[:, None] * size + column - 1, counts_B[row, None] - 1).clamp(min=0)
         index = order[row[:, None], wanted]
         residues = (column >= 1) & (column <= held[:, None])
         is_sep = column == held[:, None] + 1
