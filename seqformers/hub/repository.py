@@ -68,9 +68,17 @@ def _ship_code(directory: Path, family: Family, *, tokenizer: Any, processor: An
         _merge_json(directory / "tokenizer_config.json", {"auto_map": {"AutoTokenizer": [reference, None]}})
     _merge_json(directory / "config.json", {"auto_map": auto_map})
     for name in modules:
-        spec = find_spec(name)
-        assert spec is not None and spec.origin is not None
-        shutil.copyfile(spec.origin, directory / Path(spec.origin).name)
+        for path in _with_relative_imports(name):
+            shutil.copyfile(path, directory / path.name)
+
+
+def _with_relative_imports(module: str) -> list[Path]:
+    """The module's file and every file it imports relatively, directly or through another one."""
+    from transformers.dynamic_module_utils import get_relative_import_files
+
+    spec = find_spec(module)
+    assert spec is not None and spec.origin is not None
+    return [Path(spec.origin), *map(Path, get_relative_import_files(spec.origin))]
 
 
 def _reference(module: str, name: str) -> str:
