@@ -1,0 +1,1 @@
+"""TAPE: five supervised protein tasks and the Pfam pretraining corpus."""
