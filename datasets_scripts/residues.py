@@ -79,7 +79,9 @@ def residue_labels(
         count = states if isinstance(states, int) else len(states)
         if labels.size and labels.max() >= count:
             position = int(labels.argmax())
-            raise ValueError(f"{record}: label {labels[position]} at position {position + 1}; there are {count} classes")
+            raise ValueError(
+                f"{record}: label {labels[position]} at position {position + 1}; there are {count} classes"
+            )
         labels = np.where(labels < 0, IGNORED, labels)
     if known is not None:
         labels = np.where(_mask(known, length, record), labels, IGNORED)

@@ -39,7 +39,10 @@ __all__ = [
 
 # Data set name -> `module:Class` of its builder.
 DATASETS: dict[str, str] = {
+    "pfam": "seqformers.datasets_scripts.pfam.pfam:PfamBuilder",
     "phage": "seqformers.datasets_scripts.phage.phage:PhageBuilder",
+    "plus_tasks": "seqformers.datasets_scripts.plus_tasks.plus_tasks:PlusTasksBuilder",
+    "tape": "seqformers.datasets_scripts.tape.tape:TapeBuilder",
 }
 
 _BASE_FIELDS = {"name", "version", "data_dir", "data_files", "description"}

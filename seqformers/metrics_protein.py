@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,15 +58,16 @@ def masked_accuracy(predictions: ArrayLike, labels: ArrayLike, *, ignore_index: 
         >>> masked_accuracy([[0.1, 0.9], [0.8, 0.2], [0.8, 0.2]], [1, 1, -100])
         0.5
     """
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
-    if predictions.ndim == labels.ndim + 1:
-        predictions = predictions.argmax(axis=-1)
-    if predictions.shape != labels.shape:
-        raise ValueError(f"predictions of shape {predictions.shape} do not fit labels of shape {labels.shape}")
-    known = labels != ignore_index
+    found: NDArray[Any] = np.asarray(predictions)
+    wanted: NDArray[Any] = np.asarray(labels)
+    if found.ndim == wanted.ndim + 1:
+        found = found.argmax(axis=-1)
+    if found.shape != wanted.shape:
+        raise ValueError(f"predictions of shape {found.shape} do not fit labels of shape {wanted.shape}")
+    known = wanted != ignore_index
     if not known.any():
         raise ValueError("no position has a label")
-    return float((predictions == labels)[known].mean())
+    return float(np.mean(found[known] == wanted[known]))
 
 
 def secondary_structure_metrics(
@@ -132,7 +134,8 @@ def regression_metrics(predictions: ArrayLike, targets: ArrayLike) -> dict[str, 
     """Spearman's rho (ties get the mean rank), Pearson's r, MSE and MAE.
 
     Args:
-        predictions, targets (`(n,)` or `(n, 1)` of float): At least two values each.
+        predictions (`(n,)` or `(n, 1)` of float): At least two values.
+        targets (`(n,)` or `(n, 1)` of float): As many.
 
     Returns:
         `dict`: `spearman`, `pearson`, `mse`, `mae`. A constant prediction ranks nothing: its correlations are 0 and a
@@ -338,8 +341,9 @@ def homology_metrics(
     Args:
         scores (`(n,)` of float): Predicted similarity of each pair, e.g. [`homology_score`].
         levels (`(n,)` of int): True levels 0-4.
-        train_scores, train_levels (*optional*): Training pairs, on which the accuracy's thresholds are fitted
-            (Bepler & Berger 2019). Required unless `legacy`.
+        train_scores (`(m,)` of float, *optional*): Scores of training pairs, on which the accuracy's thresholds are
+            fitted (Bepler & Berger 2019). Required unless `legacy`.
+        train_levels (`(m,)` of int, *optional*): Levels of the training pairs.
         legacy (`bool`, *optional*, defaults to `False`): PLUS' way: fit the thresholds on the very pairs that are
             scored, which flatters the accuracy.
 

@@ -119,9 +119,7 @@ def _decode(emit_NLS: NDArray[np.float64], lengths: NDArray[np.int64]) -> tuple[
     return _trace_back(came_from, final.argmax(axis=1), lengths), scores
 
 
-def _trace_back(
-    came_from: NDArray[np.int8], last: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _trace_back(came_from: NDArray[np.int8], last: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     N, L, _ = came_from.shape
     rows = np.arange(N)
     path = np.full((N, L), -1, dtype=np.int64)
@@ -210,16 +208,15 @@ def membrane_regions(labels: ArrayLike, *, legacy: bool = False) -> NDArray[np.i
     return edges.reshape(-1, 2)
 
 
-def segments_agree(
-    predicted: ArrayLike, expected: ArrayLike, *, min_overlap: int = 5, legacy: bool = False
-) -> bool:
+def segments_agree(predicted: ArrayLike, expected: ArrayLike, *, min_overlap: int = 5, legacy: bool = False) -> bool:
     """Whether a predicted topology has the right membrane segments.
 
     Right means: as many segments as expected, each pair in order overlapping by `min_overlap` residues or more, and
     a signal peptide at the first residue where one is expected.
 
     Args:
-        predicted, expected (`(length,)` of int): Labels as in [`membrane_regions`].
+        predicted (`(length,)` of int): Labels as in [`membrane_regions`].
+        expected (`(length,)` of int): The true ones.
         min_overlap (`int`, *optional*, defaults to 5): Residues.
         legacy (`bool`, *optional*, defaults to `False`): See [`membrane_regions`].
     """
@@ -250,7 +247,8 @@ def topology_metrics(
         labels (`Sequence` of `(length,)` arrays): 0 inside, 1 outside, 2 membrane, 3 signal; `ignore_index` where
             unknown. Unknown residues count for neither figure; in the segment test they are not membrane.
         ignore_index (`int`, *optional*, defaults to -100): Label of residues without annotation.
-        oriented, legacy (`bool`, *optional*, defaults to `False`): See [`decode_topology`], [`membrane_regions`].
+        oriented (`bool`, *optional*, defaults to `False`): See [`decode_topology`].
+        legacy (`bool`, *optional*, defaults to `False`): See [`decode_topology`] and [`membrane_regions`].
 
     Returns:
         `dict`: `residue_accuracy` (all residues pooled), `protein_accuracy`, `proteins`.

@@ -64,9 +64,7 @@ def test_protein_without_a_labelled_residue_does_not_lower_the_mean():
 
 def test_tape_accuracy():
     (case,) = golden("accuracy_metric")
-    right = [
-        (np.argmax(score, axis=1), label) for score, label in zip(case["scores"], case["targets"], strict=True)
-    ]
+    right = [(np.argmax(score, axis=1), label) for score, label in zip(case["scores"], case["targets"], strict=True)]
     predictions = np.concatenate([prediction for prediction, _ in right])
     labels = np.concatenate([label for _, label in right])
     assert masked_accuracy(predictions, labels, ignore_index=-1) == pytest.approx(case["accuracy"])
@@ -315,7 +313,7 @@ def test_segment_rules():
     assert segments_agree([0] * 10 + [2] * 10, true)
     assert not segments_agree([0] * 11 + [2] * 9, true)  # overlap 4
     assert not segments_agree([0] * 20, true)
-    assert not segments_agree([0] * 5 + [2] * 10 + [1] * 5, [3] + true[1:])  # signal peptide missed
+    assert not segments_agree([0] * 5 + [2] * 10 + [1] * 5, [3, *true[1:]])  # signal peptide missed
 
 
 def test_topology_metrics():

@@ -125,7 +125,9 @@ def stream_pairs(dataset: Any, *, seed: int = 0, epochs: int | None = None, lega
 
 
 def _pairs_of(dataset: Any, seed: int, epochs: int | None, legacy: bool) -> Iterator[dict[str, Any]]:
-    pairs = FamilyPairs(dataset.with_format("arrow")["family"][:].to_numpy(zero_copy_only=False), seed=seed, legacy=legacy)
+    pairs = FamilyPairs(
+        dataset.with_format("arrow")["family"][:].to_numpy(zero_copy_only=False), seed=seed, legacy=legacy
+    )
     epoch = 0
     while epochs is None or epoch < epochs:
         first, second, same = pairs.draw(epoch)

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, NamedTuple
 import datasets
 import numpy as np
 import pyarrow as pa
-
 from seqformers.datasets_scripts.fasta import read_fasta
 from seqformers.datasets_scripts.pfam.family_pairs import FamilyPairs
 from seqformers.datasets_scripts.records import RECORD_SUFFIXES, read_records
@@ -202,7 +201,9 @@ def _small_families(config: PfamConfig, paths: list[Path]) -> set[str]:
     sizes = Counter(protein.family for protein in _read(config, paths) if _fits(config, protein))
     small = {family for family, size in sizes.items() if size < config.min_family_size}
     if len(small) == len(sizes):
-        raise ValueError(f"no family has {config.min_family_size} members; the largest has {max(sizes.values(), default=0)}")
+        raise ValueError(
+            f"no family has {config.min_family_size} members; the largest has {max(sizes.values(), default=0)}"
+        )
     return small
 
 
@@ -279,9 +280,7 @@ def _drawn_pairs(config: PfamConfig, proteins: Iterator[_Protein], split: str) -
 
 def _pair_table(first: pa.Table, second: pa.Table, same: np.ndarray) -> pa.Table:
     names = ("id", "family", "sequence")
-    columns = {
-        f"{name}_{side}": table[name] for name in names for side, table in (("a", first), ("b", second))
-    }
+    columns = {f"{name}_{side}": table[name] for name in names for side, table in (("a", first), ("b", second))}
     return pa.table({**columns, "label": pa.array(same.astype(np.int64))})
 
 
@@ -301,7 +300,9 @@ def _given_pairs(config: PfamConfig, paths: list[Path]) -> Iterator[pa.Table]:
                 known = known or {protein.id: protein for protein in _read(config, paths)}
                 name = str(first_present(record, (f"id_{side}",), where))
                 if name not in known:
-                    raise ValueError(f"{where}: no sequence with the id {name!r} in {', '.join(p.name for p in paths)}")
+                    raise ValueError(
+                        f"{where}: no sequence with the id {name!r} in {', '.join(p.name for p in paths)}"
+                    )
                 protein = known[name]
             row |= {f"{key}_{side.lower()}": value for key, value in protein._asdict().items()}
         rows.append(row)

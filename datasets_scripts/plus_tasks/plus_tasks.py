@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import datasets
 import numpy as np
 import pyarrow as pa
-
 from seqformers.datasets_scripts.fasta import read_fasta
 from seqformers.datasets_scripts.plus_tasks.homology_pairs import LEVELS, HomologyPairs
 from seqformers.datasets_scripts.records import RECORD_SUFFIXES, find_splits, read_records
@@ -44,7 +43,9 @@ _TOPOLOGY = {"I": 0, "i": 0, "1": 0, "O": 1, "o": 1, "2": 1, "M": 2, "H": 2, "h"
 
 _logger = datasets.logging.get_logger(__name__)
 _FASTA = (".fasta", ".fa", ".fas", ".txt", ".fasta.gz", ".fa.gz")
-_BERGER = "http://bergerlab-downloads.csail.mit.edu/bepler-protein-sequence-embeddings-from-structure-iclr2019/{}.tar.gz"
+_BERGER = (
+    "http://bergerlab-downloads.csail.mit.edu/bepler-protein-sequence-embeddings-from-structure-iclr2019/{}.tar.gz"
+)
 _PEER = "https://miladeepgraphlearningproteindata.s3.us-east-2.amazonaws.com/peerdata/{}.tar.gz"
 
 _SOURCES = {
@@ -155,7 +156,9 @@ class PlusTasksBuilder(datasets.ArrowBasedBuilder):
         found = find_splits(folders, names, suffixes)
         if not found:
             wanted = ", ".join(name for files in names.values() for name in files)
-            raise ValueError(f"no file for {config.name} in {config.data_dir}; expected one of: {wanted}, with a suffix")
+            raise ValueError(
+                f"no file for {config.name} in {config.data_dir}; expected one of: {wanted}, with a suffix"
+            )
         if "whole" in found and len(found) == 1:
             parts = ("train", "validation", "test")
         else:
@@ -177,7 +180,11 @@ class PlusTasksBuilder(datasets.ArrowBasedBuilder):
         if rows:
             yield (part, count), pa.Table.from_pylist(rows, schema=schema)
         if not count:
-            raise ValueError(f"{self.config.name}: the {part} split is empty ({', '.join(map(str, files.values()))})")
+            names = ", ".join(path.name for paths in files.values() for path in paths)
+            raise ValueError(
+                f"{self.config.name}: the {part} split is empty ({names}); set validation_fraction=0 or another seed "
+                "for a small set, or give the split its own file"
+            )
 
 
 def _split_rank(name: str) -> tuple[int, str]:
@@ -356,7 +363,8 @@ def _homology_rows(config: PlusTasksConfig, files: Mapping[str, list[Path]], par
     if "validation" not in files and config.validation_fraction > 0 and part in ("train", "validation"):
         held_out = [_place(config, entry.sequence.upper()) < config.validation_fraction for entry in entries]
         entries = [entry for entry, out in zip(entries, held_out, strict=True) if out == (part == "validation")]
-    yield from _drawn_pairs(config, entries, part, paths[0].name)
+    if entries:
+        yield from _drawn_pairs(config, entries, part, paths[0].name)
 
 
 def _drawn_pairs(config: PlusTasksConfig, entries: list[Any], part: str, where: str) -> Iterator[dict[str, Any]]:

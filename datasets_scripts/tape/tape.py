@@ -14,7 +14,6 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-
 from seqformers.datasets_scripts.records import find_splits, read_records
 from seqformers.datasets_scripts.residues import IGNORED, clean_protein, first_present, residue_labels
 from seqformers.datasets_scripts.sources import Source, fetch_and_extract
@@ -294,7 +293,7 @@ def _coordinates(record: dict[str, Any], length: int, where: str) -> dict[str, A
     valid = np.ones(length, dtype=bool) if mask is None else np.asarray(mask).astype(bool)
     if valid.shape != (length,):
         raise ValueError(f"{where}: a valid_mask of {valid.size} for {length} residues")
-    finite = np.isfinite(tertiary).all(axis=1)
+    finite = np.all(np.isfinite(tertiary), axis=1)
     return {"tertiary": np.where(finite[:, None], tertiary, 0).tolist(), "valid_mask": (valid & finite).tolist()}
 
 
@@ -328,7 +327,7 @@ def contact_labels(
     points = np.asarray(tertiary, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"coordinates of shape {points.shape}; expected (L, 3)")
-    valid = np.isfinite(points).all(axis=1)
+    valid = np.all(np.isfinite(points), axis=1)
     if valid_mask is not None:
         mask = np.asarray(valid_mask).astype(bool)
         if mask.shape != valid.shape:

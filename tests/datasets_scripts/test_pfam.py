@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from seqformers.datasets_scripts.pfam.family_pairs import FamilyPairs, stream_pairs
 from seqformers.datasets_scripts.pfam.pfam import PfamBuilder
+
 from tests.datasets_scripts.upstream import build
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
@@ -24,7 +24,9 @@ def write_pfam(path, families=4, members=12, seed=0, lengths=(25, 60)):
     for family in range(families):
         for member in range(members):
             sequence = "".join(rng.choice(list(RESIDUES), rng.integers(*lengths)))
-            lines.append(f">P{family}_{member}/1-{len(sequence)} P{family}.1 PF{family:05d}.3;fam-{family};\n{sequence}")
+            lines.append(
+                f">P{family}_{member}/1-{len(sequence)} P{family}.1 PF{family:05d}.3;fam-{family};\n{sequence}"
+            )
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "wt") as file:
         file.write("\n".join(lines) + "\n")
@@ -37,7 +39,9 @@ def test_pfam_headers(tmp_path, name):
     data = build(PfamBuilder, tmp_path, "sequences", tmp_path / "in", validation_fraction=0.2, test_fraction=0.2)
     assert sum(len(split) for split in data.values()) == 48
     assert set(data["train"]["family"]) == {"fam-0", "fam-1", "fam-2", "fam-3"}
-    again = build(PfamBuilder, tmp_path / "b", "sequences", tmp_path / "in", validation_fraction=0.2, test_fraction=0.2)
+    again = build(
+        PfamBuilder, tmp_path / "b", "sequences", tmp_path / "in", validation_fraction=0.2, test_fraction=0.2
+    )
     assert again["test"]["id"][:] == data["test"]["id"][:]
 
 
@@ -61,7 +65,7 @@ def test_filters_and_equal_sequences(tmp_path):
     options = {"family_from": "description", "max_length": 50, "min_family_size": 2, "validation_fraction": 0}
     data = build(PfamBuilder, tmp_path, "sequences", tmp_path / "in", test_fraction=0, **options)
     assert len(data["train"]) == 40
-    with pytest.raises(ValueError, match="the (train|test) split is empty"):
+    with pytest.raises(ValueError, match=r"the (train|test) split is empty"):
         build(PfamBuilder, tmp_path / "b", "sequences", tmp_path / "in", test_fraction=0.5, **options)
 
 
@@ -89,14 +93,20 @@ def test_pairs_files(tmp_path):
     write_pfam(tmp_path / "x.fasta", families=2, members=4, lengths=(25, 26))
     (tmp_path / "plus.tsv").write_text("sequence_A\tsequence_B\tis_samefamily\nACDEF\tACDEW\t1\nAC\tWY\t0\n")
     options = {"validation_fraction": 0, "test_fraction": 0}
-    data = build(PfamBuilder, tmp_path, "pairs", tmp_path / "x.fasta", pairs_file=str(tmp_path / "plus.tsv"), **options)
+    data = build(
+        PfamBuilder, tmp_path, "pairs", tmp_path / "x.fasta", pairs_file=str(tmp_path / "plus.tsv"), **options
+    )
     assert data["test"]["label"][:] == [1, 0] and data["test"]["sequence_b"][:] == ["ACDEW", "WY"]
     (tmp_path / "ids.csv").write_text("id_A,id_B,is_samefamily\nP0_0/1-25,P1_9,0\n")
     with pytest.raises(ValueError, match=r"ids.csv, pair 1: no sequence with the id 'P1_9' in x.fasta"):
-        build(PfamBuilder, tmp_path / "b", "pairs", tmp_path / "x.fasta", pairs_file=str(tmp_path / "ids.csv"), **options)
+        build(
+            PfamBuilder, tmp_path / "b", "pairs", tmp_path / "x.fasta", pairs_file=str(tmp_path / "ids.csv"), **options
+        )
     (tmp_path / "bad.csv").write_text("sequence_A,sequence_B,is_samefamily\nAC,AD,maybe\n")
     with pytest.raises(ValueError, match="is_samefamily is 'maybe'; expected 0 or 1"):
-        build(PfamBuilder, tmp_path / "c", "pairs", tmp_path / "x.fasta", pairs_file=str(tmp_path / "bad.csv"), **options)
+        build(
+            PfamBuilder, tmp_path / "c", "pairs", tmp_path / "x.fasta", pairs_file=str(tmp_path / "bad.csv"), **options
+        )
 
 
 @settings(max_examples=80, deadline=None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-
 from seqformers.datasets_scripts.plus_tasks.homology_pairs import HomologyPairs, homology_levels
 from seqformers.datasets_scripts.plus_tasks.plus_tasks import LOCALIZATIONS, PlusTasksBuilder
+
 from tests.conftest import golden_cases
 from tests.datasets_scripts.upstream import build, pack, write_lmdb
 
@@ -26,7 +26,9 @@ def test_homology_levels_are_the_originals():
 
 def scop_codes(seed=0, n=120):
     rng = np.random.default_rng(seed)
-    return [f"{rng.choice(list('abc'))}.{rng.integers(1, 4)}.{rng.integers(1, 4)}.{rng.integers(1, 4)}" for _ in range(n)]
+    return [
+        f"{rng.choice(list('abc'))}.{rng.integers(1, 4)}.{rng.integers(1, 4)}.{rng.integers(1, 4)}" for _ in range(n)
+    ]
 
 
 def test_pair_counts_are_those_of_all_pairs():
@@ -58,7 +60,9 @@ def test_level_shares_are_those_intended_and_those_of_the_original():
 
 def test_homology_from_fasta_and_from_pair_lists(tmp_path):
     rng = np.random.default_rng(0)
-    lines = [f">d{i} {code} (A:)\n{''.join(rng.choice(list('ACDEFGHIKL'), 12))}" for i, code in enumerate(scop_codes(n=30))]
+    lines = [
+        f">d{i} {code} (A:)\n{''.join(rng.choice(list('ACDEFGHIKL'), 12))}" for i, code in enumerate(scop_codes(n=80))
+    ]
     (tmp_path / "astral-2.06.train.fa").write_text("\n".join(lines) + "\n")
     (tmp_path / "astral-2.06.test.sampledpairs.txt").write_text(
         "pdb_id_A\tpdb_id_B\tsequence_A\tsequence_B\tsimilarity\nd1\td2\tacd\tWYV\t3.0\n"
@@ -73,7 +77,7 @@ def test_homology_from_fasta_and_from_pair_lists(tmp_path):
 
 def test_homology_errors(tmp_path):
     (tmp_path / "train.fasta").write_text(">d1 a.1.1\nACD\n>d2 a.1.1.1\nACD\n")
-    with pytest.raises(ValueError, match="'a.1.1' is no SCOP code"):
+    with pytest.raises(ValueError, match=r"'a\.1\.1' is no SCOP code"):
         build(PlusTasksBuilder, tmp_path, "homology", tmp_path, validation_fraction=0)
     with pytest.raises(ValueError, match="no proteins"):
         HomologyPairs([])
@@ -105,8 +109,10 @@ def test_localization_names_ids_and_length(tmp_path):
     sequence = "A" * 500 + "C" * 300 + "D" * 500
     (tmp_path / "deeploc_data.fasta").write_text(
         f">P1 Cell.membrane-M\n{sequence}\n>P2 Cytoplasm-Nucleus-U test\nACD\n>P3 Golgi.apparatus-M\nACDE\n"
+        + "".join(f">N{i} Nucleus-U\n{'W' * (i + 1)}\n" for i in range(30))
     )
-    data = build(PlusTasksBuilder, tmp_path, "localization", tmp_path, validation_fraction=0.3, seed=1)
+    data = build(PlusTasksBuilder, tmp_path, "localization", tmp_path, validation_fraction=0.3)
+    assert list(data) == ["train", "validation", "test"] and len(data["test"]) == 1
     assert data["test"][0]["label"] == 1
     rows = {row["id"]: row for split in data.values() for row in split}
     assert rows["P1"]["sequence"] == "A" * 500 + "D" * 500 and rows["P1"]["label"] == 0
@@ -150,10 +156,19 @@ def test_transmembrane_three_lines(tmp_path):
 
 def test_transmembrane_table_by_fold_and_type(tmp_path):
     kinds = ["alpha"] * 4 + ["beta"]
-    rows = {"id": list("abcde"), "sequence": ["ACDE"] * 5, "topology": ["1Hh2"] * 4 + ["1BbU"], "cv_fold": [0, 1, 2, 3, 0]}
+    rows = {
+        "id": list("abcde"),
+        "sequence": ["ACDE"] * 5,
+        "topology": ["1Hh2"] * 4 + ["1BbU"],
+        "cv_fold": [0, 1, 2, 3, 0],
+    }
     pd.DataFrame(rows | {"protein_type": kinds}).to_parquet(tmp_path / "tmbed_folds_0_3.parquet")
     data = build(PlusTasksBuilder, tmp_path, "transmembrane", tmp_path)
-    assert {name: split["id"][:] for name, split in data.items()} == {"train": ["a", "b"], "validation": ["c"], "test": ["d"]}
+    assert {name: split["id"][:] for name, split in data.items()} == {
+        "train": ["a", "b"],
+        "validation": ["c"],
+        "test": ["d"],
+    }
     assert data["test"][0]["labels"] == [0, 2, 2, 1]
     data = build(PlusTasksBuilder, tmp_path, "transmembrane", tmp_path, protein_type="all")
     assert data["train"][2]["labels"] == [0, 2, 2, -100]

@@ -8,11 +8,11 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-
 from seqformers.datasets_scripts import sources
 from seqformers.datasets_scripts.records import read_records
 from seqformers.datasets_scripts.tape import tape
 from seqformers.datasets_scripts.tape.tape import TapeBuilder, contact_labels
+
 from tests.conftest import golden_cases
 from tests.datasets_scripts.upstream import build, pack, write_json, write_lmdb
 
@@ -125,7 +125,11 @@ def test_training_rows_of_the_test_set_can_be_dropped(tmp_path):
 @pytest.mark.parametrize(
     ("task", "record", "message"),
     [
-        ("stability", {"primary": "", "stability_score": [1]}, "stability_train.json, record 0: the sequence is empty"),
+        (
+            "stability",
+            {"primary": "", "stability_score": [1]},
+            "stability_train.json, record 0: the sequence is empty",
+        ),
         ("stability", {"primary": "AC-D", "stability_score": [1]}, "'-' at position 3 is no residue"),
         ("stability", {"primary": "AC*D", "stability_score": [1]}, r"'\*' at position 3 is no residue"),
         ("stability", {"primary": "ACD"}, "no column stability_score or label; found primary"),
@@ -135,7 +139,11 @@ def test_training_rows_of_the_test_set_can_be_dropped(tmp_path):
         ("secondary_structure", {"primary": "ACD", "ss3": "HEX"}, "unknown label 'X' at position 3; known: HEC"),
         ("remote_homology", {"primary": "ACD", "fold_label": 1195}, "fold_label 1195 is not in 0..1194"),
         ("contact_prediction", {"primary": "ACD", "tertiary": [[0, 0, 0]]}, r"shape \(1, 3\) for 3 residues"),
-        ("contact_prediction", {"primary": "A", "tertiary": [[0, 0, 0]], "valid_mask": [1, 1]}, "valid_mask of 2 for 1"),
+        (
+            "contact_prediction",
+            {"primary": "A", "tertiary": [[0, 0, 0]], "valid_mask": [1, 1]},
+            "valid_mask of 2 for 1",
+        ),
     ],
 )
 def test_bad_records_are_named(tmp_path, task, record, message):
@@ -230,7 +238,7 @@ class Exploit:
 
 def test_a_tampered_archive_cannot_run_code(tmp_path):
     write_lmdb(tmp_path / "x.lmdb", [{"primary": Exploit()}])
-    with pytest.raises(ValueError, match="record 0 cannot be read: the pickle asks for builtins.eval"):
+    with pytest.raises(ValueError, match=r"record 0 cannot be read: the pickle asks for builtins\.eval"):
         list(read_records(tmp_path / "x.lmdb"))
 
 
