@@ -1,0 +1,274 @@
+"""Push a finished folder to the Hub: check it, send what changed in one commit, compare, tag.
+
+A run folder and what `convert` writes are complete repositories already, so nothing is made here and nothing in the
+folder is touched. The checks come before the first byte is sent; the files appear in one commit or not at all; a push
+that was cut off is completed by the next one, which finds the large files that had arrived.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seqformers.hub.checks import check_repository
+from seqformers.hub.errors import clear_hub_errors
+
+__all__ = ["PlannedFile", "PushPlan", "PushResult", "loading_snippet", "plan_push", "push_to_hub"]
+
+# Why a file stays behind. Pickles run code when they are opened; the rest is of no use to anybody who loads.
+LEFT_OUT: tuple[tuple[str, str], ...] = (
+    (r"(^|/)checkpoint-\d+/", "intermediate checkpoint"),
+    (r"\.(bin|pt|pth|pkl|pickle|ckpt|joblib)$", "pickle"),
+    (r"(^|/)(\.git|\.cache|\.venv|__pycache__|\.ipynb_checkpoints)/", "not part of the model"),
+    (r"(^|/)(events\.out\.tfevents[^/]*|\.DS_Store|[^/]*\.lock)$", "not part of the model"),
+)
+_STALE_WEIGHTS = re.compile(r"[^/]*\.safetensors(\.index\.json)?")
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """One file of a push. `content` is what goes up in its place, where that differs from the file."""
+
+    path: str
+    source: Path
+    size: int
+    content: bytes | None = None
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push would send (`files`) and leave behind (`left_out`: path -> reason)."""
+
+    folder: Path
+    repo_type: str
+    files: list[PlannedFile]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """Where a push ended up. `changed` is False when the Hub had everything already."""
+
+    repo_id: str
+    url: str
+    commit: str
+    changed: bool
+    tag: str | None
+    pull_request: str | None
+    plan: PushPlan
+    snippet: str
+
+
+def plan_push(folder: str | Path, repo_id: str, *, repo_type: str = "model") -> PushPlan:
+    """Check a folder and list what would be pushed. Nothing is sent; no network is needed.
+
+    Args:
+        folder (`str` or `Path`): A run folder, a converted model, or a data repository.
+        repo_id (`str`): `user/name`; loading examples in the card that say `"."` are pointed at it.
+        repo_type (`str`): `model`, `dataset` or `space`.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: the folder is not a complete repository; the message lists everything that is wrong.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}; give the folder a run or `seqformers convert` has written")
+    files, left_out = [], {}
+    for source in sorted(folder.rglob("*")):
+        path = source.relative_to(folder).as_posix()
+        if not source.is_file():
+            continue
+        if not source.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{path} is a link that leads out of {folder}; replace it by the file or delete it")
+        reason = next((why for pattern, why in LEFT_OUT if re.search(pattern, path)), None)
+        if reason:
+            left_out[path] = reason
+            continue
+        content = _card_for(source, repo_id) if path == "README.md" else None
+        files.append(PlannedFile(path, source, len(content) if content else source.stat().st_size, content))
+    check_repository(folder, [file.path for file in files], repo_id=repo_id, repo_type=repo_type)
+    return PushPlan(folder, repo_type, files, left_out)
+
+
+def push_to_hub(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    repo_type: str = "model",
+    private: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+    tag: str | None = None,
+    message: str | None = None,
+    overwrite: bool = False,
+    token: str | None = None,
+) -> PushResult:
+    """Push a folder to the Hub; the repository is made when it is missing.
+
+    Args:
+        folder (`str` or `Path`): A run folder, a converted model, or a data repository. It is only read.
+        repo_id (`str`): `user/name`, or `name` for your own account.
+        repo_type (`str`): `model`, `dataset` or `space`.
+        private (`bool`): Make a new repository private.
+        revision (`str`, *optional*): Branch to push to, made when missing; `main` when absent.
+        create_pr (`bool`): Open a pull request instead of pushing.
+        tag (`str`, *optional*): Tag of this version; when absent the next free one of `v1`, `v2`, ... A push that
+            changes nothing, goes to a branch or opens a pull request gets only the tag that was asked for.
+        message (`str`, *optional*): Commit message.
+        overwrite (`bool`): Push even where the repository holds a model of another family.
+        token (`str`, *optional*): When absent, `HF_TOKEN` or what `hf auth login` stored.
+
+    Returns:
+        `PushResult`: commit, tag, and the code that loads it.
+
+    Raises:
+        ValueError: the folder is incomplete, the card is invalid, or another model lives there.
+        OSError: the Hub refused or could not be reached, or what arrived is not what was sent.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+    plan = plan_push(folder, repo_id, repo_type=repo_type)
+    api = HfApi(token=token, library_name="seqformers")
+    with clear_hub_errors(repo_id, api):
+        space = {"space_sdk": "gradio"} if repo_type == "space" else {}
+        repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, **space).repo_id
+        plan = plan_push(folder, repo_id, repo_type=repo_type)  # now with the full name
+        if tag and tag in _tags(api, repo_id, repo_type):
+            raise ValueError(f"{repo_id} has a tag {tag!r} already; choose another")
+        if revision and not create_pr:
+            api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
+        parent = api.repo_info(repo_id, repo_type=repo_type, revision=revision).sha
+        remote = {entry.path: entry for entry in _remote_files(api, repo_id, repo_type, parent)}
+        if not overwrite:
+            _refuse_another_model(api, plan, repo_id, parent, remote)
+        operations: list[Any] = [
+            CommitOperationAdd(file.path, file.content if file.content is not None else file.source)
+            for file in plan.files
+        ]
+        operations += [CommitOperationDelete(path) for path in _stale(plan, remote)]
+        commit = api.create_commit(
+            repo_id,
+            operations,
+            commit_message=message or f"Push {plan.folder.resolve().name} with seqformers",
+            repo_type=repo_type,
+            revision=revision,
+            parent_commit=parent,
+            create_pr=create_pr,
+        )
+        changed = commit.oid != parent
+        _compare(plan, {entry.path: entry for entry in _remote_files(api, repo_id, repo_type, commit.oid)})
+        if tag is None and changed and not create_pr and revision in (None, "main"):
+            tag = _next_tag(api, repo_id, repo_type)
+        if tag is not None:
+            api.create_tag(repo_id, tag=tag, revision=commit.oid, repo_type=repo_type, exist_ok=False)
+    url = f"{api.endpoint}/{'' if repo_type == 'model' else repo_type + 's/'}{repo_id}"
+    snippet = loading_snippet(plan, repo_id, revision=tag or revision)
+    return PushResult(repo_id, url, commit.oid, changed, tag, commit.pr_url, plan, snippet)
+
+
+def loading_snippet(plan: PushPlan, repo_id: str, *, revision: str | None = None) -> str:
+    """The Python code that loads what was pushed."""
+    pinned = f', revision="{revision}"' if revision else ""
+    if plan.repo_type == "dataset":
+        return f'from datasets import load_dataset\n\ndata = load_dataset("{repo_id}"{pinned})'
+    if plan.repo_type == "space":
+        return f"https://huggingface.co/spaces/{repo_id}"
+    config = json.loads((plan.folder / "config.json").read_text(encoding="utf-8"))
+    remote = ", trust_remote_code=True" if "auto_map" in config else ""
+    architecture = (config.get("architectures") or [""])[0]
+    auto = _auto_class(config, architecture)
+    names = {file.path for file in plan.files}
+    loader = "AutoTokenizer" if "tokenizer_config.json" in names else None
+    loader = "AutoProcessor" if names & {"processor_config.json", "preprocessor_config.json"} else loader
+    lines = [f"from transformers import {', '.join(sorted(filter(None, [auto, loader])))}", ""]
+    lines.append(f'model = {auto}.from_pretrained("{repo_id}"{pinned}{remote})')
+    if loader:
+        name = "tokenizer" if loader == "AutoTokenizer" else "processor"
+        lines.append(f'{name} = {loader}.from_pretrained("{repo_id}"{pinned}{remote})')
+    if remote:
+        lines.insert(0, "# With `import seqformers` first, trust_remote_code is not needed.")
+    return "\n".join(lines)
+
+
+def _auto_class(config: dict[str, Any], architecture: str) -> str:
+    for auto, reference in config.get("auto_map", {}).items():
+        if str(reference).rpartition(".")[2] == architecture and auto.startswith("AutoModel"):
+            return auto
+    stock = re.search(r"For(MaskedLM|SequenceClassification|TokenClassification)$", architecture)
+    return f"AutoModelFor{stock[1]}" if stock else "AutoModel"
+
+
+def _card_for(source: Path, repo_id: str) -> bytes | None:
+    """The card with its loading examples pointed at the repository, or None where they need no change."""
+    text = source.read_text(encoding="utf-8")
+    pointed = re.sub(r'((?:from_pretrained|pipeline|load_dataset)\([^)\n]*?)"\."', rf'\1"{repo_id}"', text)
+    return pointed.encode() if pointed != text else None
+
+
+def _remote_files(api: Any, repo_id: str, repo_type: str, revision: str) -> Iterable[Any]:
+    entries = api.list_repo_tree(repo_id, recursive=True, revision=revision, repo_type=repo_type)
+    return (entry for entry in entries if hasattr(entry, "blob_id"))
+
+
+def _refuse_another_model(api: Any, plan: PushPlan, repo_id: str, parent: str, remote: dict[str, Any]) -> None:
+    """A mistyped name must not replace somebody's model; pushing the same family again is an update."""
+    if plan.repo_type != "model" or "config.json" not in remote:
+        return
+    there = json.loads(Path(api.hf_hub_download(repo_id, "config.json", revision=parent)).read_text(encoding="utf-8"))
+    here = json.loads((plan.folder / "config.json").read_text(encoding="utf-8"))
+    if there.get("model_type") != here.get("model_type"):
+        raise ValueError(
+            f"{repo_id} exists and holds a {there.get('model_type')} model, this folder a {here.get('model_type')} "
+            "one; choose another name, or pass --overwrite"
+        )
+
+
+def _stale(plan: PushPlan, remote: dict[str, Any]) -> list[str]:
+    """Weights of an earlier push that this one does not have; old shards beside new ones would be loaded."""
+    kept = {file.path for file in plan.files}
+    return [path for path in remote if _STALE_WEIGHTS.fullmatch(path) and path not in kept]
+
+
+def _compare(plan: PushPlan, remote: dict[str, Any]) -> None:
+    """What the Hub says it holds must be what was sent."""
+    for file in plan.files:
+        entry = remote.get(file.path)
+        if entry is None:
+            raise OSError(f"{file.path} did not arrive; push again")
+        content = file.content if file.content is not None else None
+        if entry.lfs is not None:
+            same = _digest(hashlib.sha256(), file.source, content) == entry.lfs.sha256
+        else:
+            same = _digest(hashlib.sha1(b"blob %d\0" % file.size), file.source, content) == entry.blob_id
+        if not same:
+            raise OSError(f"{file.path} arrived with another hash; push again")
+
+
+def _digest(algorithm: Any, source: Path, content: bytes | None) -> str:
+    if content is not None:
+        algorithm.update(content)
+        return algorithm.hexdigest()
+    with source.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            algorithm.update(block)
+    return algorithm.hexdigest()
+
+
+def _next_tag(api: Any, repo_id: str, repo_type: str) -> str:
+    numbers = [int(name[1:]) for name in _tags(api, repo_id, repo_type) if re.fullmatch(r"v\d+", name)]
+    return f"v{max(numbers, default=0) + 1}"
+
+
+def _tags(api: Any, repo_id: str, repo_type: str) -> list[str]:
+    return [ref.name for ref in api.list_repo_refs(repo_id, repo_type=repo_type).tags]
