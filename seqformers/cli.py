@@ -111,6 +111,57 @@ def convert(
     typer.echo(f"wrote {room.convert(name, source, output, overwrite=overwrite)}", err=True)
 
 
+@app.command()
+def push(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, of a converted model, or of a built data set.")],
+    repo: Annotated[str, typer.Argument(help="Repository on the Hub: user/name, or name for your own account.")],
+    kind: Annotated[str, typer.Option("--type", help="model, dataset or space; seen from the folder if absent.")] = "",
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to, made when missing.")] = None,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of pushing.")] = False,
+    tag: Annotated[str | None, typer.Option(help="Tag of this version; the next of v1, v2, ... if absent.")] = None,
+    message: Annotated[str | None, typer.Option("--message", "-m", help="Commit message.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of another family.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the folder, list files and sizes, stop.")] = False,
+) -> None:
+    """Push a finished folder to the Hub: card checked first, one commit, what changed only, tagged.
+
+    See what would go, then push:
+
+        seqformers push runs/phage-150 me/phage-150 --dry-run
+
+        seqformers push runs/phage-150 me/phage-150 --private
+    """
+    from seqformers.hub import push as hub
+
+    kind = kind or hub.kind_of(run)
+    if dry_run:
+        plan = hub.plan_push(run, repo, repo_type=kind)
+        for file in plan.files:
+            typer.echo(f"{file.size:>14,}  {file.path}")
+        for path, reason in plan.left_out.items():
+            typer.echo(f"{'left out':>14}  {path} ({reason})")
+        typer.echo(f"{plan.size:>14,}  bytes in {len(plan.files)} files would go to {repo} ({kind}); nothing was sent")
+        return
+    pushed = hub.push_to_hub(
+        run,
+        repo,
+        repo_type=kind,
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+        tag=tag,
+        message=message,
+        overwrite=overwrite,
+    )
+    for path, reason in pushed.plan.left_out.items():
+        typer.echo(f"left out {path} ({reason})", err=True)
+    state = f"commit {pushed.commit[:8]}" if pushed.changed else "nothing had changed"
+    tagged = f", tag {pushed.tag}" if pushed.tag else ""
+    typer.echo(f"{pushed.pull_request or pushed.url}: {state}{tagged}", err=True)
+    typer.echo(pushed.snippet)
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on stderr and exit code 2, not a traceback."""
     try:

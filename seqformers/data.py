@@ -194,14 +194,10 @@ def build_dataset(
 
 def push_dataset(folder: str | Path, repo_id: str, *, private: bool = False) -> str:
     """Upload a folder written by `build_dataset` to the Hub; return the address of the commit."""
-    from huggingface_hub import HfApi
+    from seqformers.hub.push import push_to_hub
 
-    api = HfApi()
-    api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-    commit = api.upload_folder(
-        repo_id=repo_id, repo_type="dataset", folder_path=str(folder), commit_message="Add data, card and report"
-    )
-    return str(commit.commit_url)
+    pushed = push_to_hub(folder, repo_id, repo_type="dataset", private=private, message="Add data, card and report")
+    return f"{pushed.url}/commit/{pushed.commit}"
 
 
 def _prepare(builder: datasets.DatasetBuilder, **arguments: Any) -> None:

@@ -11,14 +11,15 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from seqformers.hub.checks import check_repository
+from seqformers.hub.data_cards import merge_data_cards
 from seqformers.hub.errors import clear_hub_errors
 
-__all__ = ["PlannedFile", "PushPlan", "PushResult", "loading_snippet", "plan_push", "push_to_hub"]
+__all__ = ["PlannedFile", "PushPlan", "PushResult", "kind_of", "loading_snippet", "plan_push", "push_to_hub"]
 
 # Why a file stays behind. Pickles run code when they are opened; the rest is of no use to anybody who loads.
 LEFT_OUT: tuple[tuple[str, str], ...] = (
@@ -67,6 +68,14 @@ class PushResult:
     pull_request: str | None
     plan: PushPlan
     snippet: str
+
+
+def kind_of(folder: str | Path) -> str:
+    """Tell from its files whether a folder is a `model`, a `dataset` or a `space`."""
+    folder = Path(folder)
+    if (folder / "config.json").exists():
+        return "model"
+    return "space" if (folder / "app.py").exists() else "dataset" if any(folder.rglob("*.parquet")) else "model"
 
 
 def plan_push(folder: str | Path, repo_id: str, *, repo_type: str = "model") -> PushPlan:
@@ -152,6 +161,8 @@ def push_to_hub(
         remote = {entry.path: entry for entry in _remote_files(api, repo_id, repo_type, parent)}
         if not overwrite:
             _refuse_another_model(api, plan, repo_id, parent, remote)
+        if repo_type == "dataset" and "README.md" in remote:
+            plan = _with_other_configurations(api, plan, repo_id, parent)
         operations: list[Any] = [
             CommitOperationAdd(file.path, file.content if file.content is not None else file.source)
             for file in plan.files
@@ -232,6 +243,18 @@ def _refuse_another_model(api: Any, plan: PushPlan, repo_id: str, parent: str, r
             f"{repo_id} exists and holds a {there.get('model_type')} model, this folder a {here.get('model_type')} "
             "one; choose another name, or pass --overwrite"
         )
+
+
+def _with_other_configurations(api: Any, plan: PushPlan, repo_id: str, parent: str) -> PushPlan:
+    there = api.hf_hub_download(repo_id, "README.md", repo_type="dataset", revision=parent)
+    files = []
+    for file in plan.files:
+        if file.path == "README.md":
+            here = file.content.decode() if file.content else file.source.read_text(encoding="utf-8")
+            merged = merge_data_cards(here, Path(there).read_text(encoding="utf-8")).encode()
+            file = replace(file, content=merged, size=len(merged))
+        files.append(file)
+    return replace(plan, files=files)
 
 
 def _stale(plan: PushPlan, remote: dict[str, Any]) -> list[str]:
