@@ -1,0 +1,120 @@
+"""What the shared tests of `test_families.py` need to know about each family: one `FamilyCase` a family.
+
+A family adds its case to `CASES` (at the end) with a tiny configuration and a batch maker; all shared tests then run
+on every class of its row in `seqformers._families.FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import default_data_collator
+
+Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyCase:
+    """How to build, feed and judge the models of one family.
+
+    Args:
+        model_type: As in the row of `FAMILIES`.
+        config: Values for the configuration class that make a tiny model.
+        batch: `(class name, seed) -> batch` with labels: four or more rows, of different lengths where the family
+            takes padding; drawn from `torch.Generator().manual_seed(seed)`.
+        initial: `(parameter name, parameter) -> (law, value)` that fresh weights follow; law is `"normal"` or
+            `"uniform"` (value: standard deviation), or `"constant"` (value: the constant). Parameters of the same
+            law and value are judged together.
+        head_config: Class name -> further configuration values for that class.
+        lengthen: `(batch, n) -> batch`, the same rows with `n` more positions of padding; None when inputs have a
+            fixed size.
+        embeddings: Whether the models take `inputs_embeds` instead of `input_ids`.
+        attentions: Implementations that must agree with each other; empty when there is no attention.
+        examples: `(class name, batch) -> (examples, collator)` for Trainer; by default a batch's rows.
+        learning_rate: With which two AdamW steps on one batch lower the loss.
+        label_names: Keys of a batch that are labels.
+    """
+
+    model_type: str
+    config: dict[str, Any]
+    batch: Callable[[str, int], Batch]
+    initial: Callable[[str, torch.Tensor], tuple[str, float]]
+    head_config: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lengthen: Callable[[Batch, int], Batch] | None = None
+    embeddings: bool = True
+    attentions: tuple[str, ...] = ("eager", "sdpa")
+    examples: Callable[[str, Batch], tuple[list[Any], Callable[..., Any]]] | None = None
+    learning_rate: float = 1e-2
+    label_names: tuple[str, ...] = ("labels",)
+
+    def unlabelled(self, batch: Batch) -> Batch:
+        """The batch without its labels."""
+        return {name: value for name, value in batch.items() if name not in self.label_names}
+
+    def for_trainer(self, head: str, batch: Batch) -> tuple[list[Any], Callable[..., Any]]:
+        """Examples and collator that make up `batch` again."""
+        if self.examples is not None:
+            return self.examples(head, batch)
+        rows = len(next(iter(batch.values())))
+        return [{name: value[row] for name, value in batch.items()} for row in range(rows)], default_data_collator
+
+
+def lengthen_tokens(batch: Batch, by: int) -> Batch:
+    """`lengthen` of families that take `(batch, length)` token ids: zeros to the right, -100 for labels."""
+    width = batch["attention_mask"].shape[1]
+    return {
+        name: torch.nn.functional.pad(value, (0, by), value=-100 if name == "labels" else 0)
+        if value.ndim == 2 and value.shape[1] == width
+        else value
+        for name, value in batch.items()
+    }
+
+
+def bert_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    """BERT's start: N(0, 0.02), biases 0, LayerNorm 1."""
+    if name.endswith("bias"):
+        return "constant", 0.0
+    return ("constant", 1.0) if "LayerNorm" in name else ("normal", 0.02)
+
+
+def _kmer_bert_batch(head: str, seed: int) -> Batch:
+    """Rows `[CLS] 3-mers [SEP]`; the class and the middle k-mers can be learnt from the row."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = [4, 9, 12, 7] if head != "KmerBertForSequenceClassification" else [4, 9, 30, 20]
+    ids = torch.zeros(4, max(lengths) + 2, dtype=torch.long)
+    for row, length in zip(ids, lengths, strict=True):
+        row[: length + 2] = torch.tensor([2, *torch.randint(5, 69, (length,), generator=generator).tolist(), 3])
+    batch = {"input_ids": ids, "attention_mask": (ids != 0).long()}
+    if head == "KmerBertForSequenceClassification":
+        batch["labels"] = torch.tensor([0, 1, 1, 0])
+    elif head == "KmerBertForTokenClassification":
+        batch["labels"] = torch.where(ids > 4, ids % 2, -100)
+    elif head != "KmerBertModel":
+        batch["labels"] = torch.where((ids > 4) & (torch.arange(ids.shape[1]) % 3 == 2), ids, -100)
+        batch["input_ids"] = torch.where(batch["labels"] != -100, 4, ids)
+    if head == "KmerBertForPreTraining":
+        batch["next_sentence_label"] = torch.tensor([0, 1, 1, 0])
+    return batch
+
+
+KMER_BERT = FamilyCase(
+    model_type="kmer_bert",
+    config={
+        "k": 3,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 24,
+    },
+    head_config={"KmerBertForSequenceClassification": {"max_chunks": 3}},
+    batch=_kmer_bert_batch,
+    initial=bert_initial,
+    lengthen=lengthen_tokens,
+    label_names=("labels", "next_sentence_label"),
+)
+
+CASES: tuple[FamilyCase, ...] = (KMER_BERT,)
