@@ -72,6 +72,12 @@ FAMILIES: tuple[Family, ...] = (
         tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
     ),
     Family(
+        model_type="deepcpf1",
+        config="DeepCpf1Config",
+        models={"AutoModel": "DeepCpf1Model"},
+        processor="DeepCpf1Processor",
+    ),
+    Family(
         model_type="targetnet",
         config="TargetNetConfig",
         models={"AutoModel": "TargetNetModel", "AutoModelForSequenceClassification": "TargetNetModel"},

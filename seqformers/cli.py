@@ -93,12 +93,15 @@ def convert(
     ] = "",
     source: Annotated[Path | None, typer.Argument(help="Its weight file or folder.")] = None,
     output: Annotated[Path | None, typer.Argument(help="Folder to write: a complete Hub repository.")] = None,
+    full: Annotated[Path | None, typer.Option(help="deepcpf1: DeepCpf1_weights.h5, adds the accessibility.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
     show: Annotated[bool, typer.Option("--list", help="List the converters and stop.")] = False,
 ) -> None:
     """Convert published weights of an original project into a Hub repository of this package.
 
     Example: `seqformers convert targetnet TargetNet.pt targetnet-published`
+
+    Example: `seqformers convert deepcpf1 Seq_deepCpf1_weights.h5 deepcpf1-published --full DeepCpf1_weights.h5`
     """
     from seqformers import convert as room
 
@@ -108,7 +111,7 @@ def convert(
         return
     if not name or source is None or output is None:
         raise ValueError("give NAME SOURCE OUTPUT, for example: seqformers convert targetnet TargetNet.pt OUT")
-    typer.echo(f"wrote {room.convert(name, source, output, overwrite=overwrite)}", err=True)
+    typer.echo(f"wrote {room.convert(name, source, output, full=full, overwrite=overwrite)}", err=True)
 
 
 @app.command()

@@ -1,12 +1,13 @@
 """Weights of the original projects, converted to the classes here.
 
 Adding a converter means adding `seqformers/convert/<name>.py` with `convert(source, output) -> Path` and one row in
-`CONVERTERS`.
+`CONVERTERS`. Weights in two files: `convert(source, output, *, full=None)`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 from seqformers.inference.tables import refuse_existing
@@ -15,24 +16,28 @@ __all__ = ["CONVERTERS", "convert"]
 
 # Name on the command line -> module, and what its source is.
 CONVERTERS: dict[str, tuple[str, str]] = {
+    "deepcpf1": ("seqformers.convert.deepcpf1", "Seq_deepCpf1_weights.h5 of MyungjaeSong/Paired-Library"),
     "targetnet": ("seqformers.convert.targetnet", "TargetNet.pt of mswzeus/TargetNet"),
 }
 
 
-def convert(name: str, source: str | Path, output: str | Path, *, overwrite: bool = False) -> Path:
+def convert(
+    name: str, source: str | Path, output: str | Path, *, full: str | Path | None = None, overwrite: bool = False
+) -> Path:
     """Convert published weights into a complete Hub repository of ours.
 
     Args:
         name (`str`): One of `CONVERTERS`.
         source (`str` or `Path`): File or folder of the original project.
         output (`str` or `Path`): Folder to write.
+        full (`str` or `Path`, *optional*): Second file, for `deepcpf1`: the weights with chromatin accessibility.
         overwrite (`bool`): Replace an existing folder.
 
     Returns:
         `Path`: `output`.
 
     Raises:
-        ValueError: the name is unknown, or the file holds something else.
+        ValueError: the name is unknown, the file holds something else, or the converter reads no second file.
         FileNotFoundError: there is no such source.
         FileExistsError: the output is there already.
     """
@@ -41,5 +46,9 @@ def convert(name: str, source: str | Path, output: str | Path, *, overwrite: boo
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"no such file: {source} (expected {CONVERTERS[name][1]})")
+    converter = import_module(CONVERTERS[name][0]).convert
+    options = {} if full is None else {"full": Path(full)}
+    if not options.keys() <= signature(converter).parameters.keys():
+        raise ValueError(f"{name} has one weight file; leave --full out")
     refuse_existing(output, overwrite=overwrite)
-    return import_module(CONVERTERS[name][0]).convert(source, Path(output))
+    return converter(source, Path(output), **options)

@@ -1,0 +1,265 @@
+"""DeepCpf1: layer list, published behaviour, two-stage training, the encoder, and conversion of Keras weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqformers import DeepCpf1Config, DeepCpf1Model, DeepCpf1Processor
+from tests.conftest import golden_cases
+
+h5py = pytest.importorskip("h5py")
+
+TARGETS = ["TGACTTTGAATGGAGTCGTGAGCGCAAGAACGCT", "GTTATTTGAGCAATGCCACTTAATAAACATGTAA"]
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    options = {"num_filters": 6, "hidden_sizes": [5, 4]} | options
+    return DeepCpf1Model(DeepCpf1Config(**options)).eval()
+
+
+def reference(layers, sequence, *, accessible=None, gate=None, gated_output=None, scale=100.0, output_scale=3.0):
+    """The published layer list, one position and one filter at a time, on arrays as Keras 1 stores them."""
+    one_hot = np.array([[letter == base for base in "ACGT"] for letter in sequence.upper()], dtype=float)
+    kernel, bias = layers[0]
+    length, filters = kernel.shape[0], kernel.shape[3]
+    convolved = np.zeros((len(sequence) - length + 1, filters))
+    for position in range(len(convolved)):
+        for offset in range(length):  # Theano convolves: the kernel runs backwards
+            convolved[position] += one_hot[position + offset] @ kernel[length - 1 - offset, 0]
+    convolved = np.maximum(convolved + bias, 0)
+    hidden = np.concatenate([(a + b) / 2 for a, b in zip(convolved[::2], convolved[1::2], strict=False)])
+    for kernel, bias in layers[1:-1]:
+        hidden = np.maximum(hidden @ kernel + bias, 0)
+    if accessible is None:
+        return (hidden @ layers[-1][0] + layers[-1][1]).item()
+    hidden = hidden * np.maximum(accessible * scale * gate[0][0] + gate[1], 0)
+    return (hidden @ gated_output[0] + gated_output[1]).item() * output_scale
+
+
+def keras_layers(rng, filters=6, sizes=(5, 4)):
+    shapes = [(5, 1, 4, filters), (15 * filters, sizes[0]), sizes, (sizes[1], 1)]
+    return [(rng.normal(0, 0.3, shape), rng.normal(0, 0.3, shape[-1])) for shape in shapes]
+
+
+def write_keras(path, layers):
+    with h5py.File(path, "w") as file:
+        names = ["input_1"] + [f"layer_{index}" for index in range(len(layers))]
+        file.attrs["layer_names"] = [name.encode() for name in names]
+        file.create_group("input_1").attrs["weight_names"] = np.array([])
+        for name, (kernel, bias) in zip(names[1:], layers, strict=True):
+            group = file.create_group(name)
+            group[f"{name}_W"], group[f"{name}_b"] = kernel.astype("f4"), bias.astype("f4")
+            group.attrs["weight_names"] = [f"{name}_W".encode(), f"{name}_b".encode()]
+    return path
+
+
+class TestNetwork:
+    def test_parameters_are_the_published_ones(self):
+        assert DeepCpf1Model(DeepCpf1Config()).num_parameters() == 102_681
+        full = DeepCpf1Model(DeepCpf1Config(use_accessibility=True))
+        # 102,761 of DeepCpf1, and the output layer of Seq-deepCpf1 kept beside its own
+        assert full.num_parameters() == 102_761 + 41
+
+    def test_initial_weights_are_glorot_with_zero_biases(self):
+        torch.manual_seed(0)
+        model = DeepCpf1Model(DeepCpf1Config())
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear | torch.nn.Conv1d):
+                fan = module.weight[0].numel() + module.weight.transpose(0, 1)[0].numel()
+                bound = (6 / fan) ** 0.5
+                assert not module.bias.any()
+                assert 0.8 * bound < module.weight.abs().max() <= bound
+
+    def test_unknown_letters_are_zero_columns(self):
+        model = tiny()
+        ids = torch.tensor([[0, 1, 2, 3] * 8 + [4, 9]])
+        one_hot = torch.nn.functional.one_hot(ids.clamp(max=4), 5)[..., :4].float()
+        assert torch.equal(model(ids).logits, model(inputs_embeds=one_hot).logits)
+        assert not torch.equal(model(ids).logits, model(torch.tensor([[0, 1, 2, 3] * 8 + [0, 0]])).logits)
+
+    def test_a_context_of_another_length_is_refused(self):
+        with pytest.raises(ValueError, match="33 letters; this model reads 34"):
+            tiny()(torch.zeros(1, 33, dtype=torch.long))
+
+    def test_no_convolution_is_a_perceptron(self):
+        model = tiny(num_filters=0)
+        assert model.members[0].convolution is None
+        assert model.members[0].dense[0].in_features == 34 * 4
+
+    def test_accessibility_needs_its_layer(self):
+        with pytest.raises(ValueError, match="no accessibility layer"):
+            tiny()(torch.zeros(1, 34, dtype=torch.long), accessibility=torch.ones(1))
+        with pytest.raises(ValueError, match="no accessibility layer"):
+            tiny().freeze_sequence_layers()
+
+    def test_an_ensemble_predicts_the_mean_and_trains_each_member_on_its_own_error(self):
+        model = tiny(num_members=3)
+        ids, labels = torch.randint(0, 4, (7, 34)), torch.linspace(-5, 90, 7)
+        output = model(ids, labels=labels)
+        alone = []
+        for member in model.members:
+            states = member(torch.nn.functional.one_hot(ids, 4).float())
+            alone.append(member.sequence_output(states)[:, 0])
+        torch.testing.assert_close(output.logits, torch.stack(alone).mean(0))
+        torch.testing.assert_close(output.loss, torch.stack([(a - labels).square().mean() for a in alone]).mean())
+
+    def test_sample_weights_scale_the_error_of_their_rows(self):
+        model = tiny()
+        ids, labels = torch.randint(0, 4, (4, 34)), torch.tensor([0.0, 10.0, 20.0, 30.0])
+        weighted = model(ids, labels=labels, sample_weight=torch.tensor([0.0, 2.0, 2.0, 0.0])).loss
+        torch.testing.assert_close(weighted, model(ids[1:3], labels=labels[1:3]).loss)
+
+    def test_impossible_shapes_are_refused(self):
+        with pytest.raises(ValueError, match="nothing is left"):
+            DeepCpf1Config(context_length=5, kernel_size=5)
+        with pytest.raises(ValueError, match="hidden_sizes"):
+            DeepCpf1Config(hidden_sizes=[])
+
+
+class TestTraining:
+    def test_the_second_stage_moves_121_parameters_and_nothing_else(self):
+        model = DeepCpf1Model(DeepCpf1Config(use_accessibility=True))
+        assert model.freeze_sequence_layers() == 121
+        before = {name: value.clone() for name, value in model.named_parameters()}
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        ids, labels = torch.randint(0, 4, (8, 34)), torch.linspace(0, 80, 8)
+        for _ in range(3):
+            model(ids, accessibility=torch.arange(8) % 2, labels=labels).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+        assert moved and all(".accessibility_" in name for name in moved)
+
+    def test_stock_trainer_learns_gc_content(self, tmp_path):
+        from transformers import Trainer, TrainingArguments, set_seed
+
+        set_seed(1)
+        ids = np.random.default_rng(0).integers(0, 4, (600, 34))
+        labels = ((ids == 1) | (ids == 2)).mean(1) * 100
+        rows = [{"input_ids": x, "labels": float(y)} for x, y in zip(ids, labels, strict=True)]
+        arguments = TrainingArguments(
+            tmp_path, num_train_epochs=12, per_device_train_batch_size=32, learning_rate=2e-3, report_to=[],
+            use_cpu=True, save_strategy="no", disable_tqdm=True,
+        )  # fmt: skip
+        trainer = Trainer(tiny(num_filters=16, hidden_sizes=[16]), arguments, train_dataset=rows[:500])
+        trainer.train()
+        predictions = trainer.predict(rows[500:]).predictions
+        assert predictions.shape == (100,)
+        assert np.corrcoef(predictions, labels[500:])[0, 1] > 0.6
+
+
+class TestProcessor:
+    def test_letters(self):
+        codes = DeepCpf1Processor(8).encode(["ACGTacgu", "NRTU-*?é"])
+        assert codes.tolist() == [[0, 1, 2, 3, 0, 1, 2, 3], [4, 4, 3, 3, 4, 4, 4, 4]]
+
+    @given(st.lists(st.text(min_size=9, max_size=9), min_size=1, max_size=5))
+    def test_any_text_is_encoded_letter_by_letter(self, texts):
+        table = {"A": 0, "C": 1, "G": 2, "T": 3, "U": 3}
+        expected = [[table.get(letter.upper(), 4) if letter.isascii() else 4 for letter in text] for text in texts]
+        assert DeepCpf1Processor(9).encode(texts).tolist() == expected
+
+    def test_wrong_lengths_name_the_record(self):
+        with pytest.raises(ValueError, match=r"record 1 \('ACG'\) has 3 letters, expected 34"):
+            DeepCpf1Processor()(["A" * 34, "ACG"])
+
+    @pytest.mark.parametrize(("values", "message"), [([1, 2], "record 1: accessibility is 2"), ([1], "1 accessib")])
+    def test_wrong_accessibility_is_refused(self, values, message):
+        with pytest.raises(ValueError, match=message):
+            DeepCpf1Processor()(TARGETS, accessibility=values)
+
+    def test_unknown_letters_are_counted(self, monkeypatch):
+        from seqformers.modeling.deepcpf1 import processing_deepcpf1
+
+        said = []
+        monkeypatch.setattr(processing_deepcpf1.logger, "warning", said.append)
+        DeepCpf1Processor()([TARGETS[0], "N" + TARGETS[0][1:]])
+        assert "1 of 2 contexts" in said[0] and "first: record 1" in said[0]
+
+
+class TestRepository:
+    def test_auto_classes_load_what_was_saved(self, tmp_path):
+        from transformers import AutoModel, AutoProcessor
+
+        from seqformers.hub.repository import write_model_repository
+
+        model = tiny(use_accessibility=True, num_members=2)
+        write_model_repository(tmp_path, model, processor=DeepCpf1Processor())
+        batch = AutoProcessor.from_pretrained(tmp_path)(TARGETS, accessibility=[0, 1], return_tensors="pt")
+        again = AutoModel.from_pretrained(tmp_path).eval()
+        assert torch.equal(again(**batch).logits, model(**batch).logits)
+
+
+class TestConversion:
+    def test_random_keras_weights_give_the_outputs_of_the_layer_list(self, tmp_path):
+        from seqformers.convert.deepcpf1 import load_deepcpf1_weights
+
+        rng = np.random.default_rng(3)
+        layers = keras_layers(rng)
+        gate = (rng.normal(0, 0.01, (1, 4)), rng.normal(0, 0.3, 4))
+        gated_output = (rng.normal(0, 0.3, (4, 1)), rng.normal(0, 0.3, 1))
+        sequence = write_keras(tmp_path / "seq.h5", layers)
+        full = write_keras(tmp_path / "full.h5", [*layers[:-1], gate, gated_output])
+        model = load_deepcpf1_weights(sequence, full)
+        for target in [*TARGETS, "acgtTTTNCGATCGATCGATCAGCTAGCTACGAT"]:
+            for accessible in (0, 1):
+                output = model(**DeepCpf1Processor()([target], accessibility=[accessible], return_tensors="pt"))
+                assert output.sequence_scores.item() == pytest.approx(reference(layers, target), abs=1e-4)
+                expected = reference(
+                    layers, target, accessible=accessible, gate=gate, gated_output=gated_output
+                )  # fmt: skip
+                assert output.logits.item() == pytest.approx(expected, abs=1e-4)
+
+    def test_files_of_two_releases_are_refused(self, tmp_path):
+        from seqformers.convert.deepcpf1 import load_deepcpf1_weights
+
+        rng = np.random.default_rng(0)
+        sequence = write_keras(tmp_path / "seq.h5", keras_layers(rng))
+        gate, gated_output = (np.ones((1, 4)), np.ones(4)), (np.ones((4, 1)), np.ones(1))
+        other = write_keras(tmp_path / "full.h5", [*keras_layers(rng)[:-1], gate, gated_output])
+        with pytest.raises(ValueError, match="was not fine-tuned from this"):
+            load_deepcpf1_weights(sequence, other)
+        with pytest.raises(ValueError, match="does not hold Seq-deepCpf1"):
+            load_deepcpf1_weights(other)
+
+    def test_a_file_of_another_kind_is_refused(self, tmp_path):
+        from seqformers.convert.deepcpf1 import load_deepcpf1_weights
+
+        (tmp_path / "x.h5").write_text("no")
+        with pytest.raises(ValueError, match="not a Keras weight file"):
+            load_deepcpf1_weights(tmp_path / "x.h5")
+
+    def test_golden_cases(self, checkpoints, tmp_path):
+        from transformers import AutoModel
+
+        from seqformers.convert import convert
+
+        folder = checkpoints / "deepcpf1"
+        full = folder / "DeepCpf1_weights.h5"
+        convert("deepcpf1", folder / "Seq_deepCpf1_weights.h5", tmp_path / "out", full=full)
+        model = AutoModel.from_pretrained(tmp_path / "out").eval()
+        cases = golden_cases("deepcpf1")
+        batch = DeepCpf1Processor()(
+            [case["sequence"] for case in cases], [case["accessibility"] for case in cases], return_tensors="pt"
+        )
+        output = model(**batch)
+        assert output.sequence_scores.tolist() == pytest.approx([case["sequence_score"] for case in cases], abs=1e-4)
+        assert output.logits.tolist() == pytest.approx([case["score"] for case in cases], abs=1e-4)
+
+    @pytest.mark.parametrize(("name", "spearman"), [("ht_1_2", 0.7646), ("ht_2", 0.7455)])
+    def test_published_weights_give_their_correlation(self, checkpoints, real_data, name, spearman):
+        import pandas as pd
+        from scipy.stats import spearmanr
+
+        from seqformers.convert.deepcpf1 import load_deepcpf1_weights
+
+        rows = pd.read_parquet(real_data / "cpf1_activity" / f"{name}.parquet")
+        model = load_deepcpf1_weights(checkpoints / "deepcpf1" / "Seq_deepCpf1_weights.h5")
+        with torch.inference_mode():
+            scores = model(**DeepCpf1Processor()(list(rows.target_34), return_tensors="pt")).logits
+        assert spearmanr(scores.numpy(), rows.indel_freq_pct).statistic == pytest.approx(spearman, abs=1e-4)
