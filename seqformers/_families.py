@@ -83,6 +83,17 @@ FAMILIES: tuple[Family, ...] = (
         models={"AutoModel": "TargetNetModel", "AutoModelForSequenceClassification": "TargetNetModel"},
         processor="TargetNetProcessor",
     ),
+    Family(
+        model_type="plus_rnn",
+        config="PlusRnnConfig",
+        models={
+            "AutoModel": "PlusRnnModel",
+            "AutoModelForPreTraining": "PlusRnnForPreTraining",
+            "AutoModelForSequenceClassification": "PlusRnnForSequenceClassification",
+            "AutoModelForTokenClassification": "PlusRnnForTokenClassification",
+            "AutoModelForPairClassification": "PlusRnnForPairClassification",
+        },
+    ),
 )
 
 
