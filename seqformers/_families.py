@@ -94,6 +94,19 @@ FAMILIES: tuple[Family, ...] = (
             "AutoModelForPairClassification": "PlusRnnForPairClassification",
         },
     ),
+    Family(
+        model_type="protein_bert",
+        config="ProteinBertConfig",
+        models={
+            "AutoModel": "ProteinBertModel",
+            "AutoModelForPreTraining": "ProteinBertForPreTraining",
+            "AutoModelForMaskedLM": "ProteinBertForMaskedLM",
+            "AutoModelForSequenceClassification": "ProteinBertForSequenceClassification",
+            "AutoModelForTokenClassification": "ProteinBertForTokenClassification",
+            "AutoModelForPairClassification": "ProteinBertForPairClassification",
+            "AutoModelForContactPrediction": "ProteinBertForContactPrediction",
+        },
+    ),
 )
 
 
