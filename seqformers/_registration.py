@@ -1,7 +1,9 @@
 """Tell transformers' Auto classes about the families here, once, and only when those classes are in use.
 
-Importing transformers' model code takes seconds, so `import seqformers` does not. A finder waits for the Auto
-modules; each registers what it needs after it has loaded. Loaded already: registration happens at once.
+Importing transformers' model code takes seconds, so `import seqformers` does not. A finder watches transformers being
+imported and registers the families once an Auto module has loaded. transformers' modules import each other in
+circles (a BERT configuration loads the Auto classes while it is being defined), and the families import some of them,
+so registration waits until none of these modules is half-way through loading.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from seqformers._families import FAMILIES
 __all__ = ["register_when_auto_classes_load"]
 
 _AUTO = "transformers.models.auto"
+_WATCHED = ("transformers.", "seqformers.modeling.", "seqformers.tokenization.")
 
 
 def _class(reference: str) -> Any:
@@ -26,9 +29,8 @@ def _class(reference: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _is_loaded(name: str) -> bool:
-    module = sys.modules.get(name)
-    return module is not None and not getattr(module.__spec__, "_initializing", False)
+def _is_loading(module: Any) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
 def _refuse_foreign(known: Any, ours: type, key: str) -> None:
@@ -40,37 +42,20 @@ def _refuse_foreign(known: Any, ours: type, key: str) -> None:
         )
 
 
-def _is_half_loaded(name: str) -> bool:
-    """A family whose own import brought the Auto classes in: it is registered when its import has ended."""
-    return name in sys.modules and not _is_loaded(name)
-
-
 def _register_configs() -> None:
-    if not _is_loaded(f"{_AUTO}.configuration_auto"):
-        return
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     for family in FAMILIES:
-        if _is_half_loaded(family.config_module):
-            continue
         config = _class(f"{family.config_module}:{family.config}")
         _refuse_foreign(CONFIG_MAPPING._extra_content.get(family.model_type), config, family.model_type)
         AutoConfig.register(family.model_type, config, exist_ok=True)
 
 
 def _register_models() -> None:
-    # Half-way through loading modeling_utils our own classes cannot be defined yet; its own trigger comes later.
-    partly = "transformers.modeling_utils" in sys.modules and not _is_loaded("transformers.modeling_utils")
-    if partly or not _is_loaded(f"{_AUTO}.modeling_auto"):
-        return
     import transformers
 
-    # First, so that its trigger (this function again) does not meet our classes half-way through their definition.
-    import_module("transformers.modeling_utils")
     for family in FAMILIES:
-        if _is_half_loaded(family.config_module) or _is_half_loaded(family.modeling_module):
-            continue
         config = _class(f"{family.config_module}:{family.config}")
         for auto_class, name in family.models.items():
             auto = getattr(transformers, auto_class, None)
@@ -79,61 +64,55 @@ def _register_models() -> None:
 
 
 def _register_tokenizers() -> None:
-    if not _is_loaded(f"{_AUTO}.tokenization_auto"):
-        return
     from transformers import AutoTokenizer
 
     for family in FAMILIES:
-        if family.tokenizer and not _is_half_loaded(family.config_module):
+        if family.tokenizer:
             config = _class(f"{family.config_module}:{family.config}")
             AutoTokenizer.register(config, tokenizer_class=_class(family.tokenizer), exist_ok=True)
 
 
 def _register_processors() -> None:
-    if not _is_loaded(f"{_AUTO}.processing_auto"):
-        return
     from transformers import AutoProcessor
 
     for family in FAMILIES:
-        if (
-            family.processor
-            and not _is_half_loaded(family.config_module)
-            and not _is_half_loaded(family.processing_module)
-        ):
+        if family.processor:
             config = _class(f"{family.config_module}:{family.config}")
             AutoProcessor.register(config, _class(f"{family.processing_module}:{family.processor}"), exist_ok=True)
 
 
-_TRIGGERS: dict[str, Callable[[], None]] = {
+# Auto module -> the step that waits for it; a step that has run is taken out.
+_WAITING: dict[str, Callable[[], None]] = {
     f"{_AUTO}.configuration_auto": _register_configs,
     f"{_AUTO}.modeling_auto": _register_models,
-    "transformers.modeling_utils": _register_models,
     f"{_AUTO}.tokenization_auto": _register_tokenizers,
     f"{_AUTO}.processing_auto": _register_processors,
 }
+_running = False
 
 
-def _register_all() -> None:
-    _register_configs()
-    _register_models()
-    _register_tokenizers()
-    _register_processors()
-
-
-# A family's module that was half loaded when its turn came is registered at the end of its own import.
-for _family in FAMILIES:
-    _TRIGGERS[_family.config_module] = _register_all
-    _TRIGGERS[_family.modeling_module] = _register_all
-    if _family.processor:
-        _TRIGGERS[_family.processing_module] = _register_all
+def _register_what_has_loaded() -> None:
+    global _running
+    if _running or not any(name in sys.modules for name in _WAITING):
+        return
+    modules = list(sys.modules.items())
+    if any(name.startswith(_WATCHED) and _is_loading(module) for name, module in modules):
+        return
+    _running = True
+    try:
+        # One step may load the Auto module that the next one waits for.
+        while ready := [name for name in _WAITING if name in sys.modules]:
+            _WAITING[ready[0]]()
+            del _WAITING[ready[0]]
+    finally:
+        _running = False
 
 
 class _LoadThenRegister(Loader):
-    """The module's own loader, followed by one registration step."""
+    """The module's own loader, followed by an attempt to register."""
 
-    def __init__(self, loader: Loader, then: Callable[[], None]):
+    def __init__(self, loader: Loader):
         self._loader = loader
-        self._then = then
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
@@ -141,18 +120,19 @@ class _LoadThenRegister(Loader):
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
         module.__spec__._initializing = False  # type: ignore[union-attr]
-        self._then()
+        _register_what_has_loaded()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
 
-class _AutoModuleFinder(MetaPathFinder):
+class _ImportWatcher(MetaPathFinder):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        then = _TRIGGERS.get(name)
-        spec = PathFinder.find_spec(name, path) if then else None
-        if then and spec is not None and spec.loader is not None:
-            spec.loader = _LoadThenRegister(spec.loader, then)
+        if not _WAITING or not name.startswith(_WATCHED):
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _LoadThenRegister(spec.loader)
         return spec
 
 
@@ -164,8 +144,6 @@ def register_when_auto_classes_load() -> None:
     Raises:
         ValueError: another package has registered one of the model types.
     """
-    if not any(isinstance(finder, _AutoModuleFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _AutoModuleFinder())
-    for name, then in _TRIGGERS.items():
-        if _is_loaded(name):
-            then()
+    if not any(isinstance(finder, _ImportWatcher) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _ImportWatcher())
+    _register_what_has_loaded()

@@ -82,7 +82,12 @@ def test_families_are_registered(family):
 
 
 @pytest.mark.parametrize(
-    "first", ["import transformers.models.auto.modeling_auto", "from transformers import Trainer"]
+    "first",
+    [
+        "import transformers.models.auto.modeling_auto",
+        "from transformers import Trainer",
+        "from transformers.models.bert.modeling_bert import BertModel",
+    ],
 )
 @pytest.mark.parametrize("before", [True, False])
 def test_registration_works_in_any_import_order(first, before):
@@ -97,3 +102,8 @@ def test_registration_works_in_any_import_order(first, before):
         "            assert getattr(t, auto)._model_mapping[type(config)].__name__ == name\n"
     )
     subprocess.run([sys.executable, "-c", "\n".join([*lines, check])], check=True)
+
+
+def test_a_bert_configuration_can_be_imported_first():
+    """It loads the Auto classes while it is being defined."""
+    subprocess.run([sys.executable, "-c", "import seqformers; from transformers import BertConfig"], check=True)
