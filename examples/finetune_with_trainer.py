@@ -25,7 +25,7 @@ model = AutoModelForSequenceClassification.from_pretrained(
 data = data.map(lambda rows: tokenizer(rows["sequence"], truncation=True), batched=True, remove_columns=["sequence"])
 trainer = Trainer(
     model,
-    TrainingArguments(output, num_train_epochs=3, learning_rate=3e-3, report_to="none", disable_tqdm=True),
+    TrainingArguments(output, num_train_epochs=4, learning_rate=2e-3, report_to="none", disable_tqdm=True),
     data_collator=DataCollatorWithPadding(tokenizer),
     train_dataset=data["train"],
     eval_dataset=data["test"],

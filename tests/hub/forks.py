@@ -7,7 +7,6 @@ Every script then runs in a fork of it, as `__main__`, with its own arguments, f
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -60,15 +59,17 @@ class Finished:
 class Forks:
     """The warm interpreter. `environment` must hold what the Hub's clients read when they are imported."""
 
-    def __init__(self, environment: dict[str, str]):
+    def __init__(self, environment: dict[str, str], folder: Path):
         # A folder without seqformers in it, and no path of this checkout.
         environment = {key: value for key, value in environment.items() if key != "PYTHONPATH"}
         self._process: Any = subprocess.Popen(
-            [sys.executable, "-c", _WARM], stdin=-1, stdout=-1, env=environment, text=True, cwd=os.path.expanduser("~")
+            [sys.executable, "-c", _WARM], stdin=-1, stdout=-1, env=environment, text=True, cwd=folder
         )
         assert self._process.stdout.readline() == "ready\n"
 
-    def run(self, script: str | Path, *arguments: str, folder: Path, stranger: bool = True, **environment: str) -> Finished:
+    def run(
+        self, script: str | Path, *arguments: str, folder: Path, stranger: bool = True, **environment: str
+    ) -> Finished:
         """Run a script to its end.
 
         Args:

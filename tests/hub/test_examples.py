@@ -21,13 +21,20 @@ from tests.hub.loopback import LoopbackHub
 
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 CARD = "---\nlicense: apache-2.0\ntags: [seqformers, dna]\n---\n# Tiny\n"
-TINY = {"k": 3, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+TINY = {
+    "k": 3,
+    "initializer_range": 0.15,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
 MASKED, CLASSIFIER, DATA = "loopback/masked", "loopback/classifier", "loopback/reads"
 
 
 @pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    forks = Forks(dict(os.environ))
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    forks = Forks(dict(os.environ), tmp_path_factory.mktemp("forks"))
     yield forks
     forks.close()
 
