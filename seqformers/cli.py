@@ -94,6 +94,7 @@ def convert(
     source: Annotated[Path | None, typer.Argument(help="Its weight file or folder.")] = None,
     output: Annotated[Path | None, typer.Argument(help="Folder to write: a complete Hub repository.")] = None,
     full: Annotated[Path | None, typer.Option(help="deepcpf1: DeepCpf1_weights.h5, adds the accessibility.")] = None,
+    stride: Annotated[int | None, typer.Option(help="dnabert: bases between k-mers; 1 if absent.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
     show: Annotated[bool, typer.Option("--list", help="List the converters and stop.")] = False,
 ) -> None:
@@ -102,6 +103,8 @@ def convert(
     Example: `seqformers convert targetnet TargetNet.pt targetnet-published`
 
     Example: `seqformers convert deepcpf1 Seq_deepCpf1_weights.h5 deepcpf1-published --full DeepCpf1_weights.h5`
+
+    Example: `seqformers convert dnabert 6-new-12w-0/ dnabert-6-published`
     """
     from seqformers import convert as room
 
@@ -111,7 +114,7 @@ def convert(
         return
     if not name or source is None or output is None:
         raise ValueError("give NAME SOURCE OUTPUT, for example: seqformers convert targetnet TargetNet.pt OUT")
-    typer.echo(f"wrote {room.convert(name, source, output, full=full, overwrite=overwrite)}", err=True)
+    typer.echo(f"wrote {room.convert(name, source, output, full=full, stride=stride, overwrite=overwrite)}", err=True)
 
 
 @app.command()
