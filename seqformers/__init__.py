@@ -22,6 +22,7 @@ except PackageNotFoundError:  # a bare checkout on sys.path
 _EXPORTS: dict[str, str] = {
     "DataCollatorForKmerLanguageModeling": "seqformers.training.collators",
     "KmerTokenizer": "seqformers.tokenization.tokenization_kmer",
+    "ProteinTokenizer": "seqformers.tokenization.tokenization_protein",
     "build_dataset": "seqformers.data",
     "load_dataset": "seqformers.data",
 }

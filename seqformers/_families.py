@@ -93,6 +93,7 @@ FAMILIES: tuple[Family, ...] = (
             "AutoModelForTokenClassification": "PlusRnnForTokenClassification",
             "AutoModelForPairClassification": "PlusRnnForPairClassification",
         },
+        tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
     ),
     Family(
         model_type="protein_bert",
@@ -106,6 +107,7 @@ FAMILIES: tuple[Family, ...] = (
             "AutoModelForPairClassification": "ProteinBertForPairClassification",
             "AutoModelForContactPrediction": "ProteinBertForContactPrediction",
         },
+        tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
     ),
 )
 

@@ -25,10 +25,11 @@ from tokenizers.pre_tokenizers import Sequence as PreTokenizerSequence
 from tokenizers.processors import TemplateProcessing
 
 if TYPE_CHECKING:
+    from .tokenization_arrays import ArrayTokenizer
     from .tokenization_kmer import KmerTokenizer
 
 
-__all__ = ["portable_kmer_tokenizer", "save_portable_kmer_tokenizer"]
+__all__ = ["portable_kmer_tokenizer", "save_portable_backend", "save_portable_kmer_tokenizer"]
 
 _LETTERS = "ACGTN"
 
@@ -91,17 +92,22 @@ def _thin(k: int, stride: int) -> PreTokenizer:
 
 def save_portable_kmer_tokenizer(tokenizer: KmerTokenizer, directory: str | Path) -> tuple[str, ...]:
     """Write `tokenizer.json` and `tokenizer_config.json` of the portable form of `tokenizer` into `directory`."""
+    return save_portable_backend(tokenizer, portable_kmer_tokenizer(tokenizer), directory)
+
+
+def save_portable_backend(tokenizer: ArrayTokenizer, backend: Tokenizer, directory: str | Path) -> tuple[str, ...]:
+    """Write `backend` as the stock tokenizer that stands in for `tokenizer`, its special tokens and lengths kept."""
     from transformers import PreTrainedTokenizerFast
 
-    special = {f"{name}_token": getattr(tokenizer, f"{name}_token") for name in ("unk", "cls", "sep", "pad", "mask")}
+    names = [f"{name}_token" for name in ("unk", "cls", "sep", "pad", "mask")]
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=portable_kmer_tokenizer(tokenizer),
+        tokenizer_object=backend,
         model_max_length=tokenizer.model_max_length,
         padding_side=tokenizer.padding_side,
         truncation_side=tokenizer.truncation_side,
         model_input_names=list(tokenizer.model_input_names),
         clean_up_tokenization_spaces=False,
-        **special,
+        **{name: getattr(tokenizer, name) for name in names if getattr(tokenizer, name) is not None},
     )
     files = fast.save_pretrained(directory)
     # A repository of model_type bert without this name is given a stock BertTokenizer, and every sequence becomes one

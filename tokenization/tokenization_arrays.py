@@ -51,10 +51,13 @@ class ArrayTokenizer(PreTrainedTokenizer):
     Attributes:
         letters_per_token (`int`): Letters one token covers (k for k-mers).
         token_step (`int`): Letters between the starts of neighbouring tokens.
+        tokens_between_pair (`int`): 1 where a pair is `[CLS] A [SEP] B [SEP]`, 2 where the second sequence has a
+            `[CLS]` of its own, which then is of token type 1.
     """
 
     letters_per_token = 1
     token_step = 1
+    tokens_between_pair = 1
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]  # noqa: RUF012 (the base class's form)
 
     def _ids_of_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +73,7 @@ class ArrayTokenizer(PreTrainedTokenizer):
                 return self._tokens_of_words(texts, with_spans=with_spans)
             return _ids_given(texts)
         # Only a text that holds the first character of an added token can hold one; plain sequences never do.
-        firsts = {token[0] for token in self._added_tokens_encoder}
+        firsts = self._starts_of_added_tokens()
         if not split_special and any(first in text for text in texts for first in firsts):
             return self._tokens_with_added(texts, with_spans=with_spans)
         ids, counts = self._ids_of_texts(texts)
@@ -78,6 +81,10 @@ class ArrayTokenizer(PreTrainedTokenizer):
             return _Tokens(ids, counts)
         starts = _ranges(np.zeros_like(counts), counts) * self.token_step
         return _Tokens(ids, counts, starts, starts + self.letters_per_token)
+
+    def _starts_of_added_tokens(self) -> set[str]:
+        """First characters of the tokens that have to be looked for in texts."""
+        return {token[0] for token in self._added_tokens_encoder}
 
     def _tokens_of_words(self, samples: list[Sequence[str]], *, with_spans: bool) -> _Tokens:
         """Each word is tokenized on its own; offsets count inside the word, as fast tokenizers do."""
@@ -246,10 +253,11 @@ class ArrayTokenizer(PreTrainedTokenizer):
         fields = {"input_ids": ids, "token_type_ids": np.zeros((n_rows, width), np.int64)}
         where_b = take_b = None
         if b is not None and rows_b is not None:
-            into_b = into_a + rows_a.length + lead
+            between = lead * self.tokens_between_pair
+            into_b = into_a + rows_a.length + between
             where_b, take_b = _ranges(into_b, rows_b.length), _ranges(rows_b.first, rows_b.length)
             ids.ravel()[where_b] = b.ids[take_b]
-            second = _ranges(into_b, rows_b.length + lead)
+            second = _ranges(into_b - (between - lead), rows_b.length + between)
             fields["token_type_ids"].ravel()[second] = 1
         fields["attention_mask"] = np.ones((n_rows, width), np.int64)
         if not full:
@@ -268,13 +276,16 @@ class ArrayTokenizer(PreTrainedTokenizer):
         return fields
 
     def _place_special(self, ids: np.ndarray, origin: np.ndarray, rows_a: _Rows, rows_b: _Rows | None) -> np.ndarray:
-        """Write `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`; return the flat places of the special tokens."""
+        """Write `[CLS] A [SEP]`, or that with a pair's `B [SEP]` behind; return the flat places of special tokens."""
         flat = ids.ravel()
         sep = origin + 1 + rows_a.length
         flat[origin], flat[sep] = self.cls_token_id, self.sep_token_id
         places = [origin, sep]
         if rows_b is not None:
-            places.append(sep + 1 + rows_b.length)
+            if self.tokens_between_pair == 2:
+                places.append(sep + 1)
+                flat[places[-1]] = self.cls_token_id
+            places.append(sep + self.tokens_between_pair + rows_b.length)
             flat[places[-1]] = self.sep_token_id
         return np.concatenate(places)
 
@@ -290,21 +301,25 @@ class ArrayTokenizer(PreTrainedTokenizer):
     # -- the small methods of the base class -------------------------------------------------------------------------
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """Special tokens `[CLS] A [SEP]` (2) or, for a pair, `[CLS] A [SEP] B [SEP]` (3)."""
-        return 3 if pair else 2
+        """2 for `[CLS] A [SEP]`; 3 for `[CLS] A [SEP] B [SEP]`, or 4 where B has a `[CLS]` of its own."""
+        return 2 + self.tokens_between_pair if pair else 2
+
+    def _start_of_second(self) -> list[int]:
+        return [self.cls_token_id] if self.tokens_between_pair == 2 else []
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`."""
+        """`[CLS] A [SEP]` or, for a pair, that and `B [SEP]`."""
         ids = [self.cls_token_id, *token_ids_0, self.sep_token_id]
-        return ids if token_ids_1 is None else [*ids, *token_ids_1, self.sep_token_id]
+        return ids if token_ids_1 is None else [*ids, *self._start_of_second(), *token_ids_1, self.sep_token_id]
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """0 for `[CLS] A [SEP]`, 1 for `B [SEP]`."""
-        return [0] * (len(token_ids_0) + 2) + ([] if token_ids_1 is None else [1] * (len(token_ids_1) + 1))
+        second = [] if token_ids_1 is None else [1] * (len(token_ids_1) + self.tokens_between_pair)
+        return [0] * (len(token_ids_0) + 2) + second
 
     def get_special_tokens_mask(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
@@ -313,7 +328,9 @@ class ArrayTokenizer(PreTrainedTokenizer):
         if already_has_special_tokens:
             return super().get_special_tokens_mask(token_ids_0, token_ids_1, already_has_special_tokens=True)
         mask = [1, *([0] * len(token_ids_0)), 1]
-        return mask if token_ids_1 is None else [*mask, *([0] * len(token_ids_1)), 1]
+        if token_ids_1 is None:
+            return mask
+        return [*mask, *([1] * len(self._start_of_second())), *([0] * len(token_ids_1)), 1]
 
 
 def _as_batch(text: Any, text_pair: Any, *, words: bool) -> tuple[bool, list[Any], list[Any] | None]:
