@@ -139,7 +139,7 @@ def render_model_card(model_type: str, facts: Mapping[str, Any]) -> str:
     text = re.sub(r"\n{3,}", "\n\n", text.strip())
     card = f"---\n{header.to_yaml()}\n---\n\n{text}\n"
     parsed = ModelCard(card)  # what the Hub's own client reads is what counts
-    assert parsed.data.model_name == known["name"] or not parsed.data.eval_results
+    assert parsed.data.to_dict().get("library_name") == "transformers"
     return card
 
 

@@ -1,0 +1,449 @@
+"""Rows of a recipe's data set to batches: columns and labels checked once, sequences tokenized batch by batch.
+
+Sequences stay as text (memory-mapped Arrow) until their batch is made: the tokenizers here work on whole batches as
+arrays and need a small fraction of a training step, so nothing is cached and no token is stored twice.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqformers.training.recipe import DataRecipe
+
+__all__ = ["Batches", "FixedMasks", "LanguageModelBatches", "Table", "load_table"]
+
+_IGNORED = -100
+
+
+@dataclass
+class Table:
+    """The splits of a run with their meaning settled.
+
+    Args:
+        splits (`dict`): `train`, `validation`, `test` (those there are) -> `datasets.Dataset`.
+        columns (`dict`): Argument of the tokenizer or processor -> column.
+        label (`str`, *optional*): Label column.
+        kind (`str`): `classification`, `regression`, `tokens` (one label a residue) or `none`.
+        names (`list[str]`): Class names in the order of their numbers; empty for regression.
+        facts (`dict`): What the card says of the data.
+    """
+
+    splits: dict[str, Any]
+    columns: dict[str, str]
+    label: str | None
+    kind: str
+    names: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def labels(self, split: str) -> np.ndarray:
+        """Labels of a split: class numbers (int64) or numbers (float64), `(rows,)`."""
+        assert self.label is not None
+        values = self.splits[split].with_format("numpy")[self.label][:]
+        return np.asarray(values, dtype=np.float64 if self.kind == "regression" else np.int64)
+
+    def sequences(self, split: str) -> list[list[str]]:
+        """The text columns of a split, each a list of strings."""
+        found = [self.splits[split][column][:] for column in dict.fromkeys(self.columns.values())]
+        return [column for column in found if len(column) and isinstance(column[0], str)]
+
+
+def load_table(recipe: DataRecipe, *, labelled: bool, tokens: bool = False, need_train: bool = True) -> Table:
+    """Load the splits a recipe names and check that they can be used.
+
+    Args:
+        recipe (`DataRecipe`): Which data.
+        labelled (`bool`): Whether labels are needed.
+        tokens (`bool`, *optional*): Whether a label belongs to every residue instead of to the row.
+        need_train (`bool`, *optional*): Whether a training split must be there (not so for `evaluate`).
+
+    Returns:
+        `Table`
+
+    Raises:
+        FileNotFoundError: the folder or file does not exist.
+        ValueError: a split or column is missing, a split is empty, a label is missing, or there is one class only.
+    """
+    raw, facts = _load(recipe)
+    splits = _choose_splits(raw, recipe, need_train=need_train)
+    if not labelled:
+        columns = recipe.columns
+        _check_columns(splits, list(columns.values()), recipe)
+        return Table(splits, dict(columns), None, "none", facts=_with_rows(facts, splits))
+    assert recipe.label is not None
+    _check_columns(splits, [*recipe.columns.values(), recipe.label], recipe)
+    splits, kind, names = _settle_labels(splits, recipe.label, tokens=tokens)
+    return Table(splits, dict(recipe.columns), recipe.label, kind, names, _with_rows(facts, splits))
+
+
+def _load(recipe: DataRecipe) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    import datasets
+
+    datasets.disable_progress_bars()
+    given = {
+        name: getattr(recipe, name)
+        for name in ("name", "licence", "citation", "url", "hub_id", "description")
+        if getattr(recipe, name)
+    }
+    if recipe.dataset is not None:
+        from seqformers.data import load_dataset
+
+        raw = load_dataset(recipe.dataset, name=recipe.config, data_dir=recipe.data_dir, **recipe.options)
+        info = next(iter(raw.values())).info
+        facts = {"name": recipe.dataset, "config": recipe.config, **_facts_of(info)}
+        return raw, facts | given
+    assert recipe.path is not None
+    path = Path(recipe.path)
+    if not path.exists():
+        raise FileNotFoundError(f"no such data folder or file: {path}")
+    if path.is_file():
+        raw = datasets.load_dataset("parquet", data_files={"train": str(path)})
+    else:
+        try:
+            raw = datasets.load_dataset(str(path.resolve()), name=recipe.config)
+        except (datasets.exceptions.DatasetNotFoundError, datasets.exceptions.DataFilesNotFoundError) as error:
+            raise ValueError(f"{path} holds no data files that can be read; expected Parquet as `seqformers build` "
+                             f"writes it ({error})") from error  # fmt: skip
+    info = next(iter(raw.values())).info
+    return raw, {"name": path.stem, "config": recipe.config, **_facts_of(info), **_facts_of_folder(path), **given}
+
+
+def _facts_of(info: Any) -> dict[str, Any]:
+    facts = {"licence": info.license, "citation": info.citation, "url": info.homepage, "description": info.description}
+    return {key: value for key, value in facts.items() if value}
+
+
+def _facts_of_folder(path: Path) -> dict[str, Any]:
+    """What the card of a built data set says of it."""
+    if not (path / "README.md").is_file():
+        return {}
+    import json
+
+    from huggingface_hub import DatasetCard
+
+    facts: dict[str, Any] = {}
+    metadata = DatasetCard.load(path / "README.md", ignore_metadata_errors=True).data.to_dict()
+    for key, source in (("licence", "license"), ("name", "pretty_name")):
+        value = metadata.get(source)
+        if value:
+            facts[key] = ", ".join(value) if isinstance(value, list) else str(value)
+    if (path / "build.json").is_file():
+        build = json.loads((path / "build.json").read_text(encoding="utf-8"))
+        facts |= {"name": build.get("dataset") or path.stem, "config": build.get("config")}
+        facts["description"] = f"Built with `{build['command']}`." if build.get("command") else None
+    return {key: value for key, value in facts.items() if value}
+
+
+def _with_rows(facts: dict[str, Any], splits: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **facts,
+        "splits": {name: len(rows) for name, rows in splits.items()},
+        "fingerprint": "-".join(rows._fingerprint for rows in splits.values()),
+    }
+
+
+def _choose_splits(raw: Mapping[str, Any], recipe: DataRecipe, *, need_train: bool) -> dict[str, Any]:
+    splits = {}
+    for role, name in recipe.splits.items():
+        if name is None:
+            continue
+        if name not in raw:
+            if role == "train" and need_train:
+                raise ValueError(f"the data has no split {name!r}; there are: {', '.join(raw)} (set data.splits)")
+            continue
+        rows = raw[name]
+        if role in recipe.limits and len(rows) > recipe.limits[role]:
+            rows = rows.shuffle(seed=0).select(range(recipe.limits[role]))
+        if not len(rows):
+            raise ValueError(f"the split {name!r} of the data is empty")
+        splits[role] = rows
+    if not splits:
+        raise ValueError(f"none of the splits {list(recipe.splits.values())} is in the data; there are: {list(raw)}")
+    return splits
+
+
+def _check_columns(splits: Mapping[str, Any], columns: Sequence[str], recipe: DataRecipe) -> None:
+    for split, rows in splits.items():
+        for column in columns:
+            if column not in rows.column_names:
+                key = "data.label" if column == recipe.label else "data.columns"
+                raise ValueError(
+                    f"the split {split!r} has no column {column!r}; there are: {', '.join(rows.column_names)} "
+                    f"(set {key})"
+                )
+            nulls = rows.data.column(column).null_count if rows._indices is None else _nulls(rows, column)
+            if nulls:
+                where = _first_null(rows, column)
+                what = "label" if column == recipe.label else "value"
+                raise ValueError(
+                    f"row {where} of the split {split!r} has no {what} in the column {column!r} ({nulls} such rows); "
+                    "remove these rows or fill them in"
+                )
+
+
+def _nulls(rows: Any, column: str) -> int:
+    return sum(value is None for value in rows[column])
+
+
+def _first_null(rows: Any, column: str) -> int:
+    return next(index for index, value in enumerate(rows[column]) if value is None)
+
+
+def _settle_labels(splits: dict[str, Any], label: str, *, tokens: bool) -> tuple[dict[str, Any], str, list[str]]:
+    """Labels as class numbers or floats, and the names of the classes."""
+    import datasets
+
+    first = next(iter(splits.values()))
+    feature = first.features[label]
+    if tokens:
+        return _settle_token_labels(splits, label, feature)
+    if not isinstance(feature, datasets.ClassLabel):
+        dtype = getattr(feature, "dtype", "")
+        if dtype.startswith("float"):
+            _refuse_not_finite(splits, label)
+            return splits, "regression", []
+        if dtype.startswith(("int", "uint", "bool")):
+            splits = _number_classes(splits, label)
+        elif "string" in dtype:
+            known = sorted({value for rows in splits.values() for value in rows.unique(label)})
+            splits = _cast(splits, label, known)
+        else:
+            raise ValueError(
+                f"the column {label!r} holds {feature}; labels must be class names, whole numbers or floats"
+            )
+        feature = next(iter(splits.values())).features[label]
+    names = list(feature.names)
+    _check_classes(splits, label, names)
+    return splits, "classification", names
+
+
+def _number_classes(splits: dict[str, Any], label: str) -> dict[str, Any]:
+    found = sorted({int(value) for rows in splits.values() for value in rows.unique(label)})
+    if found[0] < 0:
+        raise ValueError(f"the column {label!r} holds the class number {found[0]}; classes are numbered from 0")
+    return _cast(splits, label, [str(number) for number in range(found[-1] + 1)], whole=True)
+
+
+def _cast(splits: dict[str, Any], label: str, names: list[str], *, whole: bool = False) -> dict[str, Any]:
+    import datasets
+
+    out = {}
+    for split, rows in splits.items():
+        values = rows[label][:]
+        numbers = [int(v) for v in values] if whole else [names.index(v) for v in values] if len(names) < 9 else None
+        if numbers is None:
+            place = {name: index for index, name in enumerate(names)}
+            numbers = [place[value] for value in values]
+        rows = rows.remove_columns(label).add_column(label, numbers)
+        out[split] = rows.cast_column(label, datasets.ClassLabel(names=names))
+    return out
+
+
+def _check_classes(splits: Mapping[str, Any], label: str, names: list[str]) -> None:
+    for split, rows in splits.items():
+        numbers = np.asarray(rows.with_format("numpy")[label][:])
+        if (numbers < 0).any():
+            raise ValueError(
+                f"row {int(np.argmax(numbers < 0))} of the split {split!r} has no label (class number "
+                f"{int(numbers.min())}); remove such rows or label them"
+            )
+        found = np.unique(numbers)
+        if len(found) == 1:
+            raise ValueError(
+                f"the split {split!r} holds one class only ({names[int(found[0])]!r}); a classifier needs at least "
+                "two. Check data.label, and that the data are not sorted and cut"
+            )
+
+
+def _refuse_not_finite(splits: Mapping[str, Any], label: str) -> None:
+    for split, rows in splits.items():
+        values = np.asarray(rows.with_format("numpy")[label][:], dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"row {int(np.argmin(np.isfinite(values)))} of the split {split!r} has no finite label in {label!r}"
+            )
+
+
+def _settle_token_labels(splits: dict[str, Any], label: str, feature: Any) -> tuple[dict[str, Any], str, list[str]]:
+    """One label a residue: a string of one-letter classes, or a list of class numbers."""
+    import datasets
+
+    if getattr(feature, "dtype", None) in ("string", "large_string"):
+        names = sorted({letter for rows in splits.values() for value in rows[label] for letter in set(value)})
+        return splits, "tokens", names
+    inner = getattr(feature, "feature", None)
+    if isinstance(inner, datasets.ClassLabel):
+        return splits, "tokens", list(inner.names)
+    most = max(max(value, default=0) for rows in splits.values() for value in rows[label])
+    return splits, "tokens", [str(number) for number in range(int(most) + 1)]
+
+
+class Batches:
+    """Collator: rows of a `Table` to the keyword arguments of a model's `forward`.
+
+    Args:
+        encoder: Tokenizer or processor.
+        table (`Table`): What the columns mean.
+        max_length (`int`, *optional*): Longer inputs are truncated to so many tokens.
+    """
+
+    def __init__(self, encoder: Any, table: Table, *, max_length: int | None = None):
+        self.encoder = encoder
+        self.columns = table.columns
+        self.label = table.label
+        self.kind = table.kind
+        self.max_length = max_length
+        self.numbers = {name: index for index, name in enumerate(table.names)}
+        self.is_tokenizer = hasattr(encoder, "pad_token_id")
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Tokenize and pad `rows`; `labels` are added where the table has them."""
+        import torch
+
+        batch = dict(self.encode(rows))
+        if self.label is not None and self.kind != "none":
+            values = [row[self.label] for row in rows]
+            if self.kind == "tokens":
+                batch["labels"] = self._token_labels(values, batch)
+            else:
+                kind = torch.float32 if self.kind == "regression" else torch.int64
+                batch["labels"] = torch.as_tensor(np.asarray(values), dtype=kind)
+        batch.pop("special_tokens_mask", None)
+        return batch
+
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """Tensors of the rows without labels."""
+        inputs = {argument: [row[column] for row in rows] for argument, column in self.columns.items()}
+        if not self.is_tokenizer:
+            return self.encoder(**inputs, return_tensors="pt")
+        return self.encoder(
+            **inputs,
+            padding=True,
+            truncation=self.max_length is not None,
+            max_length=self.max_length,
+            return_tensors="pt",
+            return_special_tokens_mask=self.kind == "tokens",
+        )
+
+    def _token_labels(self, values: Sequence[Any], batch: Mapping[str, Any]) -> Any:
+        """Labels at the residues' tokens, -100 at special tokens and padding; `(rows, length)`."""
+        import torch
+
+        places = (batch["special_tokens_mask"] == 0) & (batch["attention_mask"] != 0)
+        labels = torch.full(places.shape, _IGNORED, dtype=torch.int64)
+        for index, value in enumerate(values):
+            numbers = [self.numbers[letter] for letter in value] if isinstance(value, str) else list(value)
+            room = int(places[index].sum())
+            if len(numbers) < room:
+                raise ValueError(f"a row has {room} residues but {len(numbers)} labels in {self.label!r}")
+            labels[index, places[index]] = torch.as_tensor(numbers[:room])
+        return labels
+
+
+class LanguageModelBatches(Batches):
+    """Collator of pretraining: tokenizes rows and hands them to a masking collator.
+
+    Args:
+        encoder: Tokenizer.
+        table (`Table`): What the columns mean.
+        masker: Collator that takes a list of `{"input_ids"}` and pads, masks and labels.
+        max_length (`int`, *optional*): Longer inputs are truncated to so many tokens.
+    """
+
+    def __init__(self, encoder: Any, table: Table, masker: Any, *, max_length: int | None = None):
+        super().__init__(encoder, table, max_length=max_length)
+        self.masker = masker
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Mask `rows`; rows that carry `labels` already (fixed masks) are only padded."""
+        if "labels" in rows[0]:
+            return _pad(rows, self.encoder.pad_token_id)
+        return dict(self.masker(self.features(rows)))
+
+    def features(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
+        """Token ids of each row, unpadded."""
+        (column,) = self.columns.values()
+        batch = self.encoder(
+            [row[column] for row in rows],
+            padding=True,
+            truncation=self.max_length is not None,
+            max_length=self.max_length,
+            return_tensors="np",
+        )
+        lengths = batch["attention_mask"].sum(1)
+        return [{"input_ids": ids[:n]} for ids, n in zip(batch["input_ids"], lengths, strict=True)]
+
+
+class FixedMasks:
+    """Validation rows of pretraining, masked once, so that every evaluation asks the same questions.
+
+    Args:
+        rows (`datasets.Dataset`): Rows of the table.
+        batches (`LanguageModelBatches`): How they are tokenized.
+        masker: Masking collator with its own seed.
+    """
+
+    def __init__(self, rows: Any, batches: LanguageModelBatches, masker: Any):
+        self._rows: list[dict[str, np.ndarray]] = []
+        for start in range(0, len(rows), 256):
+            chunk = [rows[index] for index in range(start, min(start + 256, len(rows)))]
+            masked = masker(batches.features(chunk))
+            lengths = masked["attention_mask"].sum(1).tolist()
+            for ids, labels, n in zip(masked["input_ids"].numpy(), masked["labels"].numpy(), lengths, strict=True):
+                self._rows.append({"input_ids": ids[:n].astype(np.int32), "labels": labels[:n].astype(np.int32)})
+        # Neighbours of like length: least padding, and the order does not change the mean.
+        self._rows.sort(key=lambda row: len(row["input_ids"]))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self._rows[index]
+
+    @property
+    def labelled(self) -> int:
+        """Tokens to predict."""
+        return int(sum((row["labels"] != _IGNORED).sum() for row in self._rows))
+
+
+def _pad(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Any]:
+    import torch
+
+    lengths = np.array([len(row["input_ids"]) for row in rows])
+    real = np.arange(lengths.max()) < lengths[:, None]
+    out = {"attention_mask": torch.from_numpy(real.astype(np.int64))}
+    for name, fill in (("input_ids", pad_token_id), ("labels", _IGNORED)):
+        values = np.full(real.shape, fill, np.int64)
+        values[real] = np.concatenate([row[name] for row in rows])
+        out[name] = torch.from_numpy(values)
+    return out
+
+
+def lengths_of(table: Table, split: str) -> np.ndarray:
+    """Letters of the first text column, `(rows,)`."""
+    import pyarrow.compute as pc
+
+    rows = table.splits[split]
+    column = next(iter(table.columns.values()))
+    values = rows.with_format("arrow")[column][:] if rows._indices is not None else rows.data.column(column)
+    return np.asarray(pc.utf8_length(values)).astype(np.int64)
+
+
+def warn_about_truncation(encoder: Any, lengths: np.ndarray, max_length: int | None, split: str) -> int:
+    """Count rows that `max_length` cuts, and warn when there are any."""
+    if max_length is None or not hasattr(encoder, "num_special_tokens_to_add"):
+        return 0
+    tokens = encoder.num_tokens(lengths) if hasattr(encoder, "num_tokens") else lengths
+    cut = int((tokens + encoder.num_special_tokens_to_add() > max_length).sum())
+    if cut:
+        warnings.warn(
+            f"{cut} of {len(lengths)} rows of the split {split!r} are longer than {max_length} tokens and are "
+            "truncated (tokenizer.max_length; a longer context needs model.config.max_position_embeddings)",
+            stacklevel=2,
+        )
+    return cut
