@@ -168,6 +168,137 @@ def push(
     typer.echo(pushed.snippet)
 
 
+@app.command()
+def pretrain(
+    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")] = None,
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<recipe>.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Pretrain a masked language model by a recipe; the run folder is a Hub repository.
+
+    A complete call:
+
+        seqformers pretrain benchmarks/recipes/virbert/pretrain.yaml data.path=data/pretrain seeds=[0] --output runs/pt
+
+    Resume after a kill by adding `--resume`. Every key of the recipe can be changed, for example
+    `training.learning_rate=5e-4 model.config.num_hidden_layers=6`.
+    """
+    _train("pretrain", recipe, overrides, output, overwrite=overwrite, resume=resume)
+
+
+@app.command()
+def finetune(
+    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")] = None,
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<recipe>.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    r"""Fine-tune on labels, from a pretrained run or from scratch (`model.from=null`), several seeds in one go.
+
+    A complete call:
+
+        seqformers finetune benchmarks/recipes/virbert/finetune-150.yaml data.path=data/reads-150 \
+            model.from=runs/pt --output runs/ft
+
+    Prints mean and spread over the seeds beside the shortcut baselines.
+    """
+    _train("finetune", recipe, overrides, output, overwrite=overwrite, resume=resume)
+
+
+@app.command()
+def probe(
+    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")] = None,
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<recipe>.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    r"""Fit only the last layer on features of the frozen model, computed once and kept.
+
+    A complete call:
+
+        seqformers probe benchmarks/recipes/virbert/probe-150.yaml data.path=data/reads-150 \
+            model.from=runs/pt --output runs/probe
+    """
+    _train("probe", recipe, overrides, output, overwrite=overwrite, resume=resume)
+
+
+@app.command()
+def tune(
+    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")] = None,
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<recipe>.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    r"""Search hyper-parameters with Optuna (`pip install seqformers[tune]`); writes the best recipe.
+
+    A complete call:
+
+        seqformers tune benchmarks/recipes/virbert/tune-150.yaml data.path=data/reads-150 \
+            model.from=runs/pt --output runs/tune
+
+    then `seqformers finetune runs/tune/best.yaml --output runs/best`.
+    """
+    _train("tune", recipe, overrides, output, overwrite=overwrite, resume=resume)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Changes to its recipe, e.g. data.path=other.")] = None,
+    *,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Parquet file for label and scores of every row.")] = None,
+    baselines: Annotated[bool, typer.Option("--baselines", help="Also fit and score the shortcuts.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output files.")] = False,
+) -> None:
+    """Score a run on its test rows, or on other rows of the same form.
+
+    A complete call:
+
+        seqformers evaluate runs/ft data.path=data/reads-1000 --split test --baselines --output scores.json
+    """
+    from seqformers.inference.tables import refuse_existing
+    from seqformers.training.evaluation import evaluate as score
+    from seqformers.training.report import print_scores
+
+    for path in (output, predictions):
+        if path is not None:
+            refuse_existing(path, overwrite=overwrite)
+    result = score(run, overrides or [], split=split, output=output, predictions=predictions, baselines=baselines)
+    print_scores(f"{run} on {split}", {split: result["metrics"]}, result.get("baselines", {}), split)
+
+
+def _train(
+    task: str, recipe: Path, overrides: list[str] | None, output: Path | None, *, overwrite: bool, resume: bool
+) -> None:
+    from seqformers.training.recipe import load_recipe
+    from seqformers.training.report import print_run
+
+    words = list(overrides or [])
+    output = output or Path("runs") / recipe.stem
+    command = " ".join(["seqformers", task, recipe.name, *words])
+    if task == "tune":
+        from seqformers.training.tuning import tune as search
+
+        folder = search(load_recipe(recipe, words), output, overwrite=overwrite, resume=resume, command=command)
+        typer.echo(f"best recipe: {folder / 'best.yaml'}")
+        return
+    from seqformers.training.run import train
+
+    loaded = load_recipe(recipe, words, task=task)
+    print_run(train(loaded, output, overwrite=overwrite, resume=resume, command=command))
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on stderr and exit code 2, not a traceback."""
     try:

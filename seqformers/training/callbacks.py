@@ -33,8 +33,19 @@ class RunLog(ProgressCallback):
         super().__init__()
         self.path = path
         self.title = title
+        self._session = f"{time.time():.3f}"
         self._last: tuple[float, int, int] | None = None
         self._began = time.perf_counter()
+
+    def totals(self) -> dict[str, float]:
+        """Seconds of training over all sessions of a resumed run, and the median number of tokens per second."""
+        entries = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        sessions: dict[str, list[float]] = {}
+        for entry in entries:
+            sessions.setdefault(entry["session"], [float(entry["session"])]).append(entry["clock"])
+        speeds = sorted(entry["tokens_per_second"] for entry in entries if "tokens_per_second" in entry)
+        totals = {"train_seconds": sum(max(clocks) - min(clocks) for clocks in sessions.values())}
+        return totals | ({"tokens_per_second": speeds[len(speeds) // 2]} if speeds else {})
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Open the bar."""
@@ -68,7 +79,7 @@ class RunLog(ProgressCallback):
         if not state.is_world_process_zero or not logs:
             return
         now = time.perf_counter()
-        entry = {"step": state.global_step, **logs}
+        entry = {"step": state.global_step, "session": self._session, "clock": time.time(), **logs}
         if "loss" in logs and self._last is not None:
             seconds, steps = now - self._last[0], state.global_step - self._last[1]
             tokens = state.num_input_tokens_seen - self._last[2]

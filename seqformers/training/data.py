@@ -47,20 +47,27 @@ class Table:
         values = self.splits[split].with_format("numpy")[self.label][:]
         return np.asarray(values, dtype=np.float64 if self.kind == "regression" else np.int64)
 
+    @property
+    def sequences_are_text(self) -> bool:
+        """Whether the first input column holds strings, whose lengths then mean something."""
+        feature = next(iter(self.splits.values())).features[next(iter(self.columns.values()))]
+        return getattr(feature, "dtype", None) in ("string", "large_string")
+
     def sequences(self, split: str) -> list[list[str]]:
         """The text columns of a split, each a list of strings."""
         found = [self.splits[split][column][:] for column in dict.fromkeys(self.columns.values())]
         return [column for column in found if len(column) and isinstance(column[0], str)]
 
 
-def load_table(recipe: DataRecipe, *, labelled: bool, tokens: bool = False, need_train: bool = True) -> Table:
+def load_table(recipe: DataRecipe, *, labelled: bool, tokens: bool = False, names: list[str] | None = None) -> Table:
     """Load the splits a recipe names and check that they can be used.
 
     Args:
         recipe (`DataRecipe`): Which data.
         labelled (`bool`): Whether labels are needed.
         tokens (`bool`, *optional*): Whether a label belongs to every residue instead of to the row.
-        need_train (`bool`, *optional*): Whether a training split must be there (not so for `evaluate`).
+        names (`list[str]`, *optional*): Classes of a trained model in the order of its outputs; labels are read as
+            these, and others are refused.
 
     Returns:
         `Table`
@@ -70,15 +77,17 @@ def load_table(recipe: DataRecipe, *, labelled: bool, tokens: bool = False, need
         ValueError: a split or column is missing, a split is empty, a label is missing, or there is one class only.
     """
     raw, facts = _load(recipe)
-    splits = _choose_splits(raw, recipe, need_train=need_train)
+    splits = _choose_splits(raw, recipe)
     if not labelled:
         columns = recipe.columns
         _check_columns(splits, list(columns.values()), recipe)
         return Table(splits, dict(columns), None, "none", facts=_with_rows(facts, splits))
     assert recipe.label is not None
     _check_columns(splits, [*recipe.columns.values(), recipe.label], recipe)
-    splits, kind, names = _settle_labels(splits, recipe.label, tokens=tokens)
-    return Table(splits, dict(recipe.columns), recipe.label, kind, names, _with_rows(facts, splits))
+    splits, kind, found = _settle_labels(splits, recipe.label, tokens=tokens, known=names)
+    if kind != "regression" and names is not None and found != names:
+        raise ValueError(f"the classes of the data are {found}, those of the model are {names}; they must be the same")
+    return Table(splits, dict(recipe.columns), recipe.label, kind, found, _with_rows(facts, splits))
 
 
 def _load(recipe: DataRecipe) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -147,13 +156,13 @@ def _with_rows(facts: dict[str, Any], splits: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def _choose_splits(raw: Mapping[str, Any], recipe: DataRecipe, *, need_train: bool) -> dict[str, Any]:
+def _choose_splits(raw: Mapping[str, Any], recipe: DataRecipe) -> dict[str, Any]:
     splits = {}
     for role, name in recipe.splits.items():
         if name is None:
             continue
         if name not in raw:
-            if role == "train" and need_train:
+            if role == "train":
                 raise ValueError(f"the data has no split {name!r}; there are: {', '.join(raw)} (set data.splits)")
             continue
         rows = raw[name]
@@ -194,54 +203,64 @@ def _first_null(rows: Any, column: str) -> int:
     return next(index for index, value in enumerate(rows[column]) if value is None)
 
 
-def _settle_labels(splits: dict[str, Any], label: str, *, tokens: bool) -> tuple[dict[str, Any], str, list[str]]:
+def _settle_labels(
+    splits: dict[str, Any], label: str, *, tokens: bool, known: list[str] | None
+) -> tuple[dict[str, Any], str, list[str]]:
     """Labels as class numbers or floats, and the names of the classes."""
     import datasets
 
-    first = next(iter(splits.values()))
-    feature = first.features[label]
+    feature = next(iter(splits.values())).features[label]
     if tokens:
-        return _settle_token_labels(splits, label, feature)
-    if not isinstance(feature, datasets.ClassLabel):
-        dtype = getattr(feature, "dtype", "")
-        if dtype.startswith("float"):
-            _refuse_not_finite(splits, label)
-            return splits, "regression", []
-        if dtype.startswith(("int", "uint", "bool")):
-            splits = _number_classes(splits, label)
-        elif "string" in dtype:
-            known = sorted({value for rows in splits.values() for value in rows.unique(label)})
-            splits = _cast(splits, label, known)
-        else:
-            raise ValueError(
-                f"the column {label!r} holds {feature}; labels must be class names, whole numbers or floats"
-            )
-        feature = next(iter(splits.values())).features[label]
-    names = list(feature.names)
+        return _settle_token_labels(splits, label, feature, known)
+    dtype = getattr(feature, "dtype", "")
+    if not isinstance(feature, datasets.ClassLabel) and dtype.startswith("float"):
+        _refuse_not_finite(splits, label)
+        return splits, "regression", []
+    if isinstance(feature, datasets.ClassLabel):
+        if known is not None and feature.names != known and set(feature.names) <= set(known):
+            splits = _by_name(splits, label, known, feature.names)
+    elif dtype.startswith(("int", "uint", "bool")):
+        splits = _by_number(splits, label, known)
+    elif "string" in dtype:
+        splits = _by_name(splits, label, known or sorted({v for rows in splits.values() for v in rows.unique(label)}))
+    else:
+        raise ValueError(f"the column {label!r} holds {feature}; labels must be class names, whole numbers or floats")
+    names = list(next(iter(splits.values())).features[label].names)
     _check_classes(splits, label, names)
     return splits, "classification", names
 
 
-def _number_classes(splits: dict[str, Any], label: str) -> dict[str, Any]:
+def _by_number(splits: dict[str, Any], label: str, known: list[str] | None) -> dict[str, Any]:
+    """Whole numbers as classes; without known names the class is called by its number."""
     found = sorted({int(value) for rows in splits.values() for value in rows.unique(label)})
     if found[0] < 0:
         raise ValueError(f"the column {label!r} holds the class number {found[0]}; classes are numbered from 0")
-    return _cast(splits, label, [str(number) for number in range(found[-1] + 1)], whole=True)
+    if known is not None and found[-1] >= len(known):
+        raise ValueError(f"the column {label!r} holds the class number {found[-1]}; the model knows {known}")
+    names = known or [str(number) for number in range(found[-1] + 1)]
+    return {split: _recode(rows, label, list(map(int, rows[label][:])), names) for split, rows in splits.items()}
 
 
-def _cast(splits: dict[str, Any], label: str, names: list[str], *, whole: bool = False) -> dict[str, Any]:
-    import datasets
-
+def _by_name(
+    splits: dict[str, Any], label: str, names: list[str], numbered: list[str] | None = None
+) -> dict[str, Any]:
+    """Class names as numbers; `numbered` gives the names behind numbers that are there already."""
+    place = {name: index for index, name in enumerate(names)}
     out = {}
     for split, rows in splits.items():
-        values = rows[label][:]
-        numbers = [int(v) for v in values] if whole else [names.index(v) for v in values] if len(names) < 9 else None
-        if numbers is None:
-            place = {name: index for index, name in enumerate(names)}
-            numbers = [place[value] for value in values]
-        rows = rows.remove_columns(label).add_column(label, numbers)
-        out[split] = rows.cast_column(label, datasets.ClassLabel(names=names))
+        values = rows[label][:] if numbered is None else [numbered[number] for number in rows[label][:]]
+        strange = next((value for value in values if value not in place), None)
+        if strange is not None:
+            raise ValueError(f"the split {split!r} holds the class {strange!r}; known: {', '.join(names)}")
+        out[split] = _recode(rows, label, [place[value] for value in values], names)
     return out
+
+
+def _recode(rows: Any, label: str, numbers: list[int], names: list[str]) -> Any:
+    import datasets
+
+    rows = rows.remove_columns(label).add_column(label, numbers)
+    return rows.cast_column(label, datasets.ClassLabel(names=names))
 
 
 def _check_classes(splits: Mapping[str, Any], label: str, names: list[str]) -> None:
@@ -269,18 +288,20 @@ def _refuse_not_finite(splits: Mapping[str, Any], label: str) -> None:
             )
 
 
-def _settle_token_labels(splits: dict[str, Any], label: str, feature: Any) -> tuple[dict[str, Any], str, list[str]]:
+def _settle_token_labels(
+    splits: dict[str, Any], label: str, feature: Any, known: list[str] | None
+) -> tuple[dict[str, Any], str, list[str]]:
     """One label a residue: a string of one-letter classes, or a list of class numbers."""
     import datasets
 
     if getattr(feature, "dtype", None) in ("string", "large_string"):
-        names = sorted({letter for rows in splits.values() for value in rows[label] for letter in set(value)})
+        names = known or sorted({letter for rows in splits.values() for value in rows[label] for letter in set(value)})
         return splits, "tokens", names
     inner = getattr(feature, "feature", None)
     if isinstance(inner, datasets.ClassLabel):
         return splits, "tokens", list(inner.names)
     most = max(max(value, default=0) for rows in splits.values() for value in rows[label])
-    return splits, "tokens", [str(number) for number in range(int(most) + 1)]
+    return splits, "tokens", known or [str(number) for number in range(int(most) + 1)]
 
 
 class Batches:

@@ -1,0 +1,96 @@
+"""Score a finished run on rows it was not trained on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seqformers.training.recipe import Recipe, load_recipe
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    run: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    split: str = "test",
+    output: str | Path | None = None,
+    predictions: str | Path | None = None,
+    baselines: bool = False,
+) -> dict[str, Any]:
+    """Score a run folder on a split of its own data, or of other data of the same form.
+
+    Args:
+        run (`str` or `Path`): Run folder.
+        overrides (`Sequence[str]`): Changes to its recipe, mostly of the data: `data.path=other`,
+            `data.label=is_phage`, `metrics=[mcc]`.
+        split (`str`): `train`, `validation` or `test`, as `data.splits` names them.
+        output (`str` or `Path`, *optional*): JSON file to write.
+        predictions (`str` or `Path`, *optional*): Parquet file for the label and scores of every row.
+        baselines (`bool`): Also fit the shortcuts on the training split and score them here.
+
+    Returns:
+        `dict`: `metrics`, `rows`, `split`, `rows_per_second`, and `baselines` where asked for.
+
+    Raises:
+        FileNotFoundError: no such run, or no such data.
+        ValueError: no recipe in the folder, class names that differ from the model's, or unusable rows.
+    """
+    from seqformers.training.build import _head_class
+    from seqformers.training.run import Run
+
+    run = Path(run)
+    if not run.is_dir():
+        raise FileNotFoundError(f"no such run folder: {run}")
+    if not (run / "recipe.yaml").is_file() or not (run / "config.json").is_file():
+        raise ValueError(f"{run} is no finished run: it needs recipe.yaml and config.json")
+    recipe = load_recipe(run / "recipe.yaml", overrides)
+    head = recipe.model.head
+    recipe = replace(recipe, model=replace(recipe.model, from_=str(run), head=head, config={}))
+    recipe = _only_what_is_scored(recipe, split, baselines)
+    scratch = Path(tempfile.mkdtemp(prefix="seqformers-"))
+    try:
+        model = _head_class(recipe).from_pretrained(run)
+        prepared = Run.prepare(recipe, scratch, names=_names_of(model))
+        if split not in prepared.table.splits:
+            raise ValueError(f"the data has no split {recipe.data.splits.get(split)!r} (set data.splits.{split})")
+        trainer = prepared.trainer(0, scratch, model)
+        metrics, speed = prepared.score(trainer, split, scratch)
+        result: dict[str, Any] = {"run": str(run), "split": split, "data": prepared.table.facts}
+        result |= {"metrics": metrics, "rows_per_second": speed["rows_per_second"]}
+        if baselines:
+            from seqformers.training.baselines import default_baselines, measure_baselines
+
+            names = recipe.baselines.names or default_baselines(prepared.encoder)
+            result["baselines"] = measure_baselines(names, prepared.table, prepared.metrics, split=split)
+        found = scratch / f"predictions-{split}.parquet"
+        if predictions is not None and found.is_file():
+            Path(predictions).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found, predictions)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if output is not None:
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        Path(output).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def _only_what_is_scored(recipe: Recipe, split: str, baselines: bool) -> Recipe:
+    keep = {split, "train"} if baselines else {split}
+    splits = {role: name if role in keep else None for role, name in recipe.data.splits.items()}
+    if splits.get(split) is None:
+        raise ValueError(f"no split {split!r}; choose train, validation or test (names: data.splits)")
+    return replace(recipe, data=replace(recipe.data, splits=splits))
+
+
+def _names_of(model: Any) -> list[str] | None:
+    """Class names of the model in the order of its outputs; None for a model without classes."""
+    if model.config.problem_type == "regression":
+        return None
+    return [model.config.id2label[index] for index in range(model.config.num_labels)]

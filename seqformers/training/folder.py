@@ -1,0 +1,281 @@
+"""The end of a run: choose the seed to publish, and write the run folder as a Hub repository with its card."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from seqformers._families import FAMILIES
+
+__all__ = ["write_run_folder"]
+
+_PACKAGES = ("seqformers", "torch", "transformers", "datasets", "tokenizers", "accelerate", "numpy", "scikit-learn")
+_CPU_WATTS_PER_THREAD = 10.0
+_GPU_WATTS = 400.0
+# Weights and what describes them: not repeated for the published seed, whose copy is the repository itself.
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
+
+
+def write_run_folder(run: Any, results: list[dict[str, Any]], baselines: tuple[str, dict[str, Any]]) -> None:
+    """Write weights, encoder, code, portable form, card, `metrics.json` and `.eval_results` of a finished run.
+
+    Args:
+        run (`Run`): The run.
+        results (`list[dict]`): What `Run.seed` returned, one a seed.
+        baselines (`tuple`): Split and scores of the shortcuts.
+    """
+    from seqformers.hub.cards import render_model_card, write_eval_results
+
+    chosen, why = _choose(run, results)
+    model = _load(run, chosen["seed"])
+    portable = _write_repository(run, model)
+    summary = _summary(run, results, baselines, chosen["seed"])
+    facts = _facts(run, model, summary, portable=portable, why=why)
+    (run.output / "README.md").write_text(render_model_card(model.config.model_type, facts), encoding="utf-8")
+    write_eval_results(run.output, facts)
+    folder = run.output / "seeds" / str(chosen["seed"])
+    for pattern in _WEIGHTS:
+        for path in folder.glob(pattern):
+            path.unlink()
+    for path in run.output.rglob("checkpoints"):
+        shutil.rmtree(path)
+    # Written last: a folder with this file is a finished run.
+    torn = run.output / "metrics.torn"
+    torn.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    torn.replace(run.output / "metrics.json")
+
+
+def _choose(run: Any, results: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """The seed to publish: best on validation, or the first where there is nothing to choose by."""
+    from seqformers.hub.cards import METRIC_NAMES
+    from seqformers.metrics import GREATER_IS_BETTER
+
+    name = run.metrics[0]
+    scored = [result for result in results if name in result["metrics"].get("validation", {})]
+    if len(results) == 1 or not scored:
+        return results[0], f"seed {results[0]['seed']}" + ("" if len(results) == 1 else ", the first")
+    sign = 1 if GREATER_IS_BETTER.get(name, True) else -1
+    best = max(scored, key=lambda result: sign * result["metrics"]["validation"][name])
+    return best, f"seed {best['seed']}, the best {METRIC_NAMES.get(name, name)} on validation"
+
+
+def _load(run: Any, seed: int) -> Any:
+    from seqformers.training.build import _head_class
+
+    folder = run.output / "seeds" / str(seed)
+    if (folder / "config.json").is_file():
+        return _head_class(run.recipe).from_pretrained(folder)
+    # A kill between removing the seed's copy and finishing: the repository has the weights already.
+    return _head_class(run.recipe).from_pretrained(run.output)
+
+
+def _write_repository(run: Any, model: Any) -> bool:
+    """Write the repository; return whether the portable form is in it."""
+    is_tokenizer = hasattr(run.encoder, "pad_token_id")
+    encoder = {"tokenizer" if is_tokenizer else "processor": run.encoder}
+    if any(family.model_type == model.config.model_type for family in FAMILIES):
+        from seqformers.hub.repository import write_model_repository
+
+        write_model_repository(run.output, model, **encoder)
+    else:
+        model.save_pretrained(run.output)
+        run.encoder.save_pretrained(run.output)
+    if not run.recipe.portable or not hasattr(model, "export_portable"):
+        return False
+    folder = run.output / "portable"
+    try:
+        model.export_portable(folder, tokenizer=run.encoder)
+    except ValueError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        run.notes.append(f"No portable form: {error}.")
+        return False
+    return True
+
+
+def _summary(
+    run: Any, results: list[dict[str, Any]], baselines: tuple[str, dict[str, Any]], published: int
+) -> dict[str, Any]:
+    """`metrics.json`: everything measured, with what made it."""
+    from seqformers.metrics import spread
+
+    metrics: dict[str, Any] = {}
+    for split in ("validation", "test"):
+        found = [result["metrics"][split] for result in results if split in result["metrics"]]
+        for name in dict.fromkeys(name for values in found for name in values):
+            values = [entry[name] for entry in found if name in entry]
+            metrics.setdefault(split, {})[name] = spread(values)
+    return {
+        "task": run.recipe.task,
+        "command": run.command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seeds": run.recipe.seeds,
+        "published_seed": published,
+        "metrics": metrics,
+        "baseline_split": baselines[0],
+        "baselines": baselines[1],
+        "data": run.table.facts,
+        "labels": run.table.names,
+        "per_seed": results,
+        "environment": _environment(run, results),
+        "device": _device(),
+        "versions": _versions(),
+    }
+
+
+def _facts(run: Any, model: Any, summary: dict[str, Any], *, portable: bool, why: str) -> dict[str, Any]:
+    """What the card says."""
+    from seqformers.training.build import auto_class_of
+
+    recipe = run.recipe
+    first = summary["per_seed"][0]
+    splits = {
+        split: {name: value for name, value in values.items() if name != "loss" or recipe.task == "pretrain"}
+        for split, values in summary["metrics"].items()
+    }
+    data = {key: value for key, value in run.table.facts.items() if value}
+    return {
+        "name": recipe.name or run.output.resolve().name,
+        "license": recipe.license,
+        "auto_class": auto_class_of(recipe),
+        "input": "tokenizer" if hasattr(run.encoder, "pad_token_id") else "processor",
+        "portable": portable,
+        "base_model": recipe.model.from_,
+        "summary": recipe.description,
+        "parameters": int(sum(p.numel() for p in model.parameters())),
+        "architecture": _architecture(model.config),
+        "labels": run.table.names or None,
+        "data": [data],
+        "recipe": recipe.to_yaml(),
+        "command": summary["command"],
+        "hyperparameters": _hyperparameters(recipe, first),
+        "metrics": splits,
+        "seeds": recipe.seeds,
+        "published_seed": why,
+        "baselines": summary["baselines"],
+        "baseline_split": summary["baseline_split"],
+        "leakage": _leakage(recipe.data),
+        "speed": _speed(first, summary["device"]),
+        "environment": summary["environment"],
+        "versions": summary["versions"],
+        "notes": run.notes or None,
+    }
+
+
+def _architecture(config: Any) -> dict[str, Any]:
+    names = {
+        "num_hidden_layers": "layers",
+        "hidden_size": "width",
+        "num_attention_heads": "attention_heads",
+        "max_position_embeddings": "context_in_tokens",
+        "max_chunks": "chunks",
+        "k": "k",
+        "stride": "stride",
+    }
+    return {label: getattr(config, name) for name, label in names.items() if getattr(config, name, None) is not None}
+
+
+def _hyperparameters(recipe: Any, result: dict[str, Any]) -> dict[str, Any]:
+    training = recipe.training
+    names = ("learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type", "num_train_epochs", "max_steps")
+    values = {name: training[name] for name in names if training.get(name) is not None}
+    values |= {
+        name: result[name]
+        for name in ("effective_batch_size", "steps", "best_step", "tokens", "c")
+        if result.get(name) is not None
+    }
+    return {**values, **{f"masking {name}": value for name, value in recipe.masking.items() if value is not None}}
+
+
+def _leakage(data: Any) -> Any:
+    """The leakage part of the report that `build` left beside the data."""
+    path = None if data.path is None else Path(data.path) / "report.json"
+    if path is None or not path.is_file():
+        return None
+    report = json.loads(path.read_text(encoding="utf-8"))
+    part = report.get("leakage", report)
+    return _flat(part) or None
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one level of `a b: number`."""
+    if not isinstance(values, dict):
+        return {prefix: values} if isinstance(values, int | float | str) else {}
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        out |= _flat(value, f"{prefix} {key}".strip())
+    return out
+
+
+def _speed(result: dict[str, Any], device: str) -> dict[str, Any]:
+    split = "test" if "test_speed" in result else "validation"
+    measured = result.get(f"{split}_speed")
+    if not measured:
+        return {}
+    return {
+        f"rows_per_second_on_{split}": measured["rows_per_second"],
+        "device": device,
+        "peak_memory_of_the_run_mb": _peak_memory_mb(),
+    }
+
+
+def _peak_memory_mb() -> int:
+    """GPU memory where there is a GPU, else resident memory of the process; training included."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated() // 2**20)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak // 2**20 if platform.system() == "Darwin" else peak // 2**10)
+
+
+def _environment(run: Any, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Hours, and what they cost under stated assumptions; nothing here is measured by a meter."""
+    import torch
+
+    hours = sum(result.get("train_seconds", 0.0) for result in results) / 3600
+    gpu = torch.cuda.is_available()
+    watts = run.recipe.power_watts
+    assumed = watts is None
+    if watts is None:
+        watts = _GPU_WATTS * torch.cuda.device_count() if gpu else _CPU_WATTS_PER_THREAD * torch.get_num_threads()
+    energy = hours * watts / 1000
+    return {
+        "device": _device(),
+        "training_hours_all_seeds": round(hours, 4),
+        "energy_kwh_estimate": round(energy, 5),
+        "co2_kg_estimate": round(energy * run.recipe.co2_kg_per_kwh, 5),
+        "assumptions": f"{watts:g} W {'assumed' if assumed else 'given'} for this device, "
+        f"{run.recipe.co2_kg_per_kwh:g} kg CO2 per kWh",
+    }
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    return f"{name}, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,185 @@
+"""Linear probes: features of the frozen model computed once and kept on disk, then a convex fit of the last layer.
+
+The features are what reaches the last linear layer of the head (pooled, after any layer before it), so the probe is
+written into that layer and the run folder is an ordinary classifier of the family.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["features_of", "last_linear", "train_probe"]
+
+_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
+
+
+def train_probe(run: Any, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Fit the last layer on frozen features.
+
+    Args:
+        run (`Run`): The run.
+        seed (`int`): Draws the weights that no pretraining set (a pooler), which stay frozen as they are.
+        folder (`Path`): The seed's folder.
+
+    Returns:
+        `tuple`: A `Trainer` around the probed model, ready to score it, and facts of the fit: the ridge strength
+        `c` that did best on validation, and the seconds taken.
+    """
+    if run.table.kind not in ("classification", "regression"):
+        raise ValueError("a probe reads one label a row; fine-tune a model for labels of single residues")
+    began = time.perf_counter()
+    model = run.model(seed).eval()
+    model.requires_grad_(False)
+    trainer = run.trainer(seed, folder, model)
+    cache = run.recipe.probe.get("cache", True)
+    held = "validation" if "validation" in run.table.splits else None
+    features = {split: features_of(run, trainer, split, cache=cache) for split in ("train", held) if split is not None}
+    strength, weight, bias = _fit(run, features, held)
+    _write_into(last_linear(model), weight, bias)
+    return trainer, {
+        "c": strength,
+        "parameters": int(sum(p.numel() for p in model.parameters())),
+        "trained_parameters": int(weight.size + bias.size),
+        "features": int(features["train"].shape[1]),
+        "train_seconds": time.perf_counter() - began,
+    }
+
+
+def last_linear(model: Any) -> Any:
+    """The linear layer that makes the logits: the last one with as many outputs as there are labels."""
+    from torch import nn
+
+    found = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == model.config.num_labels]
+    if not found:
+        raise ValueError(f"{type(model).__name__} has no linear layer with {model.config.num_labels} outputs to probe")
+    return found[-1]
+
+
+def features_of(run: Any, trainer: Any, split: str, *, cache: bool) -> np.ndarray:
+    """What reaches the last linear layer for the rows of a split, `(rows, width)` float32; read from disk if known.
+
+    The file is named by weights, data and input settings, under `SEQFORMERS_CACHE` or `~/.cache/seqformers`.
+    """
+    path = _cache_folder() / f"{_key(run, trainer.model, split)}.npy" if cache else None
+    if path is not None and path.is_file():
+        return np.load(path, allow_pickle=False)
+    features = _compute(run, trainer, split)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torn = path.with_suffix(f".{os.getpid()}.torn")
+        with torn.open("wb") as file:
+            np.save(file, features, allow_pickle=False)
+        torn.replace(path)
+    return features
+
+
+def _compute(run: Any, trainer: Any, split: str) -> np.ndarray:
+    import torch
+    from tqdm.auto import tqdm
+
+    caught: list[Any] = []
+    hook = last_linear(trainer.model).register_forward_pre_hook(
+        lambda module, inputs: caught.append(inputs[0].detach().float().cpu().numpy())
+    )
+    parts = []
+    loader = trainer.get_test_dataloader(run.table.splits[split])
+    model = trainer.model.to(trainer.args.device)
+    try:
+        with torch.inference_mode():
+            for batch in tqdm(loader, desc=f"features of {split}", unit="batch", disable=None):
+                batch = {name: value for name, value in trainer._prepare_inputs(batch).items() if name != "labels"}
+                caught.clear()
+                model(**batch)
+                if len(caught) != 1 or caught[0].ndim != 2:
+                    raise ValueError(f"{type(model).__name__} does not pass one vector a row to its last layer")
+                parts.append(caught[0])
+    finally:
+        hook.remove()
+    return np.concatenate(parts)
+
+
+def _cache_folder() -> Path:
+    root = os.environ.get("SEQFORMERS_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "seqformers") / "features"
+
+
+def _key(run: Any, model: Any, split: str) -> str:
+    """Hash of everything the features depend on."""
+    digest = hashlib.sha256()
+    skip = {id(parameter) for parameter in last_linear(model).parameters()}
+    for name, tensor in model.named_parameters():
+        if id(tensor) not in skip:
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).float().numpy().tobytes())
+    for name, tensor in model.named_buffers():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    settings = [type(model).__name__, run.table.splits[split]._fingerprint, run.table.columns, run.max_length]
+    settings.append({key: value for key, value in model.config.to_dict().items() if not key.startswith("_")})
+    settings.append(str(getattr(run.encoder, "init_kwargs", run.encoder)))
+    digest.update(repr(settings).encode())
+    return digest.hexdigest()[:32]
+
+
+def _fit(run: Any, features: dict[str, np.ndarray], held: str | None) -> tuple[float, np.ndarray, np.ndarray]:
+    """Weights of the strength that scores best on validation (the middle one where there is none)."""
+    from seqformers.metrics import GREATER_IS_BETTER, classification_metrics, regression_metrics
+
+    strengths = run.recipe.probe.get("c") or (_STRENGTHS if held else (0.01,))
+    strengths = [strengths] if isinstance(strengths, int | float) else list(strengths)
+    labels = run.table.labels("train")
+    name = run.metrics[0]
+    sign = 1 if GREATER_IS_BETTER.get(name, True) else -1
+    best: tuple[float, float, np.ndarray, np.ndarray] | None = None
+    for strength in strengths:
+        weight, bias = _solve(features["train"], labels, strength, run.table)
+        value = 0.0
+        if held is not None:
+            outputs = features[held] @ weight.T + bias
+            score = regression_metrics if run.table.kind == "regression" else classification_metrics
+            value = sign * score(run.table.labels(held), outputs, [name])[name]
+        if best is None or value > best[0]:
+            best = (value, strength, weight, bias)
+    assert best is not None
+    return best[1:]
+
+
+def _solve(features: np.ndarray, labels: np.ndarray, strength: float, table: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge-penalised (logistic) regression on standardised features: weight `(outputs, width)`, bias `(outputs,)`."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    mean, scale = features.mean(0), features.std(0)
+    scale = np.where(scale > 1e-8, scale, 1.0)
+    scaled = (features - mean) / scale
+    if table.kind == "regression":
+        model = Ridge(alpha=1 / strength).fit(scaled, labels)
+        weight, bias = model.coef_[None, :], np.array([model.intercept_])
+    else:
+        model = LogisticRegression(C=strength, max_iter=1000).fit(scaled, labels)
+        weight, bias = model.coef_, model.intercept_
+        if len(weight) == 1:  # the logit of class 1, shared between two outputs whose difference it is
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        if len(weight) < len(table.names):  # classes without a training row never win
+            full, low = np.zeros((len(table.names), weight.shape[1])), np.full(len(table.names), -1e4)
+            full[model.classes_], low[model.classes_] = weight, bias
+            weight, bias = full, low
+    weight = weight / scale
+    return weight, bias - weight @ mean
+
+
+def _write_into(layer: Any, weight: np.ndarray, bias: np.ndarray) -> None:
+    import torch
+
+    if layer.out_features == 1 and len(weight) == 2:
+        weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+    if layer.bias is None:
+        raise ValueError("the last layer of this head has no bias to hold the probe's")
+    with torch.no_grad():
+        layer.weight.copy_(torch.as_tensor(weight, dtype=layer.weight.dtype))
+        layer.bias.copy_(torch.as_tensor(bias, dtype=layer.bias.dtype))

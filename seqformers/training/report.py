@@ -1,0 +1,46 @@
+"""What a finished run prints: scores with their spread, the shortcuts beside them, and where to go from here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["print_run", "print_scores"]
+
+
+def print_run(folder: Path) -> None:
+    """Print the scores of a finished run folder and what can be done with it."""
+    from rich.console import Console
+
+    summary = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    print_scores(str(folder), summary["metrics"], summary["baselines"], summary["baseline_split"])
+    console = Console()
+    speeds = [result["tokens_per_second"] for result in summary["per_seed"] if result.get("tokens_per_second")]
+    if speeds:
+        console.print(f"trained at {sum(speeds) / len(speeds):,.0f} tokens/s on {summary['device']}")
+    console.print(f"run folder (a Hub repository): {folder}", soft_wrap=True)
+
+
+def print_scores(
+    title: str, metrics: Mapping[str, Mapping[str, Any]], baselines: Mapping[str, Mapping[str, Any]], split: str
+) -> None:
+    """Print one table: the model on every split, then the shortcuts on `split`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from seqformers.hub.cards import METRIC_NAMES, _format_number
+
+    names = list(dict.fromkeys(name for values in [*metrics.values(), *baselines.values()] for name in values))
+    table = Table(title=title)
+    table.add_column("")
+    for name in names:
+        table.add_column(METRIC_NAMES.get(name, name), justify="right")
+    rows = [(f"model, {part}", values) for part, values in metrics.items()]
+    rows += [(f"{name.replace('_', ' ')}, {split}", values) for name, values in baselines.items()]
+    for label, values in rows:
+        table.add_row(label, *(_format_number(values[name]) if name in values else "" for name in names))
+    console = Console()
+    # In a file or pipe nobody's window limits the width.
+    (console if console.is_terminal else Console(width=160)).print(table)

@@ -1,0 +1,162 @@
+"""Hyper-parameter search with Optuna through `Trainer.hyperparameter_search`; resumable, best recipe written out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seqformers.training.recipe import Recipe, load_recipe
+
+__all__ = ["tune"]
+
+_SECTIONS = ("training.", "model.config.")
+
+
+def tune(
+    recipe: Recipe, output: str | Path, *, overwrite: bool = False, resume: bool = False, command: str | None = None
+) -> Path:
+    """Search the space of `recipe.tune` for the best score on validation.
+
+    Args:
+        recipe (`Recipe`): A recipe of `finetune` or `pretrain` with `tune.space`; its first seed is used.
+        output (`str` or `Path`): Folder for `study.db`, `trials.json` and `best.yaml`.
+        overwrite (`bool`): Replace an earlier search.
+        resume (`bool`): Go on with an interrupted search; `tune.n_trials` counts the trials already there.
+        command (`str`, *optional*): The command line, kept in `trials.json`.
+
+    Returns:
+        `Path`: `output`; `best.yaml` is a recipe to train with.
+
+    Raises:
+        ValueError: no space, a parameter that is not of the recipe, no validation split.
+        ImportError: Optuna is not installed.
+    """
+    optuna = _optuna()
+    _check_space(recipe)
+    from transformers.utils import logging
+
+    from seqformers.metrics import GREATER_IS_BETTER, check_metrics
+    from seqformers.training.build import build_model
+    from seqformers.training.callbacks import RunLog, clear_disk_errors
+    from seqformers.training.run import Run, _prepare_folder
+
+    logging.disable_progress_bar()
+    output = _prepare_folder(Path(output), overwrite=overwrite, resume=resume)
+    run = Run.prepare(recipe, output, command=command)
+    if "validation" not in run.table.splits:
+        raise ValueError("tuning needs validation rows (data.splits.validation)")
+    name = recipe.tune.metric or run.metrics[0]
+    if name != "loss":
+        check_metrics([name], regression=run.table.kind == "regression")
+        run.metrics = list(dict.fromkeys([*run.metrics, name]))
+    greater = GREATER_IS_BETTER.get(name, True)
+    seed = recipe.seeds[0]
+    with clear_disk_errors(output):
+        run.keep_recipe(resume=resume)
+        trainer = run.trainer(seed, output, run.model(seed), [RunLog(output / "training_log.jsonl", "trial")])
+        trainer.args.save_strategy = "no"
+        trainer.args.load_best_model_at_end = False
+
+        def model_init(trial: Any) -> Any:
+            chosen = _of_model(getattr(trial, "params", {}))
+            changed = replace(recipe, model=replace(recipe.model, config={**recipe.model.config, **chosen}))
+            return build_model(changed, run.encoder, kind=run.table.kind, names=run.table.names, seed=seed)
+
+        trainer.model_init = model_init
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(
+            study_name="tune",
+            storage=f"sqlite:///{output / 'study.db'}",
+            load_if_exists=True,
+            direction="maximize" if greater else "minimize",
+        )
+        left = recipe.tune.n_trials - len([trial for trial in study.trials if trial.state.is_finished()])
+        if left > 0:
+            trainer.hyperparameter_search(
+                hp_space=lambda trial: _suggest(trial, recipe.tune.space),
+                compute_objective=lambda metrics: metrics[f"eval_{name}"],
+                n_trials=left,
+                direction="maximize" if greater else "minimize",
+                backend="optuna",
+                study_name="tune",
+                storage=f"sqlite:///{output / 'study.db'}",
+                load_if_exists=True,
+                sampler=optuna.samplers.TPESampler(seed=recipe.tune.sampler_seed),
+                pruner=optuna.pruners.MedianPruner() if recipe.tune.prune else optuna.pruners.NopPruner(),
+                timeout=None if recipe.tune.timeout_minutes is None else recipe.tune.timeout_minutes * 60,
+            )
+        study = optuna.load_study(study_name="tune", storage=f"sqlite:///{output / 'study.db'}")
+        _write(output, recipe, study, name, command)
+        shutil.rmtree(output / "checkpoints", ignore_errors=True)
+    return output
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise ImportError("`seqformers tune` needs Optuna: pip install 'seqformers[tune]'") from error
+    return optuna
+
+
+def _check_space(recipe: Recipe) -> None:
+    if not recipe.tune.space:
+        raise ValueError(
+            "tune.space is empty; give for example {training.learning_rate: {low: 1e-5, high: 1e-3, log: true}}"
+        )
+    if recipe.task == "probe":
+        raise ValueError(
+            "a probe chooses its only parameter on validation by itself (probe.c); tune a finetune recipe"
+        )
+    for name, span in recipe.tune.space.items():
+        if not name.startswith(_SECTIONS):
+            raise ValueError(f"tune.space.{name}: only training.* and model.config.* can be tuned")
+        if "choices" not in span and not {"low", "high"} <= set(span):
+            raise ValueError(f"tune.space.{name} needs low and high (with log or step), or choices")
+        unknown = set(span) - {"low", "high", "log", "step", "choices"}
+        if unknown:
+            raise ValueError(
+                f"tune.space.{name}: unknown {', '.join(sorted(unknown))}; known: low, high, log, step, choices"
+            )
+        # The names are checked as a recipe's keys are: by reading a recipe that has them.
+        value = span["choices"][0] if "choices" in span else span["low"]
+        load_recipe(recipe.to_dict(), [f"{name}={json.dumps(value)}"])
+
+
+def _suggest(trial: Any, space: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Draw every parameter; return those of `TrainingArguments` (the model's are read from the trial)."""
+    values = {}
+    for name, span in space.items():
+        if "choices" in span:
+            values[name] = trial.suggest_categorical(name, span["choices"])
+        elif isinstance(span["low"], int) and isinstance(span["high"], int):
+            values[name] = trial.suggest_int(
+                name, span["low"], span["high"], step=span.get("step", 1), log=span.get("log", False)
+            )
+        else:
+            values[name] = trial.suggest_float(
+                name, span["low"], span["high"], step=span.get("step"), log=span.get("log", False)
+            )
+    return {name.removeprefix("training."): value for name, value in values.items() if name.startswith("training.")}
+
+
+def _of_model(values: dict[str, Any]) -> dict[str, Any]:
+    return {n.removeprefix("model.config."): value for n, value in values.items() if n.startswith("model.config.")}
+
+
+def _write(output: Path, recipe: Recipe, study: Any, name: str, command: str | None) -> None:
+    trials = [
+        {"number": trial.number, "state": trial.state.name, name: trial.value, "parameters": trial.params}
+        for trial in study.trials
+    ]
+    content = {"command": command, "metric": name, "direction": study.direction.name, "trials": trials}
+    best = study.best_trial if any(trial["state"] == "COMPLETE" for trial in trials) else None
+    if best is None:
+        raise ValueError(f"no trial finished; see {output / 'training_log.jsonl'}")
+    content["best"] = {"number": best.number, name: best.value, "parameters": best.params}
+    (output / "trials.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    chosen = load_recipe(recipe.to_dict(), [f"{key}={json.dumps(value)}" for key, value in best.params.items()])
+    (output / "best.yaml").write_text(chosen.to_yaml(), encoding="utf-8")
