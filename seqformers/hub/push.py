@@ -28,7 +28,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     (r"(^|/)(\.git|\.cache|\.venv|__pycache__|\.ipynb_checkpoints)/", "not part of the model"),
     (r"(^|/)(events\.out\.tfevents[^/]*|\.DS_Store|[^/]*\.lock)$", "not part of the model"),
 )
-_STALE_WEIGHTS = re.compile(r"[^/]*\.safetensors(\.index\.json)?")
+_STALE_WEIGHTS = re.compile(r"(portable/)?[^/]*\.safetensors(\.index\.json)?")
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,8 @@ def loading_snippet(plan: PushPlan, repo_id: str, *, revision: str | None = None
     remote = ", trust_remote_code=True" if "auto_map" in config else ""
     architecture = (config.get("architectures") or [""])[0]
     auto = _auto_class(config, architecture)
+    if auto is None:
+        return f'from seqformers import {architecture}\n\nmodel = {architecture}.from_pretrained("{repo_id}"{pinned})'
     names = {file.path for file in plan.files}
     loader = "AutoTokenizer" if "tokenizer_config.json" in names else None
     loader = "AutoProcessor" if names & {"processor_config.json", "preprocessor_config.json"} else loader
@@ -212,10 +214,13 @@ def loading_snippet(plan: PushPlan, repo_id: str, *, revision: str | None = None
     return "\n".join(lines)
 
 
-def _auto_class(config: dict[str, Any], architecture: str) -> str:
+def _auto_class(config: dict[str, Any], architecture: str) -> str | None:
+    """The Auto class of an architecture; None for a head that transformers has no Auto class for."""
+    import transformers
+
     for auto, reference in config.get("auto_map", {}).items():
         if str(reference).rpartition(".")[2] == architecture and auto.startswith("AutoModel"):
-            return auto
+            return auto if hasattr(transformers, auto) else None
     stock = re.search(r"For(MaskedLM|SequenceClassification|TokenClassification)$", architecture)
     return f"AutoModelFor{stock[1]}" if stock else "AutoModel"
 
