@@ -21,6 +21,7 @@ except PackageNotFoundError:  # a bare checkout on sys.path
 # Names that do not belong to a model family; those come from the table of families.
 _EXPORTS: dict[str, str] = {
     "DataCollatorForKmerLanguageModeling": "seqformers.training.collators",
+    "DataCollatorForResidueLanguageModeling": "seqformers.training.collators_protein",
     "KmerTokenizer": "seqformers.tokenization.tokenization_kmer",
     "ProteinTokenizer": "seqformers.tokenization.tokenization_protein",
     "build_dataset": "seqformers.data",
