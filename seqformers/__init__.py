@@ -25,7 +25,9 @@ _EXPORTS: dict[str, str] = {
     "KmerTokenizer": "seqformers.tokenization.tokenization_kmer",
     "ProteinTokenizer": "seqformers.tokenization.tokenization_protein",
     "build_dataset": "seqformers.data",
+    "guide_table": "seqformers.inference.score_guides",
     "load_dataset": "seqformers.data",
+    "score_guides": "seqformers.inference.score_guides",
 }
 for _family in FAMILIES:
     _EXPORTS.update(_family.exports())

@@ -299,6 +299,54 @@ def _train(
     print_run(train(loaded, output, overwrite=overwrite, resume=resume, command=command))
 
 
+@app.command("score-guides")
+def score_guides(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="FASTA file, or table with columns id and target.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help=".tsv, .csv, .jsonl or .parquet; default: standard output.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Folder or Hub id; default: the model in the package.")] = None,
+    accessible: Annotated[
+        Path | None, typer.Option("--accessible", help="BED or narrowPeak of accessible chromatin (FASTA input).")
+    ] = None,
+    pam: Annotated[str, typer.Option(help="Four IUPAC letters.")] = "TTTV",
+    order: Annotated[str, typer.Option(help="Rows of a record by `rank` (best first) or by `position`.")] = "rank",
+    track: Annotated[Path | None, typer.Option(help="Picture of the guides along each record, .png or .svg.")] = None,
+    device: Annotated[str | None, typer.Option(help="Torch device; default: a GPU when there is one.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Contexts the model sees at once.")] = 1024,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interrupted run.")] = False,
+) -> None:
+    """Score and rank Cpf1 (Cas12a) guides: predicted indel frequency in percent.
+
+    A complete call, offline, with the model in the package:
+
+        seqformers score-guides gene.fasta --output guides.tsv --track guides.png
+
+    A table of 34-letter targets (columns id, target and, if known, accessible 0/1) keeps its order:
+
+        seqformers score-guides targets.tsv --model deepcpf1-published --output scored.tsv
+    """
+    from seqformers.inference.score_guides import score_guides as run
+
+    if track is not None and output is None:
+        raise ValueError("--track draws what is written: name the table with --output too")
+    report = run(
+        source, output, model=model, pam=pam, accessible=accessible, order=order, device=device,
+        batch_size=batch_size, overwrite=overwrite, resume=resume, progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    for note in report.notes:
+        typer.echo(f"warning: {note}", err=True)
+    for label, count in sorted(report.counts.items()):
+        if label in ("context_cut", "poly_t", "protospacer_cut", "unknown_letters") and report.records:
+            typer.echo(f"{label}: {count:,} guides, marked in the column warnings", err=True)
+    typer.echo(f"{report.rows:,} rows{f' -> {output}' if output else ''}", err=True)
+    if track is not None and output is not None:
+        from seqformers.interpret.guide_track import draw_guide_track
+
+        typer.echo(f"picture -> {draw_guide_track(output, track)}", err=True)
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on stderr and exit code 2, not a traceback."""
     try:

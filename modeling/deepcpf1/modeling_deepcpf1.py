@@ -84,6 +84,8 @@ class DeepCpf1PreTrainedModel(PreTrainedModel):
     config_class = DeepCpf1Config
     base_model_prefix = "deepcpf1"
     main_input_name = "input_ids"
+    # The loss is a mean over the rows of its batch: Trainer divides it by the steps of gradient accumulation.
+    accepts_loss_kwargs = False
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -39,12 +39,13 @@ class DeepCpf1Processor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Names of the arrays a call returns."""
-        return ["input_ids", "accessibility"]
+        return ["input_ids", "accessibility", "sample_weight"]
 
     def __call__(  # type: ignore[override]
         self,
         sequences: str | Sequence[str],
         accessibility: Sequence[float] | np.ndarray | None = None,
+        sample_weight: Sequence[float] | np.ndarray | None = None,
         *,
         return_tensors: str | None = None,
         **kwargs: Any,
@@ -54,12 +55,13 @@ class DeepCpf1Processor(ProcessorMixin):
         Args:
             sequences (`str` or sequence of `str`): Contexts of `context_length` letters, either case.
             accessibility (sequence of 0/1, *optional*): One value a context.
+            sample_weight (sequence of `float`, *optional*): Passed on to the model's loss.
             return_tensors (`str`, *optional*): `"pt"` or `"np"`.
             **kwargs: Ignored; other processors' options.
 
         Returns:
             `BatchFeature`: `input_ids` of shape `(batch, context_length)` and, if given, `accessibility` of shape
-            `(batch,)`.
+            `(batch,)`; likewise `sample_weight`.
 
         Raises:
             ValueError: a context of another length, or an accessibility other than 0 or 1; the message names the
@@ -77,6 +79,8 @@ class DeepCpf1Processor(ProcessorMixin):
         data: dict[str, np.ndarray] = {"input_ids": codes.astype(np.int64)}
         if accessibility is not None:
             data["accessibility"] = self.check_accessibility(accessibility, len(codes))
+        if sample_weight is not None:
+            data["sample_weight"] = np.asarray(sample_weight, dtype=np.float32).reshape(-1)
         return BatchFeature(data, tensor_type=return_tensors)
 
     def encode(self, sequences: Sequence[str]) -> np.ndarray:
@@ -95,7 +99,12 @@ class DeepCpf1Processor(ProcessorMixin):
                 + (f"; {wrong.size} records have a wrong length" if wrong.size > 1 else "")
             )
         letters = np.frombuffer("".join(sequences).encode("latin-1", errors="replace"), dtype=np.uint8)
-        return _CODES[letters].reshape(len(sequences), self.context_length)
+        return self.encode_letters(letters).reshape(len(sequences), self.context_length)
+
+    @staticmethod
+    def encode_letters(letters: np.ndarray) -> np.ndarray:
+        """Codes 0-4 of an array of ASCII letters (`uint8`), any shape."""
+        return _CODES[letters]
 
     @staticmethod
     def check_accessibility(values: Sequence[float] | np.ndarray, count: int) -> np.ndarray:

@@ -117,4 +117,29 @@ KMER_BERT = FamilyCase(
     label_names=("labels", "next_sentence_label"),
 )
 
-CASES: tuple[FamilyCase, ...] = (KMER_BERT,)
+
+def _deepcpf1_batch(head: str, seed: int) -> Batch:
+    """Contexts whose label is their share of G and C; accessibility given, so every parameter has a gradient."""
+    ids = torch.randint(0, 4, (6, 20), generator=torch.Generator().manual_seed(seed))
+    labels = ((ids == 1) | (ids == 2)).float().mean(1) * 100
+    return {"input_ids": ids, "accessibility": torch.arange(6) % 2, "labels": labels}
+
+
+def _glorot(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    """Keras' start: Glorot uniform, biases 0."""
+    if name.endswith("bias"):
+        return "constant", 0.0
+    fan = parameter[0].numel() + parameter.transpose(0, 1)[0].numel()
+    return "uniform", (2 / fan) ** 0.5
+
+
+DEEPCPF1 = FamilyCase(
+    model_type="deepcpf1",
+    config={"context_length": 20, "num_filters": 40, "hidden_sizes": [32, 16], "use_accessibility": True},
+    batch=_deepcpf1_batch,
+    initial=_glorot,
+    embeddings=False,  # its inputs_embeds are one-hot letters, tested with the family
+    attentions=(),
+)
+
+CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1)
