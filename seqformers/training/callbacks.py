@@ -95,7 +95,7 @@ class RunLog(ProgressCallback):
             if "tokens_per_second" in entry:
                 shown["tokens/s"] = f"{entry['tokens_per_second']:,.0f}"
             self.training_bar.set_postfix(shown)
-        elif not sys.stderr.isatty():
+        elif not sys.stderr.isatty() and any(name.endswith("loss") and name != "train_loss" for name in entry):
             print(self._line(entry, state, now), file=sys.stderr, flush=True)
 
     def _line(self, entry: dict[str, Any], state: Any, now: float) -> str:

@@ -115,9 +115,11 @@ def _load(recipe: DataRecipe) -> tuple[Mapping[str, Any], dict[str, Any]]:
     else:
         try:
             raw = datasets.load_dataset(str(path.resolve()), name=recipe.config)
-        except (datasets.exceptions.DatasetNotFoundError, datasets.exceptions.DataFilesNotFoundError) as error:
-            raise ValueError(f"{path} holds no data files that can be read; expected Parquet as `seqformers build` "
-                             f"writes it ({error})") from error  # fmt: skip
+        except (datasets.exceptions.DatasetNotFoundError, FileNotFoundError) as error:
+            wanted = "expected Parquet as `seqformers build` writes it"
+            raise ValueError(f"{path} holds no data files that can be read; {wanted} ({error})") from error
+        except ValueError as error:
+            raise ValueError(f"the data in {path} cannot be read, or a split is empty: {error}") from error
     info = next(iter(raw.values())).info
     return raw, {"name": path.stem, "config": recipe.config, **_facts_of(info), **_facts_of_folder(path), **given}
 

@@ -60,7 +60,7 @@ def evaluate(
         prepared = Run.prepare(recipe, scratch, names=_names_of(model))
         if split not in prepared.table.splits:
             raise ValueError(f"the data has no split {recipe.data.splits.get(split)!r} (set data.splits.{split})")
-        trainer = prepared.trainer(0, scratch, model)
+        trainer = prepared.trainer(0, scratch, model, precise=True)
         metrics, speed = prepared.score(trainer, split, scratch)
         result: dict[str, Any] = {"run": str(run), "split": split, "data": prepared.table.facts}
         result |= {"metrics": metrics, "rows_per_second": speed["rows_per_second"]}

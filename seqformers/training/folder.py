@@ -185,7 +185,7 @@ def _hyperparameters(recipe: Any, result: dict[str, Any]) -> dict[str, Any]:
     values = {name: training[name] for name in names if training.get(name) is not None}
     values |= {
         name: result[name]
-        for name in ("effective_batch_size", "steps", "best_step", "tokens", "c")
+        for name in ("effective_batch_size", "steps", "best_step", "tokens", "precision", "c")
         if result.get(name) is not None
     }
     return {**values, **{f"masking {name}": value for name, value in recipe.masking.items() if value is not None}}

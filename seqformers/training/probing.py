@@ -36,7 +36,7 @@ def train_probe(run: Any, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]
     began = time.perf_counter()
     model = run.model(seed).eval()
     model.requires_grad_(False)
-    trainer = run.trainer(seed, folder, model)
+    trainer = run.trainer(seed, folder, model, precise=True)
     cache = run.recipe.probe.get("cache", True)
     held = "validation" if "validation" in run.table.splits else None
     features = {split: features_of(run, trainer, split, cache=cache) for split in ("train", held) if split is not None}

@@ -258,10 +258,12 @@ class Run:
         else:
             trainer, facts = self._train_seed(seed, folder)
         result = {"seed": seed, **facts, "metrics": {}}
+        model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+        trainer = self.trainer(seed, folder, model, precise=True)
         for split in ("validation", "test"):
             if split in self.table.splits:
                 result["metrics"][split], result[f"{split}_speed"] = self.score(trainer, split, folder)
-        trainer.model.save_pretrained(folder)
+        model.save_pretrained(folder)
         _write_json(done, result)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return result
@@ -272,13 +274,18 @@ class Run:
 
         return build_model(self.recipe, self.encoder, kind=self.table.kind, names=self.table.names, seed=seed)
 
-    def trainer(self, seed: int, folder: Path, model: Any, callbacks: Sequence[Any] = ()) -> Any:
-        """A stock `Trainer` over this run's rows."""
+    def trainer(
+        self, seed: int, folder: Path, model: Any, callbacks: Sequence[Any] = (), *, precise: bool = False
+    ) -> Any:
+        """A stock `Trainer` over this run's rows; `precise` scores in the precision of the weights.
+
+        Logits in bf16 have three digits: enough to train by, but ties spoil rankings (AUROC, Spearman).
+        """
         from transformers import Trainer
         from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
         from seqformers.metrics import GREATER_IS_BETTER
-        from seqformers.training.build import training_arguments
+        from seqformers.training.build import has_fast_bf16, training_arguments
 
         collate = self.collate
         if self.recipe.task == "pretrain":
@@ -291,6 +298,7 @@ class Run:
             metric=self.metrics[0],
             greater=GREATER_IS_BETTER.get(self.metrics[0], True),
             counts_tokens=self.table.sequences_are_text and hasattr(self.encoder, "pad_token_id"),
+            half=not precise and has_fast_bf16(model.config),
         )
         trainer = Trainer(
             model=model,
@@ -335,6 +343,7 @@ class Run:
             "best_step": trainer.state.best_global_step,
             "parameters": int(sum(p.numel() for p in trainer.model.parameters())),
             "effective_batch_size": effective_batch_size(trainer.args),
+            "precision": "bf16" if trainer.args.bf16 else "fp16" if trainer.args.fp16 else "fp32",
             **log.totals(),
         }
 
