@@ -229,7 +229,7 @@ def has_fast_bf16(config: Any) -> bool:
 
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return fast and not torch.accelerator.is_available() and hasattr(config, "num_attention_heads")
 
