@@ -68,12 +68,15 @@ class TargetNetStem(nn.Module):
         """From symbols to the stem's channels."""
         hidden_states = self.convs[0](hidden_states)
         for conv in self.convs[1:]:
-            hidden_states = conv(self.dropout(nn.functional.relu(hidden_states)))
+            hidden_states = conv(self.dropout(hidden_states.relu_()))
         return hidden_states
 
 
 class TargetNetBlock(nn.Module):
-    """Pre-activation residual block; where it widens, the skipped input gets zero channels appended."""
+    """Pre-activation residual block; where it widens, the skipped input reaches the first channels only.
+
+    Convolutions own their outputs, so activations happen in place; only what a skip still needs is copied.
+    """
 
     def __init__(self, config: TargetNetConfig, in_channels: int, out_channels: int):
         super().__init__()
@@ -81,18 +84,15 @@ class TargetNetBlock(nn.Module):
         self.conv2 = TargetNetConv(out_channels, out_channels, config.block_kernel_size)
         self.dropout = nn.Dropout(config.dropout)
         self.use_skip = config.use_skip
-        self.widen = out_channels - in_channels
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """ReLU, dropout, convolution, twice; plus the input."""
         skipped = hidden_states
-        hidden_states = self.conv1(self.dropout(nn.functional.relu(hidden_states)))
-        hidden_states = self.conv2(self.dropout(nn.functional.relu(hidden_states)))
-        if not self.use_skip:
-            return hidden_states
-        if self.widen:
-            skipped = nn.functional.pad(skipped, (0, 0, 0, 0, 0, self.widen))
-        return hidden_states + skipped
+        hidden_states = self.conv1(self.dropout(skipped.relu() if self.use_skip else skipped.relu_()))
+        hidden_states = self.conv2(self.dropout(hidden_states.relu_()))
+        if self.use_skip:
+            hidden_states[:, : skipped.shape[1]] += skipped
+        return hidden_states
 
 
 class TargetNetPreTrainedModel(PreTrainedModel):
@@ -141,14 +141,18 @@ class TargetNetModel(TargetNetPreTrainedModel):
         """One-hot matrix of sites, the miRNA's symbols before the site's.
 
         Args:
-            input_ids (`torch.Tensor` of shape `(num_sites, 2, columns)`): Any integer type; 0 is an empty column.
+            input_ids (`torch.Tensor` of shape `(num_sites, 2, columns)`): Any integer type; 0 is an empty column,
+                1 to 4 A C G U, 5 a gap.
 
         Returns:
             `torch.Tensor` of shape `(num_sites, 10, columns)`, float, columns strided before channels.
         """
-        symbols = torch.arange(1, self.config.num_symbols + 1, device=input_ids.device, dtype=input_ids.dtype)
-        hot = input_ids.transpose(1, 2).unsqueeze(-1) == symbols
-        return hot.flatten(2).to(self.classifier.weight.dtype).transpose(1, 2)
+        symbols = self.config.num_symbols
+        rows = torch.eye(symbols + 1, symbols + 1, device=input_ids.device, dtype=self.classifier.weight.dtype)[:, 1:]
+        # One row of both symbols for each of their combinations: a column is a single look-up.
+        table = torch.cat([rows.repeat_interleave(symbols + 1, 0), rows.repeat(symbols + 1, 1)], dim=1)
+        combined = input_ids[:, 0] * (symbols + 1) + input_ids[:, 1]
+        return nn.functional.embedding(combined.int(), table).transpose(1, 2)
 
     def forward(
         self,
@@ -193,7 +197,7 @@ class TargetNetModel(TargetNetPreTrainedModel):
         hidden = self.stem(hidden.unsqueeze(2))
         for block in self.blocks:
             hidden = block(hidden)
-        hidden = self.dropout(nn.functional.relu(hidden))
+        hidden = self.dropout(hidden.relu_())
         hidden = nn.functional.max_pool2d(hidden, (1, self.config.pool_size))
         return self.classifier(hidden.flatten(1)).squeeze(1)
 

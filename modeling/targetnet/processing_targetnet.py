@@ -9,7 +9,7 @@ Source: Min, Lee, Yoon, "TargetNet: functional microRNA target prediction with d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,14 @@ from transformers import BatchFeature, ProcessorMixin
 __all__ = [
     "CRITERIA",
     "SiteBatch",
+    "SiteJob",
     "TargetNetProcessor",
     "align_seed",
     "canonical_site_types",
     "draw_alignments",
     "encode_rna",
     "find_sites",
-    "iter_site_batches",
+    "plan_site_jobs",
 ]
 
 WINDOW = 40
@@ -98,6 +99,10 @@ class SiteBatch:
 
     def __len__(self) -> int:
         return len(self.pair)
+
+    def type_names(self) -> np.ndarray:
+        """Names of `site_type`: `(K,)` str."""
+        return _SITE_TYPES[self.site_type]
 
 
 def _seed_masks(codes: np.ndarray) -> np.ndarray:
@@ -453,79 +458,70 @@ def draw_alignments(input_ids: np.ndarray, pairings: np.ndarray) -> list[str]:
     return drawn
 
 
-def iter_site_batches(
-    mirnas: Sequence[np.ndarray],
-    mrnas: Sequence[np.ndarray],
-    pairs: Iterator[tuple[int, int]] | Sequence[tuple[int, int]],
-    *,
-    max_windows: int = 32_768,
-    **options: Any,
-) -> Iterator[tuple[list[int], SiteBatch]]:
-    """Sites of many pairs in batches of bounded size; a long mRNA is spread over several.
+@dataclass
+class SiteJob:
+    """Pairs, or stretches of long mRNAs, whose sites are found in one go; see `plan_site_jobs`.
 
-    Args:
-        mirnas (`Sequence[np.ndarray]`): Codes of the miRNAs.
-        mrnas (`Sequence[np.ndarray]`): Codes of the mRNAs; anything indexable, read pair by pair.
-        pairs (iterable of `(int, int)`): miRNA and mRNA index of each pair, in order.
-        max_windows (`int`): Windows a batch.
-        **options: Passed to `find_sites`.
-
-    Yields:
-        tuple: Numbers (0-based, in order of `pairs`) of the pairs that end in this batch, and its `SiteBatch`, whose
-        `pair` holds such numbers and whose `start` counts on the whole mRNA.
+    Attributes:
+        ended (`list[int]`): Numbers of the pairs whose last stretch is here.
     """
-    batch = _Batch(max_windows)
-    number = -1
-    for number, (mirna, mrna) in enumerate(pairs):
-        codes = mrnas[mrna]
-        windows = max(len(codes) - WINDOW + 1, 0)
-        begin = 0
-        step = int(options.get("step", 1))
-        while windows - begin > batch.room:
-            # From the 3' end, so that cuts keep to the step's grid only when the rest is a multiple of it.
-            take = batch.room - (batch.room - (windows - begin)) % step if step > 1 else batch.room
-            if take <= 0 or (batch.segments and take < step):
-                yield batch.close(mirnas, options)
-                continue
-            batch.add(mirna, codes[begin : begin + take + WINDOW - 1], number, begin)
-            begin += take
-            yield batch.close(mirnas, options)
-        batch.add(mirna, codes[begin:], number, begin)
-        batch.ended.append(number)
-    if number >= 0:
-        yield batch.close(mirnas, options)
 
+    mirnas: list[int]
+    segments: list[np.ndarray]
+    numbers: list[int]
+    begins: list[int]
+    ended: list[int]
 
-class _Batch:
-    """Segments gathered until `room` windows are used up."""
-
-    def __init__(self, max_windows: int):
-        self.max_windows = max_windows
-        self._clear()
-
-    def _clear(self) -> None:
-        self.room = self.max_windows
-        self.segments: list[np.ndarray] = []
-        self.mirnas: list[int] = []
-        self.numbers: list[int] = []
-        self.begins: list[int] = []
-        self.ended: list[int] = []
-
-    def add(self, mirna: int, segment: np.ndarray, number: int, begin: int) -> None:
-        self.room -= max(len(segment) - WINDOW + 1, 0)
-        self.segments.append(segment)
-        self.mirnas.append(mirna)
-        self.numbers.append(number)
-        self.begins.append(begin)
-
-    def close(self, mirnas: Sequence[np.ndarray], options: dict[str, Any]) -> tuple[list[int], SiteBatch]:
+    def find(self, mirnas: Sequence[np.ndarray], **options: Any) -> SiteBatch:
+        """`find_sites` on this job; `pair` holds pair numbers and `start` counts on the whole mRNA."""
         used, owners = np.unique(self.mirnas, return_inverse=True)
         sites = find_sites([mirnas[index] for index in used], self.segments, owners, **options)
         sites.start = sites.start + np.array(self.begins, dtype=np.int64)[sites.pair]
         sites.pair = np.array(self.numbers, dtype=np.int64)[sites.pair]
-        ended = self.ended
-        self._clear()
-        return ended, sites
+        return sites
+
+
+def plan_site_jobs(
+    mrnas: Sequence[np.ndarray], pairs: Iterable[tuple[int, int]], *, max_windows: int = 16_384, step: int = 1
+) -> Iterator[SiteJob]:
+    """Cut a stream of pairs into jobs of at most `max_windows` windows; a long mRNA is spread over several.
+
+    Args:
+        mrnas (`Sequence[np.ndarray]`): Codes of the mRNAs; anything indexable, read pair by pair.
+        pairs (`Iterable[tuple[int, int]]`): miRNA and mRNA index of each pair, in order.
+        max_windows (`int`): Windows a job.
+        step (`int`): Distance of windows; cuts keep to its grid.
+
+    Yields:
+        `SiteJob`: together all pairs, in order.
+    """
+    job, room = SiteJob([], [], [], [], []), max_windows
+    for number, (mirna, mrna) in enumerate(pairs):
+        codes, begin = mrnas[mrna], 0
+        windows = max(len(codes) - WINDOW + 1, 0)
+        if len(job.segments) >= max_windows:  # mRNAs without any window must not pile up either
+            yield job
+            job, room = SiteJob([], [], [], [], []), max(max_windows, step)
+        while windows - begin > room:
+            # The grid counts from the 3' end, so what remains must be a multiple of the step.
+            take = room - (room - (windows - begin)) % step
+            if take > 0:
+                _add(job, mirna, codes[begin : begin + take + WINDOW - 1], number, begin)
+                begin += take
+            yield job
+            job, room = SiteJob([], [], [], [], []), max(max_windows, step)
+        _add(job, mirna, codes[begin:], number, begin)
+        job.ended.append(number)
+        room -= windows - begin
+    if job.segments:
+        yield job
+
+
+def _add(job: SiteJob, mirna: int, segment: np.ndarray, number: int, begin: int) -> None:
+    job.mirnas.append(mirna)
+    job.segments.append(segment)
+    job.numbers.append(number)
+    job.begins.append(begin)
 
 
 class TargetNetProcessor(ProcessorMixin):
@@ -579,7 +575,7 @@ class TargetNetProcessor(ProcessorMixin):
         return codes
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments for `find_sites` and `iter_site_batches`."""
+        """Keyword arguments for `find_sites`."""
         return {"criterion": self.criterion, "step": self.step, "encode_alignment": self.encode_alignment}
 
     def __call__(  # type: ignore[override]

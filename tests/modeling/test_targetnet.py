@@ -16,7 +16,7 @@ from seqformers.modeling.targetnet.processing_targetnet import (
     draw_alignments,
     encode_rna,
     find_sites,
-    iter_site_batches,
+    plan_site_jobs,
 )
 
 from seqformers import TargetNetConfig, TargetNetModel, TargetNetProcessor
@@ -215,8 +215,10 @@ class TestAgainstSlowReference:
         mrnas = [encode_rna(random_rna(rng, n)) for n in (300, 20, 0, 40, 41, 130)]
         pairs = [(i, j) for i in range(3) for j in range(6)]
         whole = find_sites(mirnas, [mrnas[j] for _, j in pairs], [i for i, _ in pairs], step=step)
-        ended, parts = zip(*iter_site_batches(mirnas, mrnas, pairs, max_windows=max_windows, step=step), strict=True)
-        assert [number for numbers in ended for number in numbers] == list(range(18))
+        jobs = list(plan_site_jobs(mrnas, pairs, max_windows=max_windows, step=step))
+        parts = [job.find(mirnas, step=step) for job in jobs]
+        assert [number for job in jobs for number in job.ended] == list(range(18))
+        assert max(sum(max(0, len(x) - 39) for x in job.segments) for job in jobs) <= max(max_windows, step)
         for name in ("pair", "start", "pairings", "input_ids", "site_type"):
             assert np.array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name)), name
         assert sum(part.num_windows for part in parts) == whole.num_windows

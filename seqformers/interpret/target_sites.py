@@ -1,0 +1,89 @@
+"""A picture of the candidate sites of one miRNA along one mRNA, and of its best site's alignment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_target_sites"]
+
+# Canonical types in order of strength; colours of Okabe and Ito, told apart by the colour-blind.
+_COLOURS = {
+    "8mer": "#D55E00",
+    "7mer-m8": "#E69F00",
+    "7mer-A1": "#009E73",
+    "6mer": "#0072B2",
+    "non-canonical": "#999999",
+}
+
+
+def plot_target_sites(mirna: str, mrna: str, model: Any = None, *, title: str = "", threshold: float = 0.5) -> Figure:
+    """Draw the score of every candidate site at its place on the mRNA, and the best one's pairing.
+
+    Args:
+        mirna (`str`): Mature miRNA, 5'->3'.
+        mrna (`str`): mRNA, 5'->3'.
+        model (*optional*): Folder, Hub repository, `TargetNetModel` or `TargetScanner`; by default the model that
+            comes with the package.
+        title (`str`): Above the picture.
+        threshold (`float`): Where the dashed line stands; sites above it count as functional.
+
+    Returns:
+        `matplotlib.figure.Figure`: save it with `figure.savefig("sites.png")`.
+
+    Raises:
+        ValueError: a sequence cannot be read.
+
+    Examples:
+        >>> figure = plot_target_sites("UGAGGUAGUAGGUUGUAUAGUU", "A" * 25 + "AACUACCUCA" + "G" * 20)
+        >>> figure.savefig("sites.png")  # doctest: +SKIP
+    """
+    from seqformers.inference.scan_targets import TargetScanner
+    from seqformers.inference.target_records import ScanReport, TargetRecords, all_pairs
+
+    scanner = model if isinstance(model, TargetScanner) else TargetScanner(model)
+    report = ScanReport()
+    small = TargetRecords.from_mapping({"miRNA": mirna}, "miRNA", scanner.processor, report)
+    large = TargetRecords.from_mapping({"mRNA": mrna}, "mRNA", scanner.processor, report)
+    (scored,) = scanner.scan(small, large, all_pairs(small, large), sites=True)
+    return _draw(scored, small.sequence("miRNA"), large.sequence("mRNA"), title, threshold)
+
+
+def _draw(scored: Any, mirna: str, mrna: str, title: str, threshold: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    sites, text = figure.subplots(2, 1, height_ratios=(3, 1))
+    handles = {}
+    for start, score, _, kind, _ in sorted(scored.sites, key=lambda site: site[1]):
+        middle = start + 30  # the middle of the ten bases opposite the extended seed
+        sites.vlines(middle, 0, score, color=_COLOURS[kind], linewidth=0.8, alpha=0.5)
+        handles[kind] = sites.scatter(middle, score, s=14, color=_COLOURS[kind], label=kind, zorder=3)
+    sites.axhline(threshold, color="black", linestyle="--", linewidth=0.8)
+    sites.set(xlim=(0, max(len(mrna), 40)), ylim=(0, 1.05), ylabel="site score", xlabel="position on the mRNA (nt, 5'→3')")
+    sites.set_title(f"{title + ': ' if title else ''}score {scored.score:.3f}, {scored.num_sites} candidate sites")
+    kinds = [kind for kind in _COLOURS if kind in handles]
+    if kinds:
+        sites.legend([handles[kind] for kind in kinds], kinds, loc="upper right", fontsize=7, ncols=len(kinds))
+    text.axis("off")
+    text.text(0.5, 0.5, _pairing(scored, mirna, mrna), family="monospace", fontsize=10, ha="center", va="center")
+    return figure
+
+
+def _pairing(scored: Any, mirna: str, mrna: str) -> str:
+    """The best site in the usual three lines: mRNA 5'->3' above, miRNA 3'->5' below."""
+    if not scored.num_sites:
+        return "no candidate site"
+    top, marks, bottom = (track[::-1] for track in scored.alignment.split("/"))
+    start = scored.start
+    upstream, downstream = mrna[start : start + 25], mrna[start + 35 : start + 40]
+    tail = mirna[10:][::-1].rjust(25)
+    return "\n".join(
+        [
+            f"{start + 1:>6} 5' {upstream}{bottom}{downstream} 3' {start + 40}",
+            f"          {' ' * 25}{marks.replace('.', ' ')}{' ' * 5}   ",
+            f"miRNA  3' {tail}{top}{' ' * 5} 5'",
+        ]
+    )
