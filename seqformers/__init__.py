@@ -27,6 +27,7 @@ _EXPORTS: dict[str, str] = {
     "build_dataset": "seqformers.data",
     "guide_table": "seqformers.inference.score_guides",
     "load_dataset": "seqformers.data",
+    "scan_targets": "seqformers.inference.scan_targets",
     "score_guides": "seqformers.inference.score_guides",
 }
 for _family in FAMILIES:

@@ -117,6 +117,56 @@ def convert(
     typer.echo(f"wrote {room.convert(name, source, output, full=full, stride=stride, overwrite=overwrite)}", err=True)
 
 
+@app.command("scan-targets")
+def scan_targets(
+    mirna: Annotated[Path, typer.Option(help="FASTA of mature miRNAs, 5'->3', 10 to 41 nt.")],
+    mrna: Annotated[Path, typer.Option(help="FASTA of 3'UTRs or other targets, 5'->3'.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Table: .tsv, .csv, .jsonl or .parquet.")],
+    pairs: Annotated[Path | None, typer.Option(help="TSV with columns mirna_id and mrna_id; else all pairs.")] = None,
+    model: Annotated[str | None, typer.Option(help="TargetNet folder or Hub name; else the packaged one.")] = None,
+    sites: Annotated[bool, typer.Option("--sites", help="One row a candidate site instead of one a pair.")] = False,
+    min_score: Annotated[float, typer.Option(help="With --sites, leave out sites that score less.")] = 0.0,
+    on_error: Annotated[str, typer.Option(help="At a bad record: raise, or skip it and count.")] = "raise",
+    plot: Annotated[Path | None, typer.Option(help="Folder for pictures of the ten best pairs' sites.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Worker threads; else one a core.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Score which mRNAs each microRNA acts on: a table with the best site and its alignment, one row a pair.
+
+    A complete call, with the model that comes with the package:
+
+        seqformers scan-targets --mirna mirnas.fa --mrna utrs.fa --output targets.tsv
+
+    Columns: mirna_id, mrna_id, score (0 to 1, above 0.5 is functional), num_sites (candidates), best_start and
+    best_end (0-based, half-open, on the 5'->3' mRNA), site_type, alignment (miRNA 5'->3' / marks / mRNA 3'->5').
+    """
+    from seqformers.inference.scan_targets import scan_target_files
+
+    report = scan_target_files(
+        mirna,
+        mrna,
+        output,
+        pairs=pairs,
+        model=model,
+        sites=sites,
+        min_score=min_score,
+        on_error=on_error,
+        overwrite=overwrite,
+        resume=resume,
+        threads=threads,
+        device=device,
+        progress=not quiet,
+        plot=plot,
+    )
+    for line in report.lines():
+        typer.echo(f"warning: {line}", err=True)
+    before = f" ({report.resumed:,} were there already)" if report.resumed else ""
+    typer.echo(f"{output}: {report.pairs:,} pairs scored{before}, {report.functional:,} above 0.5", err=True)
+
+
 @app.command()
 def push(
     run: Annotated[Path, typer.Argument(help="Folder of a run, of a converted model, or of a built data set.")],

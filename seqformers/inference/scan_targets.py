@@ -6,10 +6,13 @@ mRNAs or of a stretch of a long one. Jobs run on all cores, results come out in 
 
 from __future__ import annotations
 
+import heapq
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +21,6 @@ from seqformers.inference.target_records import ScanReport, TargetRecords, all_p
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    import torch
 
 __all__ = ["PAIR_COLUMNS", "SITE_COLUMNS", "TargetScanner", "scan_target_files", "scan_targets"]
 
@@ -159,15 +161,13 @@ class TargetScanner:
         threads: int | None = None,
         device: str | None = None,
     ):
-        import os
-
         import torch
 
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model, own = load_target_model(model)
         self.model = self.model.to(self.device).eval()
         self.processor = processor or own
-        self.threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or 2
+        self.threads = threads or _cores()
         self.batch_size = batch_size or (256 if self.device.type == "cpu" else 65_536)
         self.job_windows = 16_384 if self.device.type == "cpu" else 131_072
 
@@ -265,6 +265,11 @@ class TargetScanner:
                 for begin in range(0, len(input_ids), self.batch_size)
             ]
         return torch.cat(chunks).float().numpy() if chunks else np.zeros(0, np.float32)
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
@@ -368,7 +373,8 @@ def scan_target_files(
         on_error (`str`): `"raise"` or `"skip"`.
         overwrite (`bool`): Replace `output`.
         resume (`bool`): Go on with an interrupted run of the same call.
-        threads, device: As in `scan_targets`.
+        threads (`int`, *optional*): As in `scan_targets`.
+        device (`str`, *optional*): As in `scan_targets`.
         progress (`bool`): Show a progress bar on stderr.
         plot (`str` or `Path`, *optional*): Folder for pictures of the ten best pairs' sites.
 
@@ -393,39 +399,34 @@ def scan_target_files(
         if pairs is not None:
             numbered, total = read_pairs(pairs, small, large, report), 0
         report.resumed = table.skip(numbered)
-        best = _write(scanner.scan(small, large, numbered, sites=sites), table, report, total, sites, min_score, progress)
+        scored = scanner.scan(small, large, numbered, sites=sites)
+        with _progress_bar(total, report.resumed, progress) as bar:
+            best = _write(scored, table, report, bar, sites=sites, min_score=min_score)
     if plot is not None:
         _plot_best(best, small, large, scanner, Path(plot))
     return report
 
 
-def _write(
-    scored: Iterator[ScoredPair], table: Any, report: ScanReport, total: int, sites: bool, min_score: float, progress: bool
-) -> list[ScoredPair]:
-    """Write results in blocks; return the best pairs seen."""
-    import heapq
-    from itertools import islice
-
+def _progress_bar(total: int, done: int, show: bool) -> Any:
     from tqdm import tqdm
 
+    return tqdm(total=total or None, initial=done, unit="pair", desc="scanning", disable=not show, mininterval=0.5)
+
+
+def _write(
+    scored: Iterator[ScoredPair], table: Any, report: ScanReport, bar: Any, *, sites: bool, min_score: float
+) -> list[ScoredPair]:
+    """Write results in blocks; return the best pairs seen."""
     best: list[ScoredPair] = []
     size = _PAIRS_A_BLOCK_OF_SITES if sites else _PAIRS_A_BLOCK
-    bar = tqdm(
-        total=total or None, initial=report.resumed, unit="pair", desc="scanning", disable=not progress, mininterval=0.5
-    )
-    with bar:
-        while block := list(islice(scored, size)):
-            rows = [
-                row
-                for pair in block
-                for row in (pair.site_rows(min_score) if sites else [pair.row()])
-            ]
-            table.write(rows, pairs=len(block))
-            report.count(block)
-            for pair in block:
-                pair.sites = None
-            best = heapq.nlargest(_PICTURES, [*best, *block], key=lambda pair: pair.score)
-            bar.update(len(block))
+    while block := list(islice(scored, size)):
+        rows = [row for pair in block for row in (pair.site_rows(min_score) if sites else [pair.row()])]
+        table.write(rows, pairs=len(block))
+        report.count(block)
+        for pair in block:
+            pair.sites = None
+        best = heapq.nlargest(_PICTURES, [*best, *block], key=lambda pair: pair.score)
+        bar.update(len(block))
     return best
 
 

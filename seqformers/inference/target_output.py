@@ -65,8 +65,8 @@ class ScanOutput:
         found, *blocks = self._log.read_text(encoding="utf-8").splitlines() or [header]
         if found != header:
             raise ValueError(
-                f"{self._log}: the interrupted run had other inputs or options; repeat that call, or pass --overwrite\n"
-                f"  then: {found}\n  now:  {header}"
+                f"{self._log}: the interrupted run had other inputs or options; repeat that call, or pass "
+                f"--overwrite\n  then: {found}\n  now:  {header}"
             )
         done = [tuple(map(int, block.split())) for block in blocks if len(block.split()) == 2]
         reached = [(pairs, rows) for pairs, rows in done if rows <= self._table.rows_done]

@@ -72,7 +72,7 @@ class _CodeFile(Sequence):
     """Arrays laid end to end in a temporary file, so that a transcriptome takes no memory."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as this object
         self._ends = [0]
         self._map: np.ndarray | None = None
 

@@ -56,19 +56,23 @@ def _draw(scored: Any, mirna: str, mrna: str, title: str, threshold: float) -> F
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     sites, text = figure.subplots(2, 1, height_ratios=(3, 1))
-    handles = {}
-    for start, score, _, kind, _ in sorted(scored.sites, key=lambda site: site[1]):
-        middle = start + 30  # the middle of the ten bases opposite the extended seed
-        sites.vlines(middle, 0, score, color=_COLOURS[kind], linewidth=0.8, alpha=0.5)
-        handles[kind] = sites.scatter(middle, score, s=14, color=_COLOURS[kind], label=kind, zorder=3)
+    for kind in reversed(_COLOURS):  # canonical sites on top
+        mine = [(start + 30, score) for start, score, _, found, _ in scored.sites if found == kind]
+        if mine:  # at the middle of the ten bases opposite the extended seed
+            middles, scores = zip(*mine, strict=True)
+            if kind != "non-canonical":  # hundreds of stems would hide the few that matter
+                sites.vlines(middles, 0, scores, color=_COLOURS[kind], linewidth=0.8, alpha=0.5)
+            sites.scatter(
+                middles, scores, s=14 if kind != "non-canonical" else 5, color=_COLOURS[kind], label=kind, zorder=3
+            )
     sites.axhline(threshold, color="black", linestyle="--", linewidth=0.8)
-    sites.set(xlim=(0, max(len(mrna), 40)), ylim=(0, 1.05), ylabel="site score", xlabel="position on the mRNA (nt, 5'→3')")
+    sites.set(xlim=(0, max(len(mrna), 40)), ylim=(0, 1.18), yticks=(0, 0.25, 0.5, 0.75, 1))
+    sites.set(ylabel="site score", xlabel="position on the mRNA (nt, 5'→3')")
     sites.set_title(f"{title + ': ' if title else ''}score {scored.score:.3f}, {scored.num_sites} candidate sites")
-    kinds = [kind for kind in _COLOURS if kind in handles]
-    if kinds:
-        sites.legend([handles[kind] for kind in kinds], kinds, loc="upper right", fontsize=7, ncols=len(kinds))
+    if scored.num_sites:
+        sites.legend(loc="upper right", fontsize=7, ncols=len(_COLOURS))
     text.axis("off")
-    text.text(0.5, 0.5, _pairing(scored, mirna, mrna), family="monospace", fontsize=10, ha="center", va="center")
+    text.text(0.5, 0.5, _pairing(scored, mirna, mrna), family="monospace", ha="center", va="center", ma="left")
     return figure
 
 
