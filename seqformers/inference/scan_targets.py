@@ -92,7 +92,8 @@ def scan_targets(
         for row in (scored.site_rows(min_score) if sites else [scored.row()])
     ]
     report.warn()
-    return pd.DataFrame(rows, columns=list(SITE_COLUMNS if sites else PAIR_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(SITE_COLUMNS if sites else PAIR_COLUMNS))
+    return table if sites else table.astype({"best_start": "Int64", "best_end": "Int64"})  # may be missing
 
 
 @dataclass
