@@ -34,12 +34,13 @@ def _is_loading(module: Any) -> bool:
 
 
 def _refuse_foreign(known: Any, ours: type, key: str) -> None:
-    """A key somebody else owns must not be taken over in silence."""
-    if known is not None and known is not ours:
-        raise ValueError(
-            f"model_type {key!r} is already registered by {known.__module__}.{known.__qualname__}; "
-            "seqformers cannot be used beside it in one interpreter"
-        )
+    """What somebody else has registered must not be taken over in silence; our own class imported anew may be."""
+    if known is None or (known.__module__, known.__qualname__) == (ours.__module__, ours.__qualname__):
+        return
+    raise ValueError(
+        f"{key} is already registered by {known.__module__}.{known.__qualname__}; "
+        "seqformers cannot be used beside it in one interpreter"
+    )
 
 
 def _register_configs() -> None:
@@ -48,7 +49,9 @@ def _register_configs() -> None:
 
     for family in FAMILIES:
         config = _class(f"{family.config_module}:{family.config}")
-        _refuse_foreign(CONFIG_MAPPING._extra_content.get(family.model_type), config, family.model_type)
+        # Also asks the table of transformers itself: a later version may bring a model of this name.
+        known = CONFIG_MAPPING[family.model_type] if family.model_type in CONFIG_MAPPING else None  # noqa: SIM401
+        _refuse_foreign(known, config, f"model_type {family.model_type!r}")
         AutoConfig.register(family.model_type, config, exist_ok=True)
 
 
@@ -60,7 +63,10 @@ def _register_models() -> None:
         for auto_class, name in family.models.items():
             auto = getattr(transformers, auto_class, None)
             if auto is not None:
-                auto.register(config, _class(f"{family.modeling_module}:{name}"), exist_ok=True)
+                ours = _class(f"{family.modeling_module}:{name}")
+                known = auto._model_mapping._extra_content.get(config)
+                _refuse_foreign(known, ours, f"{auto_class} of {family.config}")
+                auto.register(config, ours, exist_ok=True)
 
 
 def _register_tokenizers() -> None:
