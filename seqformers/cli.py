@@ -397,6 +397,52 @@ def score_guides(
         typer.echo(f"picture -> {draw_guide_track(output, track)}", err=True)
 
 
+@app.command()
+def explain(
+    run: Annotated[str, typer.Argument(help="Run folder, or a model on the Hub.")],
+    fasta: Annotated[Path, typer.Argument(help="Sequences: FASTA or FASTQ, plain or compressed.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and pictures.")],
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="attention, mutations, gradients or motifs; may be repeated."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Label to explain; default: the positive one.")] = None,
+    layer: Annotated[int, typer.Option(help="Layer whose attention is shown; -1 is the last.")] = -1,
+    plots: Annotated[int, typer.Option(help="Draw pictures of the first so many records.")] = 20,
+    batch_size: Annotated[int, typer.Option(help="Sequences scored at a time.")] = 64,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU when there is one.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted job.")] = False,
+) -> None:
+    """Show what a model looks at, base by base: tables (TSV) and pictures (PNG).
+
+    A complete call:
+
+        seqformers explain runs/phage-150 reads.fasta --output explained
+
+    writes attention.tsv, mutations.tsv, scores.tsv and plots/. Add motifs of the records taken for phages:
+
+        seqformers explain runs/phage-150 reads.fasta -o explained-motifs -m attention -m motifs --label phage
+    """
+    from seqformers.interpret import explain as room
+
+    folder = room.explain(
+        run,
+        fasta,
+        output,
+        methods=method,
+        label=label,
+        layer=layer,
+        plots=plots,
+        batch_size=batch_size,
+        device=device,
+        overwrite=overwrite,
+        resume=resume,
+    )
+    typer.echo(f"wrote {', '.join(sorted(path.name for path in folder.iterdir()))} to {folder}", err=True)
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on stderr and exit code 2, not a traceback."""
     try:

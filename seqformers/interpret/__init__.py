@@ -1,1 +1,1 @@
-"""Why a model says what it says, per base or residue, in numbers and pictures."""
+"""What a model looks at: attention and gradients per base, mutations, motifs, and plots of them."""

@@ -28,7 +28,7 @@ from seqformers import (
 )
 from tests.conftest import golden_cases
 
-GOLDEN = {case["id"]: case for case in golden_cases("kmer_bert")}
+GOLDEN = {case["id"]: case for case in golden_cases("virbert")}
 PAD, CLS, SEP, MASK = 0, 2, 3, 4
 
 

@@ -1,0 +1,104 @@
+"""Figures of profiles, mutations and motifs. Each function returns a matplotlib `Figure` and shows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+__all__ = ["plot_logo", "plot_mutations", "plot_profile"]
+
+_COLOURS = {"A": "#2a7f3f", "C": "#2458a8", "G": "#c88a12", "T": "#b8322a", "U": "#b8322a"}
+_LETTERS_UP_TO = 200  # bases; beyond that letters on the axis cannot be read
+
+
+def plot_profile(sequence: str, profiles: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
+    """One panel a profile over the bases of a sequence.
+
+    Args:
+        sequence (`str`): Letters.
+        profiles (`Mapping[str, np.ndarray]`): Label of the axis -> `(len(sequence),)` numbers.
+        title (`str`): Heading.
+    """
+    figure = Figure(figsize=(_width(len(sequence)), 0.4 + 1.6 * len(profiles)), layout="constrained")
+    axes = figure.subplots(len(profiles), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (label, values) in zip(axes, profiles.items(), strict=True):
+        axis.bar(np.arange(1, len(sequence) + 1), values, width=1.0, color="#38618c", linewidth=0)
+        axis.set_ylabel(label)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.margins(x=0.01)
+    _letters_below(axes[-1], sequence)
+    axes[0].set_title(title, fontsize=10)
+    return figure
+
+
+def plot_mutations(sequence: str, scores: np.ndarray, original: float, *, letters: str, title: str = "") -> Figure:
+    """Map of what each change does to the score: rows are new letters, blue lowers the score, red raises it.
+
+    Args:
+        sequence (`str`): Letters.
+        scores (`np.ndarray` of shape `(len(sequence), len(letters))`): From `saturation_mutagenesis`.
+        original (`float`): Score of the sequence itself.
+        letters (`str`): The columns of `scores`.
+        title (`str`): Heading.
+    """
+    change = (scores - original).T
+    limit = max(float(np.abs(change).max()), 1e-9)
+    figure = Figure(figsize=(_width(len(sequence)), 0.9 + 0.22 * len(letters)), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(
+        change,
+        aspect="auto",
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+        interpolation="nearest",
+        extent=(0.5, len(sequence) + 0.5, len(letters) - 0.5, -0.5),
+    )
+    axis.set_yticks(range(len(letters)), list(letters))
+    figure.colorbar(image, ax=axis, label="change of score", pad=0.01)
+    _letters_below(axis, sequence)
+    axis.set_title(title, fontsize=10)
+    return figure
+
+
+def plot_logo(counts: np.ndarray, *, letters: str = "ACGT", title: str = "") -> Figure:
+    """Sequence logo in bits from `count_matrix`.
+
+    Raises:
+        ValueError: logomaker is not installed (`pip install seqformers[interpret]`).
+    """
+    try:
+        import logomaker
+    except ImportError as error:
+        raise ValueError("logos need logomaker: pip install 'seqformers[interpret]'") from error
+    import pandas as pd
+
+    table = pd.DataFrame(counts, columns=list(letters), dtype=float)
+    bits = logomaker.transform_matrix(table, from_type="counts", to_type="information")
+    figure = Figure(figsize=(0.5 + 0.3 * len(counts), 1.9), layout="constrained")
+    axis = figure.subplots()
+    logomaker.Logo(bits, ax=axis, color_scheme={letter: _COLOURS.get(letter, "#444444") for letter in letters})
+    axis.set_ylabel("bits")
+    axis.set_ylim(0, np.log2(len(letters)))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_title(title, fontsize=9)
+    return figure
+
+
+def _width(length: int) -> float:
+    """Inches for so many bases."""
+    return float(np.clip(0.11 * length, 5.0, 22.0))
+
+
+def _letters_below(axis: Any, sequence: str) -> None:
+    """Letters along the x axis while they can be read, positions (1-based) otherwise."""
+    if len(sequence) > _LETTERS_UP_TO:
+        axis.set_xlabel("position")
+        return
+    axis.set_xticks(range(1, len(sequence) + 1), list(sequence), fontsize=6, family="monospace")
+    axis.tick_params(axis="x", length=0)
+    for label, letter in zip(axis.get_xticklabels(), sequence, strict=True):
+        label.set_color(_COLOURS.get(letter.upper(), "#444444"))
