@@ -6,6 +6,7 @@ Library code is imported inside the commands, so `seqformers --help` answers at 
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 @app.callback()
@@ -445,6 +450,7 @@ def explain(
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on stderr and exit code 2, not a traceback."""
+    warnings.showwarning = _print_warning
     try:
         app()
     except (ValueError, FileNotFoundError, FileExistsError) as error:

@@ -245,6 +245,8 @@ def _arrange(raw: Path, folder: Path, splits: list[str]) -> dict[str, list[Path]
             path.rename(folder / f"{split}-{i:05d}-of-{len(found):05d}.parquet") for i, path in enumerate(found)
         ]
     shutil.rmtree(raw)
+    for lock in folder.parent.glob("*.lock"):
+        lock.unlink()
     return files
 
 
