@@ -20,6 +20,7 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 # IUPAC codes; U and T are both accepted for nucleotides, gaps are not letters of a sequence.
 _NUCLEOTIDES = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv"
+_PLAIN = b"ACGT"  # most letters of most files, so a look at the others decides
 _RESIDUES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz*"
 _ALLOWED = {"dna": _NUCLEOTIDES, "protein": _RESIDUES}
 
@@ -59,10 +60,13 @@ class LetterReport:
     def add(self, sequence: str | bytes) -> None:
         """Count one sequence."""
         data = sequence.encode("ascii", "replace") if isinstance(sequence, str) else sequence
+        self._add(len(data), data.translate(None, _PLAIN))
+
+    def _add(self, length: int, odd: bytes) -> None:
+        """Count a sequence of `length` letters of which `odd` are those not in upper-case ACGT."""
         self.records += 1
-        self.letters += len(data)
-        self.empty += not data
-        odd = data.translate(None, b"ACGT")  # what is not a plain base is rare, so all else counts in what is left
+        self.letters += length
+        self.empty += length == 0
         if not odd:
             return
         upper = odd.upper()
@@ -71,7 +75,7 @@ class LetterReport:
         self.n += upper.count(b"N")
         ambiguous = len(upper.translate(None, b"ACGTU"))
         self.other_iupac += ambiguous - upper.count(b"N")
-        self.only_n += ambiguous == len(data)
+        self.only_n += ambiguous == length
 
     @property
     def ambiguous_share(self) -> float:
@@ -128,14 +132,15 @@ def read_fasta(
             name, _, description = parsed.id.partition(" ")
             name, _, more = name.partition("\t")
             record = FastaRecord(name, f"{more} {description}".strip(), parsed.seq)
-            if molecule is not None:
+            odd = b"" if molecule is None and report is None else _odd(record.sequence)
+            if molecule is not None and odd.translate(None, _ALLOWED[molecule]):
                 check_letters(record.sequence, molecule, where=f"{path}, record {name!r}")
+            if report is not None:
+                report._add(len(record.sequence), odd)
             if unique_ids:
                 if name in seen:
                     raise ValueError(f"{path}: the id {name!r} comes twice; give every record its own id")
                 seen.add(name)
-            if report is not None:
-                report.add(record.sequence)
             last = name
             yield record
     except NeedletailError as error:
@@ -170,6 +175,10 @@ def check_letters(sequence: str, molecule: Molecule, *, where: str) -> None:
     else:
         hint = f"is not a {'nucleotide' if molecule == 'dna' else 'residue'} code"
     raise ValueError(f"{where}: letter {letter!r} at position {position} {hint}")
+
+
+def _odd(sequence: str) -> bytes:
+    return sequence.encode("ascii", "replace").translate(None, _PLAIN)
 
 
 def fasta_files(folder: str | Path) -> list[Path]:
