@@ -89,23 +89,30 @@ def _fill(
     return split
 
 
-def fraction_ranks(names: Sequence[str], strata: Sequence[int], *, seed: int = 0) -> NDArray[np.float64]:
+def fraction_ranks(
+    names: Sequence[str], strata: Sequence[int], weights: Sequence[float] | None = None, *, seed: int = 0
+) -> NDArray[np.float64]:
     """Rank items within their class so that `rank < f` picks a share `f` of each class, nested in any larger share.
+
+    The order is a seeded one of the names, whatever the weights; an item is picked whole, so a share may be exceeded
+    by part of one item.
 
     Args:
         names (`Sequence[str]`): Item names, for instance genomes.
         strata (`Sequence[int]`): Class of each item.
+        weights (`Sequence[float]`, *optional*): What the share counts, for instance rows of each item; default: items.
         seed (`int`, *optional*, defaults to 0): Another seed gives another order.
 
     Returns:
-        `float64` array of values in `[0, 1)`; the first item of each class has 0, so no fraction is empty.
+        `float64` array of values in `[0, 1]`; the first item of each class has 0, so no fraction is empty.
     """
     classes = np.asarray(strata)
     rank = np.zeros(len(names))
     for value in np.unique(classes):
         members = np.flatnonzero(classes == value)
         order = members[np.argsort([_hash(names[int(i)], seed + 1_000_003) for i in members], kind="stable")]
-        rank[order] = np.arange(len(order)) / len(order)
+        weight = np.ones(len(order)) if weights is None else np.asarray(weights, dtype=float)[order]
+        rank[order] = (np.cumsum(weight) - weight) / max(weight.sum(), 1e-300)
     return rank
 
 

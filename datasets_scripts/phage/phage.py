@@ -51,9 +51,10 @@ class PhageConfig(datasets.BuilderConfig):
         seed (`int`): Seed of the split and of all draws.
         split_fractions (`tuple`): Shares of train, validation, test.
         split_by (`str`): What the shares count: `"nucleotides"`, `"genomes"` or `"groups"`.
-        label_fraction (`float`): Share of the train genomes of each class that is used, 0.001 to 1; nested.
-        nested_reads (`bool`): A label fraction keeps the rows that the full set has of its genomes; if false, its
-            genomes are drawn from anew, up to the same caps.
+        label_fraction (`float`): Share of the train rows of each class that is used, 0.001 to 1; whole genomes, and
+            nested: a fraction holds all smaller ones.
+        nested_reads (`bool`): A label fraction keeps the rows that the full set has of its genomes; if false, that
+            share of the *genomes* is drawn from anew, up to the same caps and limits.
         reads_per_genome, validation_reads_per_genome (`int`): Caps of the draws; 0 for the original's.
         max_mult (`float`): How far a genome below its cap may repeat windows (1: never).
         windows_per_record (`int`): Test windows of a record.
@@ -212,13 +213,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
         self._census.letters.warn("the input")
         store = self._store
         self._split = self._split_of_genomes(store)
-        train = self._split == 0
-        self._rank = np.zeros(len(store.genome_ids))
-        self._rank[train] = fraction_ranks(
-            [name for name, keep in zip(store.genome_ids, train, strict=True) if keep],
-            store.label[train],
-            seed=self.config.seed,
-        )
+        self._rank = self._ranks((self._split == 0).astype(float))
         names = SPLITS if self.config.window else SPLITS[:2]
         return [datasets.SplitGenerator(name=name, gen_kwargs={"split": name}) for name in names]
 
@@ -320,6 +315,12 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
             store.groups, store.label.tolist(), sizes.tolist(), self.config.split_fractions, seed=self.config.seed
         )
 
+    def _ranks(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Label-fraction rank of each train genome, shares counted in `weight`; 0 for all others."""
+        names, labels = self._store.genome_ids, self._store.label.tolist()
+        rank = fraction_ranks(names, labels, weight.tolist(), seed=self.config.seed)
+        return np.where(self._split == 0, rank, 0.0)
+
     def _genomes(self, split: str, *, fraction: bool) -> NDArray[np.int64]:
         chosen = self._split == SPLITS.index(split)
         if fraction:
@@ -343,8 +344,10 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
             "test": config.max_test_reads,
         }[split]
         rows = rows.take(self._select(rows, split, limit))
-        if fraction and config.nested_reads:
-            rows = rows.take(self._rank[self._store.genome[rows.record]] < config.label_fraction)
+        if split == "train" and config.nested_reads:
+            genome = self._store.genome[rows.record]
+            self._rank = self._ranks(np.bincount(genome, minlength=len(self._store.genome_ids)).astype(float))
+            rows = rows.take(self._rank[genome] < config.label_fraction) if fraction else rows
         return rows
 
     def _finetune_windows(self, split: str, genomes: NDArray[np.int64]) -> _Rows:
