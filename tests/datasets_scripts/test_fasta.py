@@ -8,7 +8,6 @@ import gzip
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from seqformers.datasets_scripts.fasta import LetterReport, check_letters, fasta_files, read_fasta
 
 PLAIN = b">a first record\nACGT\nACG\n>b\nTTTT\n"

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from seqformers.datasets_scripts.splits import fraction_ranks, match_histograms, split_groups, spread_ranks
 
 

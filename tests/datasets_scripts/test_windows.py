@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from seqformers.datasets_scripts.windows import (
     evaluation_starts,
     letters_of,
@@ -16,6 +15,7 @@ from seqformers.datasets_scripts.windows import (
     take_windows,
     window_starts,
 )
+
 from tests.conftest import golden_cases
 
 
