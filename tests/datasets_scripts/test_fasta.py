@@ -61,7 +61,7 @@ def test_bad_files_are_named(tmp_path, content, message):
 def test_truncated_gzip_is_refused(tmp_path, keep):
     packed = gzip.compress(b">a\n" + bytes(b"ACGT"[(i * i + i // 7) % 4] for i in range(50_000)) + b"\n")
     cut = packed[: int(keep * len(packed))] if isinstance(keep, float) else packed[:keep]
-    with pytest.raises(ValueError, match="cut short or damaged|cannot be read"):
+    with pytest.raises(ValueError, match=r"cut short or damaged|cannot be read"):
         read(tmp_path, cut, "x.fa.gz")
 
 
