@@ -121,14 +121,12 @@ class PhageConfig(datasets.BuilderConfig):
     legacy_test_starts: bool = False
     legacy_validation: bool = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self) -> None:
+        """Spread `legacy` over its switches; raise `ValueError` for options that make no sense together."""
+        # Not in `__post_init__`: options given to a builder are set on a copy of the named configuration afterwards.
         if self.legacy:
             for switch in ("n_filter", "expected_length", "sampling", "finetune", "test_starts", "validation"):
                 setattr(self, f"legacy_{switch}", True)
-
-    def check(self) -> None:
-        """Raise `ValueError` for options that make no sense together."""
         if not 0.001 <= self.label_fraction <= 1:
             raise ValueError(f"label_fraction must lie between 0.001 and 1, not {self.label_fraction}")
         if self.split_by not in ("nucleotides", "genomes", "groups"):
@@ -219,12 +217,6 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
 
     def _generate_tables(self, split: str) -> Iterator[tuple[Any, pa.Table]]:
         rows = self._read_rows(split) if self.config.window else self._pretrain_rows(split)
-        if len(rows.record) == 0:
-            shortest = self.config.window or self.config.shortest
-            raise ValueError(
-                f"no row for the split {split}: its genomes are shorter than {shortest} nt or too few; "
-                "give more genomes or other split_fractions"
-            )
         rows = rows.take(self._rng(split, "shuffle").permutation(len(rows.record)))
         for first in range(0, len(rows.record), _ROWS_PER_TABLE):
             yield datasets.builder.Key(0, first), self._table(rows.take(slice(first, first + _ROWS_PER_TABLE)))  # type: ignore[arg-type]
@@ -338,6 +330,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
         genomes = self._genomes(split, fraction=fraction and not config.nested_reads)
         drawn = self._test_windows(genomes) if split == "test" else self._finetune_windows(split, genomes)
         rows = drawn.take(self._clean(drawn, split))
+        self._check_rows(rows, split)
         limit = {
             "train": config.max_train_reads,
             "validation": config.max_validation_reads,
@@ -349,6 +342,17 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
             self._rank = self._ranks(np.bincount(genome, minlength=len(self._store.genome_ids)).astype(float))
             rows = rows.take(self._rank[genome] < config.label_fraction) if fraction else rows
         return rows
+
+    def _check_rows(self, rows: _Rows, split: str) -> None:
+        """Raise `ValueError` for a split without rows, or without rows of a class."""
+        found = set(self._store.label[self._store.genome[rows.record]].tolist())
+        missing = [name for label, name in enumerate(LABEL_NAMES) if label not in found]
+        shortest = self.config.window or self.config.shortest
+        if not found or (missing and self.config.window):
+            raise ValueError(
+                f"no row of {' or '.join(missing)} for the split {split}: its genomes are shorter than {shortest} nt, "
+                "ambiguous throughout, or too few; give more genomes, finer groups or other split_fractions"
+            )
 
     def _finetune_windows(self, split: str, genomes: NDArray[np.int64]) -> _Rows:
         store, window = self._store, self.config.window
@@ -454,6 +458,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
             good = store.clean(store.offset[rows.record] + rows.start, rows.length, config.max_ambiguous)
             self._count(f"{split}: pieces with ambiguous letters", int((~good).sum()))
             rows = rows.take(good)
+        self._check_rows(rows, split)
         limit = config.max_train_reads if split == "train" else config.max_validation_reads
         if limit and limit < len(rows.record):
             rows = rows.take(np.sort(self._rng(split, "limit").choice(len(rows.record), limit, replace=False)))
