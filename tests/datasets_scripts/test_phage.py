@@ -1,0 +1,501 @@
+"""The phage data set from folders, tables and a replica of RefSeq; its splits, fractions, matching and complaints."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import tracemalloc
+import warnings
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pandas as pd
+import pytest
+from seqformers.datasets_scripts.phage.sources import label_of
+from typer.testing import CliRunner
+
+from seqformers import cli
+from seqformers.data import build_dataset, dataset_builder, load_dataset
+
+GENOMES = 24
+
+
+def dna(rng, length, gc):
+    return "".join(rng.choice(list("ACGT"), length, p=[(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2]))
+
+
+@pytest.fixture(scope="module")
+def genomes():
+    """Two groups of two genomes for every four; phages are GC-rich, non-phages are in two segments."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for label in (0, 1):
+        for i in range(GENOMES):
+            gc = 0.42 + 0.12 * label + rng.uniform(-0.08, 0.08)
+            for _ in range(1 if label else 2):
+                rows.append(
+                    {
+                        "sequence": dna(rng, 3000 + 100 * i, gc),
+                        "is_phage": label,
+                        "group": f"group{label}_{i // 2}",
+                        "genome_id": f"genome{label}_{i}",
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def table(genomes, tmp_path):
+    path = tmp_path / "genomes.parquet"
+    genomes.to_parquet(path)
+    return path
+
+
+@pytest.fixture
+def load(tmp_path):
+    return partial(load_dataset, "phage", cache_dir=tmp_path / "cache")
+
+
+def write_folders(genomes, folder, *, packed=False):
+    for genome, rows in genomes.groupby("genome_id"):
+        name = "phage" if rows.is_phage.iloc[0] else "non-phage"
+        text = "".join(f">contig{i} some words\n{row.lower()}\n" for i, row in enumerate(rows.sequence))
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        path = folder / name / f"{genome}.fna{'.gz' if packed else ''}"
+        path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    return folder
+
+
+def groups_of(loaded):
+    return {name: set(split["group"]) for name, split in loaded.items()}
+
+
+def test_reads_are_what_they_say(load, table, genomes):
+    loaded = load(name="reads-150", data_dir=table, reads_per_genome=40)
+    by_genome = genomes.groupby("genome_id").sequence.apply(list)
+    assert loaded["train"].features["label"].names == ["non-phage", "phage"]
+    for split in loaded.values():
+        for row in split:
+            assert len(row["sequence"]) == 150
+            assert row["label"] == int(row["genome_id"][6])
+            letters = [text[row["start"] : row["start"] + 150] for text in by_genome[row["genome_id"]]]
+            assert row["sequence"] in letters
+    train = loaded["train"].to_pandas()
+    assert train.genome_id.value_counts().max() <= 40
+    assert train.label.value_counts().nunique() == 1
+    assert not train.duplicated(["genome_id", "sequence"]).any()
+
+
+def test_groups_are_split_alike_in_every_configuration(load, table):
+    found = {
+        name: groups_of(load(name=name, data_dir=table, seed=4)) for name in ("reads-150", "reads-1000", "pretrain")
+    }
+    reads = found["reads-150"]
+    assert reads == found["reads-1000"]
+    assert found["pretrain"] == {name: reads[name] for name in ("train", "validation")}
+    assert not reads["train"] & reads["test"] and not reads["train"] & reads["validation"]
+    assert groups_of(load(name="reads-150", data_dir=table, seed=5)) != reads
+
+
+def test_one_seed_gives_one_data_set(load, table, tmp_path):
+    first = load(name="reads-150", data_dir=table, split="train")
+    again = load_dataset("phage", name="reads-150", data_dir=table, split="train", cache_dir=tmp_path / "other")
+    other = load(name="reads-150", data_dir=table, split="train", seed=1)
+    assert first["sequence"][:] == again["sequence"][:] != other["sequence"][:]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_folders_give_what_the_table_gives(load, table, genomes, tmp_path, packed):
+    folder = write_folders(genomes, tmp_path / "folders", packed=packed)
+    groups = tmp_path / "groups.tsv"
+    genomes[["genome_id", "group"]].drop_duplicates().to_csv(groups, sep="\t", index=False, header=False)
+    options = {"name": "reads-150", "split": "train"}
+    found = load(data_dir=folder, groups_file=str(groups), **options).to_pandas()
+    expected = load(data_dir=table, **options).to_pandas()
+    assert sorted(found.sequence) == sorted(expected.sequence)
+    assert set(found.group) == set(expected.group)
+
+
+def test_a_folder_with_one_file_holds_a_genome_a_record(load, genomes, tmp_path):
+    for label, name in enumerate(("non-phage", "phage")):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        rows = genomes[genomes.is_phage == label].drop_duplicates("genome_id")
+        text = "".join(f">{row.genome_id}\n{row.sequence}\n" for row in rows.itertuples())
+        (tmp_path / "two" / name / "all.fasta").write_text(text)
+    loaded = load(name="reads-150", data_dir=tmp_path / "two")
+    assert {name for split in loaded.values() for name in split["genome_id"]} == set(genomes.genome_id)
+    assert groups_of(loaded)["train"] == set(loaded["train"]["genome_id"])
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+def test_text_tables_and_other_column_names(load, table, genomes, tmp_path, suffix):
+    renamed = genomes.rename(columns={"sequence": "dna", "is_phage": "kind", "group": "cluster"})
+    renamed["kind"] = renamed.kind.map({0: "non-phage", 1: "phage"})
+    path = tmp_path / f"genomes.{suffix}"
+    renamed.to_csv(path, sep="\t" if suffix == "tsv" else ",", index=False)
+    found = load(
+        name="reads-150", data_dir=path, split="test", columns={"sequence": "dna", "label": "kind", "group": "cluster"}
+    )
+    assert found["sequence"][:] == load(name="reads-150", data_dir=table, split="test")["sequence"][:]
+
+
+def test_label_fractions_are_nested_and_by_genome(load, table):
+    options = {"name": "reads-150", "data_dir": table, "split": "train"}
+    rows = {f: load(label_fraction=f, **options).to_pandas() for f in (0.001, 0.1, 0.5, 1.0)}
+    full = rows[1.0]
+    for fraction, part in rows.items():
+        kept = full[full.genome_id.isin(set(part.genome_id))]
+        assert sorted(part.sequence) == sorted(kept.sequence)
+        assert sorted(part.sequence) == sorted(full[full.fraction_rank < fraction].sequence)
+        assert set(part.label) == {0, 1}
+    genomes = [set(rows[f].genome_id) for f in sorted(rows)]
+    assert genomes[0] < genomes[1] < genomes[2] < genomes[3]
+    assert len(genomes[0]) == 2
+    share = len(rows[0.5]) / len(full)
+    assert 0.5 <= share < 0.5 + 1.5 / 16
+    drawn_anew = load(label_fraction=0.1, nested_reads=False, reads_per_genome=900, **options)
+    assert len(drawn_anew) > 1.5 * len(rows[0.1])
+    assert load(label_fraction=0.1, name="reads-150", data_dir=table, split="test").num_rows > 0
+
+
+@pytest.mark.parametrize("window", [150, 1000])
+def test_gc_is_matched_in_every_split(load, table, window):
+    loaded = load(name=f"reads-{window}", data_dir=table, gc_match=True, gc_bins=50)
+    for split in loaded.values():
+        frame = split.to_pandas()
+        gc = frame.sequence.str.count("[GC]") * 50 // window
+        counts = [np.bincount(gc[frame.label == label], minlength=51) for label in (0, 1)]
+        assert (counts[0] == counts[1]).all()
+        assert counts[0].sum() >= (20 if window == 150 else 1)  # few whole kilobases of these genomes are alike
+    plain = load(name=f"reads-{window}", data_dir=table, split="test").to_pandas()
+    gc = plain.sequence.str.count("[GC]") / window
+    assert gc[plain.label == 1].mean() - gc[plain.label == 0].mean() > 0.05
+
+
+def test_limits_balance_and_spread(load, table):
+    loaded = load(
+        name="reads-150",
+        data_dir=table,
+        max_train_reads=100,
+        max_validation_reads=31,
+        max_test_reads=60,
+        balance_test=True,
+    )
+    assert {name: split.num_rows for name, split in loaded.items()} == {"train": 100, "validation": 30, "test": 60}
+    for split in loaded.values():
+        frame = split.to_pandas()
+        assert frame.label.value_counts().nunique() == 1
+        for _, rows in frame.groupby("label"):
+            counts = rows.genome_id.value_counts()
+            assert counts.max() - counts.min() <= 1
+
+
+def test_test_reads_tile_short_records_and_sample_long_ones(load, genomes, tmp_path):
+    rng = np.random.default_rng(3)
+    long = genomes.copy()
+    long["sequence"] = [dna(rng, 12_000 if i % 2 else 5_000, 0.5) for i in range(len(long))]
+    long.to_parquet(tmp_path / "long.parquet")
+    test = load(name="reads-150", data_dir=tmp_path / "long.parquet", split="test").to_pandas()
+    records = long.set_index("genome_id").sequence
+    for genome in test.genome_id.unique():
+        found = test[test.genome_id == genome].start.to_numpy()
+        lengths = [len(text) for text in np.atleast_1d(records[genome])]
+        expected = [
+            64 if length >= 9_600 else range(int(0.9 * length) // 150, length // 150 + 1) for length in lengths
+        ]
+        low = sum(part if isinstance(part, int) else part[0] for part in expected)
+        high = sum(part if isinstance(part, int) else part[-1] for part in expected)
+        assert low <= len(found) <= high
+
+
+def test_pretraining_covers_the_genomes(load, table, genomes):
+    train = load(name="pretrain", data_dir=table, split="train", ratio=0.0).to_pandas()
+    lengths = train.sequence.str.len()
+    assert lengths.min() >= 36 and lengths.max() == 510
+    chosen = genomes[genomes.group.isin(set(train.group))]
+    lost = chosen.sequence.str.len().sum() - lengths.sum()
+    assert 0 <= lost < 36 * len(chosen)
+    both = load(name="pretrain", data_dir=table, split="train").to_pandas()
+    ratio = (len(both) - len(train)) / len(train)
+    assert 1.7 < ratio < 2.4
+    assert load(name="pretrain", data_dir=table, split="train", cut=False).num_rows == len(both) - len(train)
+
+
+def test_pretraining_needs_no_classes(load, genomes, tmp_path):
+    path = tmp_path / "genomes.fasta"
+    rows = genomes.drop_duplicates("genome_id")
+    path.write_text("".join(f">{row.genome_id}\n{row.sequence}\n" for row in rows.itertuples()))
+    loaded = load(name="pretrain", data_dir=path, max_validation_reads=5)
+    assert set(loaded["train"]["label"]) == {None}
+    assert loaded["validation"].num_rows == 5
+
+
+def test_legacy_brings_the_quirks_back(load, genomes, tmp_path):
+    odd = genomes.copy()
+    odd.loc[0, "sequence"] = "N" + odd.sequence[0][1:]
+    odd.loc[1, "sequence"] = "N" + odd.sequence[1][1:]
+    odd.loc[2, "sequence"] = odd.sequence[2][:150]
+    path = tmp_path / "odd.parquet"
+    odd.to_parquet(path)
+    options = {"data_dir": path, "split_fractions": (0.8, 0.1, 0.1), "seed": 3}
+    builders = {}
+    for legacy in (False, True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            builders[legacy] = dataset_builder(
+                "phage", "pretrain", cache_dir=tmp_path / str(legacy), legacy=legacy, **options
+            )
+            builders[legacy].download_and_prepare()
+    right, quirky = builders[False].as_dataset(), builders[True].as_dataset()
+    # The second record with an N escapes the filter, as the one before it was removed while walking.
+    assert builders[True]._census.left_out["records with an N"] == 1
+    assert [builders[legacy]._store.ambiguous.sum() for legacy in (False, True)] == [2, 1]
+    assert not any("N" in text for text in right["train"]["sequence"])
+    # Validation comes from the train genomes.
+    assert set(quirky["validation"]["group"]) <= set(quirky["train"]["group"])
+    assert not set(right["validation"]["group"]) & set(right["train"]["group"])
+    # A wrong mean length makes more samples.
+    assert quirky["train"].num_rows > right["train"].num_rows
+
+
+def test_ambiguous_letters_are_not_drawn(load, genomes, tmp_path):
+    odd = genomes.copy()
+    odd["sequence"] = [text[:1000] + "N" * 20 + text[1020:] for text in odd.sequence]
+    odd.to_parquet(tmp_path / "odd.parquet")
+    options = {"name": "reads-150", "data_dir": tmp_path / "odd.parquet"}
+    with pytest.warns(UserWarning, match="windows with ambiguous letters"):
+        strict = load(**options)
+    assert not any("N" in text for split in strict.values() for text in split["sequence"])
+    loose = load(max_ambiguous=0.2, **options)
+    assert any("N" in text for text in loose["train"]["sequence"])
+
+
+def test_streaming_gives_the_same_rows(load, table):
+    options = {"name": "reads-150", "data_dir": table, "split": "test"}
+    assert [row["sequence"] for row in load(streaming=True, **options)] == load(**options)["sequence"][:]
+
+
+# What users get wrong ------------------------------------------------------------------------------------------------
+
+
+def broken(genomes, **changes):
+    return genomes.assign(**changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({"is_phage": None}, {}, "row 1: the label is missing"),
+        ({"is_phage": "maybe"}, {}, "cannot read 'maybe' as a class"),
+        ({"is_phage": 1}, {}, "all genomes are phage; labelled reads need both classes"),
+        ({"sequence": "MKLVWW"}, {}, "letter 'L' at position 3 is no nucleotide"),
+        ({"sequence": None}, {}, "row 1: the sequence is missing"),
+        ({"sequence": "ACGT" * 10}, {}, "shorter than 150 nt"),
+        ({"sequence": "N" * 400}, {}, "no row of"),
+        ({"group": "one"}, {}, None),
+        ({}, {"columns": {"sequence": "dna"}}, "has no column 'dna' for sequence; found: sequence"),
+        ({}, {"columns": {"letters": "dna"}}, "columns names 'letters'"),
+        ({}, {"split_fractions": (0.5, 0.1, 0.1)}, "sum to 1"),
+        ({}, {"split_fractions": (0.9, 0.1)}, "needs a share for each of train, validation, test"),
+        ({}, {"label_fraction": 0}, "between 0.001 and 1"),
+        ({}, {"split_by": "letters"}, "split_by must be"),
+        ({}, {"source": "genbank"}, "source must be 'refseq'"),
+        ({}, {"gc_mach": True}, "no option 'gc_mach'; did you mean 'gc_match'"),
+    ],
+)
+def test_bad_tables_are_named(load, genomes, tmp_path, change, options, message):
+    path = tmp_path / "genomes.parquet"
+    broken(genomes, **change).to_parquet(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if message is None:
+            with pytest.raises(ValueError, match="no row of"):
+                load(name="reads-150", data_dir=path, **options)
+            return
+        with pytest.raises(ValueError, match=message):
+            load(name="reads-150", data_dir=path, **options)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "holds neither FASTA files nor tables"),
+        ({"a.fasta": b">a\nACGT\n"}, "has no class folders"),
+        ({"phage/a.fa": b">a\nACGT\n", "other/b.fa": b">b\nACGT\n"}, "cannot read 'other' as a class"),
+        ({"phage/a.fa": b"", "non-phage/b.fa": b">b\nAC\n"}, "a.fa is empty"),
+        ({"phage/a.fa": b"hello", "non-phage/b.fa": b">b\nAC\n"}, "neither FASTA nor FASTQ"),
+        ({"phage/a.fa.gz": gzip.compress(b">a\nACGT\n" * 99)[:-9], "non-phage/b.fa": b">b\nAC\n"}, "cut short"),
+        ({"phage/a.fa": b">p\nMKLV\n", "non-phage/b.fa": b">b\nAC\n"}, "is this a protein"),
+        ({"phage/a.fa": b">a\nAC\n>a\nAC\n", "non-phage/b.fa": b">b\nAC\n"}, "'a' comes twice"),
+        ({"phage/a.fa": b">a\nAC\n", "non-phage/b.fa": b">a\nAC\n"}, "'a' of genome 'a' is there twice"),
+        ({"x.tsv": b""}, "is empty; expected a table"),
+        ({"x.tsv": b"name\tlabel\na\t1\n"}, "has no sequence column"),
+        ({"x.tsv": b"sequence\nACGT\n"}, "has no label column"),
+    ],
+)
+def test_bad_folders_are_named(load, tmp_path, files, message):
+    folder = tmp_path / "input"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        load(name="reads-150", data_dir=folder)
+
+
+def test_nothing_is_fetched_unasked(load, tmp_path):
+    with pytest.raises(ValueError, match="name your genomes with data_dir"):
+        load(name="reads-150")
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        load(name="reads-150", data_dir=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("text", "label"), [("Phages", 1), ("non_phage", 0), ("True", 1), (0.0, 0)])
+def test_labels(text, label):
+    assert label_of(text, "here") == label
+
+
+# RefSeq ----------------------------------------------------------------------------------------------------------
+
+COLUMNS = ["virus tax id", "virus name", "virus lineage", "refseq id", "host tax id", "host name", "host lineage"]
+HOSTS = {
+    "bacterium": "Bacteria; Pseudomonadota; Gammaproteobacteria",
+    "new bacterium": "cellular organisms; Bacteria; Pseudomonadati",
+    "plant": "Eukaryota; Viridiplantae; Streptophyta",
+    "archaeon": "Archaea; Methanobacteriati",
+    "none": "",
+}
+
+
+@pytest.fixture
+def refseq(tmp_path):
+    """Two genomic FASTA files and Virus-Host DB's table as NCBI and GenomeNet lay them out, on the loopback."""
+    rng = np.random.default_rng(5)
+    root, rows, texts = tmp_path / "mirror", [], ["", ""]
+    kinds = ["bacterium"] * 8 + ["new bacterium"] * 4 + ["plant"] * 9 + ["archaeon"] * 2 + ["none"]
+    for i, kind in enumerate(kinds):
+        lineage = f"Viruses; Uroviricota; Caudoviricetes; Fam{i % 3}viridae; Gen{kind[:5]}{i // 2}virus; Sp virus {i}"
+        accessions = [f"NC_{i:06d}", f"NC_9{i:05d}"] if kind == "plant" else [f"NC_{i:06d}"]
+        rows.append([i + 1, f"Sp virus {i}", lineage, ", ".join(accessions), 1, kind, HOSTS[kind]])
+        if i == 0:
+            rows.append([i + 1, f"Sp virus {i}", lineage, accessions[0], 2, "other", HOSTS["bacterium"]])
+        for accession in accessions:
+            texts[i % 2] += f">{accession}.1 Sp virus {i}, complete genome\n{dna(rng, 700, 0.5)}\n"
+    rows.append([99, "both", "Viruses", "NC_000500", 1, "b", HOSTS["bacterium"]])
+    rows.append([99, "both", "Viruses", "NC_000500", 2, "p", HOSTS["plant"]])
+    texts[0] += f">NC_000500.1 both\n{dna(rng, 700, 0.5)}\n>NC_000777.2 unknown\n{dna(rng, 700, 0.5)}\n"
+    for part, text in enumerate(texts, 1):
+        path = root / "refseq/release/viral" / f"viral.{part}.1.genomic.fna.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(text.encode()))
+    hosts = root / "ftp/db/virushostdb/virushostdb.tsv"
+    hosts.parent.mkdir(parents=True)
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(hosts, sep="\t", index=False)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(root))
+    handler.log_message = lambda *_: None
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    urls = tuple(f"https://ftp.ncbi.nlm.nih.gov/refseq/release/viral/viral.{p}.1.genomic.fna.gz" for p in (1, 2))
+    yield {"source": "refseq", "mirror": f"http://127.0.0.1:{server.server_port}", "genome_urls": urls}
+    server.shutdown()
+
+
+def test_refseq_classes_come_from_the_hosts(load, refseq, tmp_path):
+    builder = dataset_builder("phage", "reads-150", cache_dir=tmp_path / "cache", **refseq)
+    builder.download_and_prepare()
+    assert builder._census.left_out == {
+        "archaeal host": 2,
+        "no known host": 1,
+        "bacterial and eukaryotic hosts": 1,
+        "not in Virus-Host DB": 1,
+    }
+    loaded = builder.as_dataset()
+    labels = {row["genome_id"]: row["label"] for split in loaded.values() for row in split}
+    assert labels == {f"taxid{i + 1}": int(i < 12) for i in range(21)}
+    groups = {row["genome_id"]: row["group"] for split in loaded.values() for row in split}
+    assert groups["taxid1"] == groups["taxid2"] == "Genbacte0virus"
+    assert set(builder._store.groups) == set(groups.values())
+    families = dataset_builder("phage", "reads-150", cache_dir=tmp_path / "f", group_rank="family", **refseq)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        families._scratch = None
+        names = {record.group for record in _records(families)}
+    assert names == {"Fam0viridae", "Fam1viridae", "Fam2viridae"}
+
+
+def _records(builder):
+    from seqformers.datasets_scripts.phage.sources import Census
+
+    builder._census = Census()
+    return list(builder._records())
+
+
+def test_refseq_checksums_are_kept(load, refseq):
+    with pytest.raises(ValueError, match="has checksum"):
+        load(name="reads-150", checksums={"virushostdb.tsv": "0" * 64}, **refseq)
+
+
+def test_refseq_table_of_another_kind(load, refseq):
+    wrong = refseq | {"hosts_url": refseq["genome_urls"][0].replace("viral.1.1.genomic.fna.gz", "")}
+    with pytest.raises((ValueError, OSError)):
+        load(name="reads-150", **wrong)
+
+
+# Builds ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_data_card_and_report(table, tmp_path):
+    import datasets
+
+    output = tmp_path / "out"
+    words = ["build", "phage", "--config", "reads-150", "--data-dir", str(table), "--output", str(output)]
+    result = CliRunner().invoke(cli.app, [*words, "gc_match=true", "report_kmers=[4]"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    names = sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
+    parts = [f"reads-150/{name}-00000-of-00001.parquet" for name in ("test", "train", "validation")]
+    assert names == ["README.md", "build.json", *parts, "report.json"]
+    loaded = datasets.load_dataset(str(output), cache_dir=str(tmp_path / "again"))
+    assert loaded["train"].features["label"].names == ["non-phage", "phage"]
+    card = (output / "README.md").read_text()
+    assert "| gc | 50.0 % |" in card and "## Leakage and shortcuts" in card and "gc_match=True" in card
+    assert "of the 31-mers of test occur in train" in card
+    assert "interrupted" not in card and str(tmp_path) not in card
+
+
+def test_memory_does_not_grow_with_the_input(tmp_path):
+    """100 MB of FASTA go through with a few megabytes of arrays (a scratch file holds the letters)."""
+    rng = np.random.default_rng(0)
+    for label in ("phage", "non-phage"):
+        (tmp_path / "in" / label).mkdir(parents=True)
+        for i in range(50):
+            letters = np.frombuffer(b"ACGT", np.uint8)[rng.integers(0, 4, 1_000_000, dtype=np.uint8)]
+            (tmp_path / "in" / label / f"{label}{i}.fa").write_bytes(b">c\n" + letters.tobytes() + b"\n")
+    builder = dataset_builder(
+        "phage", "reads-150", data_dir=tmp_path / "in", cache_dir=tmp_path / "cache", max_train_reads=5_000
+    )
+    tracemalloc.start()
+    builder.download_and_prepare()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert builder.info.splits["train"].num_examples == 5_000
+    assert peak < 30e6
+
+
+def test_real_genomes_can_be_built(real_data, tmp_path):
+    folder = build_dataset(
+        "phage",
+        "reads-1000",
+        output=tmp_path / "out",
+        data_dir=real_data / "virus_genomes",
+        max_train_reads=400,
+        max_validation_reads=100,
+        max_test_reads=200,
+        report_kmers=(4,),
+    )
+    import json
+
+    report = json.loads((folder / "report.json").read_text())
+    assert report["input"]["letters"]["letters"] == 63_031_527
+    assert report["genome_leakage"]["splits"]["test"]["contained"] < 0.02
+    assert report["shortcuts"]["scores"]["gc"]["macro_recall"] > 0.7
