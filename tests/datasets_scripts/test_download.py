@@ -89,7 +89,7 @@ def test_a_server_without_ranges_starts_again(server, tmp_path):
 
 
 def test_a_wrong_checksum_deletes_the_file(server, tmp_path):
-    with pytest.raises(ValueError, match="expected 0{32}"):
+    with pytest.raises(ValueError, match=r"expected 0{32}"):
         download(server.url, tmp_path, checksum="0" * 32)
     assert not (tmp_path / "file.bin").exists()
     assert download(server.url, tmp_path, checksum=hashlib.md5(CONTENT).hexdigest()).exists()
