@@ -352,6 +352,71 @@ def _train(
 
     loaded = load_recipe(recipe, words, task=task)
     print_run(train(loaded, output, overwrite=overwrite, resume=resume, command=command))
+_Run = Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")]
+_Sequences = Annotated[Path, typer.Argument(help="FASTA or FASTQ file, plain or gz.")]
+_Window = Annotated[
+    int | None, typer.Option(help="Bases (residues) a window; default: what the model was trained on.")
+]
+_Step = Annotated[int | None, typer.Option(help="Distance between windows; default: the window.")]
+_BothStrands = Annotated[bool, typer.Option("--both-strands", help="Average over both strands of DNA.")]
+_BatchSize = Annotated[int, typer.Option(help="Windows a forward pass; the answer does not depend on it.")]
+_Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU when there is one.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")]
+
+
+@app.command()
+def predict(
+    run: _Run,
+    sequences: _Sequences,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Table: .tsv, .csv, .jsonl or .parquet.")],
+    window: _Window = None,
+    step: _Step = None,
+    both_strands: _BothStrands = False,
+    batch_size: _BatchSize = 64,
+    device: _Device = None,
+    overwrite: _Overwrite = False,
+    resume: _Resume = False,
+) -> None:
+    """Classify every record of a FASTA file: columns id, label, score (of the positive class), num_windows.
+
+    Example: `seqformers predict demo/run contigs.fasta --output preds.tsv --both-strands`
+    """
+    from seqformers.inference.predict import predict as run_predict
+
+    path = run_predict(
+        run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
+        device=device, overwrite=overwrite, resume=resume,
+    )  # fmt: skip
+    typer.echo(f"wrote {path}", err=True)
+
+
+@app.command()
+def embed(
+    run: _Run,
+    sequences: _Sequences,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Vectors: .parquet or .jsonl.")],
+    pooling: Annotated[str, typer.Option(help="mean (over sequence tokens only) or cls.")] = "mean",
+    layer: Annotated[int, typer.Option(help="Hidden states to take: -1 the last, 0 the embeddings.")] = -1,
+    window: _Window = None,
+    step: _Step = None,
+    both_strands: _BothStrands = False,
+    batch_size: _BatchSize = 64,
+    device: _Device = None,
+    overwrite: _Overwrite = False,
+    resume: _Resume = False,
+) -> None:
+    """Turn every record of a FASTA file into a vector: columns id, num_windows, embedding.
+
+    Example: `seqformers embed demo/run contigs.fasta --output vectors.parquet --pooling mean`
+    """
+    from seqformers.inference.embed import embed as run_embed
+
+    path = run_embed(
+        run, sequences, output, pooling=pooling, layer=layer, window=window, step=step, both_strands=both_strands,
+        batch_size=batch_size, device=device, overwrite=overwrite, resume=resume,
+    )  # fmt: skip
+    typer.echo(f"wrote {path}", err=True)
 
 
 @app.command("score-guides")

@@ -1,0 +1,84 @@
+"""A small made-up virome: two classes of genomes that differ in codon usage but hardly in GC, for demos and tests.
+
+No biology is claimed. Genomes come in families of near-identical members, as phages in a collection do, so that a split
+by genome leaks and a split by family does not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["write_virome"]
+
+_CODONS = np.array([[a, b, c] for a in b"ACGT" for b in b"ACGT" for c in b"ACGT"], dtype=np.uint8)
+_GC = np.isin(_CODONS, np.frombuffer(b"GC", np.uint8)).sum(axis=1)
+
+
+def write_virome(
+    folder: str | Path,
+    *,
+    families: int = 12,
+    members: int = 3,
+    codons: int = 3000,
+    difference: float = 0.45,
+    mutations: float = 0.05,
+    seed: int = 0,
+) -> Path:
+    """Write `phage/*.fasta`, `non-phage/*.fasta` (a file a genome) and `groups.tsv` (columns genome, group).
+
+    Args:
+        folder (`str` or `Path`): Created when missing.
+        families (`int`): Families a class.
+        members (`int`): Genomes a family, copies of one ancestor.
+        codons (`int`): Length of a genome in codons.
+        difference (`float`): How far the codon usage of the two classes lies apart (standard deviation of the log
+            frequencies that are not shared).
+        mutations (`float`): Share of bases that differ between a member and its ancestor, 0..1.
+        seed (`int`): The same seed writes the same files.
+
+    Returns:
+        `Path`: `folder`.
+
+    Examples:
+        >>> import tempfile
+        >>> folder = write_virome(tempfile.mkdtemp(), families=2, members=1, codons=50)
+        >>> sorted(path.name for path in folder.glob("phage/*"))
+        ['phage-00-0.fasta', 'phage-01-0.fasta']
+    """
+    folder = Path(folder)
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(0, 0.5, 64)
+    lines = ["genome\tgroup"]
+    for label in ("non-phage", "phage"):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        usage = shared + _without_gc(rng.normal(0, difference, 64))
+        for family in range(families):
+            ancestor = _genome(usage + rng.normal(0, 0.2, 64), codons, rng)
+            for member in range(members):
+                name = f"{label}-{family:02d}-{member}"
+                letters = _mutate(ancestor, mutations, rng).tobytes().decode()
+                rows = "\n".join(letters[i : i + 80] for i in range(0, len(letters), 80))
+                (folder / label / f"{name}.fasta").write_text(f">{name} made up\n{rows}\n", encoding="utf-8")
+                lines.append(f"{name}\t{label}-{family:02d}")
+    (folder / "groups.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def _without_gc(weights: np.ndarray) -> np.ndarray:
+    """Take out the mean of every GC class, so that the two classes of genomes do not differ in GC by design."""
+    means = np.bincount(_GC, weights) / np.bincount(_GC)
+    return weights - means[_GC]
+
+
+def _genome(usage: np.ndarray, codons: int, rng: np.random.Generator) -> np.ndarray:
+    odds = np.exp(usage)
+    return _CODONS[rng.choice(64, codons, p=odds / odds.sum())].ravel()
+
+
+def _mutate(letters: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    hit = rng.random(len(letters)) < share
+    letters = letters.copy()
+    letters[hit] = rng.choice(np.frombuffer(b"ACGT", np.uint8), int(hit.sum()))
+    return letters
