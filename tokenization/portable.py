@@ -105,7 +105,7 @@ def save_portable_backend(tokenizer: ArrayTokenizer, backend: Tokenizer, directo
         model_max_length=tokenizer.model_max_length,
         padding_side=tokenizer.padding_side,
         truncation_side=tokenizer.truncation_side,
-        model_input_names=list(tokenizer.model_input_names),
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
         **{name: getattr(tokenizer, name) for name in names if getattr(tokenizer, name) is not None},
     )

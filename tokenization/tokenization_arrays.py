@@ -58,7 +58,7 @@ class ArrayTokenizer(PreTrainedTokenizer):
     letters_per_token = 1
     token_step = 1
     tokens_between_pair = 1
-    model_input_names = ["input_ids", "token_type_ids", "attention_mask"]  # noqa: RUF012 (the base class's form)
+    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012 (the base class's form)
 
     def _ids_of_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of all texts end to end, and the number of tokens of each text; no special tokens."""
@@ -239,7 +239,11 @@ class ArrayTokenizer(PreTrainedTokenizer):
         shift = (width - lengths) if side == "left" else np.zeros_like(lengths)
         origin = np.arange(n_rows) * width + shift
         full = bool((lengths == width).all())
-        ids = np.empty((n_rows, width), np.int64) if full else np.full((n_rows, width), self.pad_token_id, np.int64)
+        # Ids and mask share one block: two would each fall under the limit above which the C library hands memory
+        # back to the system between calls, and fetching it again costs more than filling it.
+        ids, mask = np.empty((2, n_rows, width), np.int64)
+        if not full:
+            ids.fill(self.pad_token_id)
         into_a, from_a = origin + lead, rows_a
         uniform = full and b is None and n_rows > 0 and len(rows_a.first) == len(a.counts)
         if uniform and bool((rows_a.length == rows_a.length[0]).all()) and len(a.ids) == n_rows * int(a.counts[0]):
@@ -250,7 +254,7 @@ class ArrayTokenizer(PreTrainedTokenizer):
         else:
             where_a, take_a = _ranges(into_a, from_a.length), _ranges(from_a.first, from_a.length)
             ids.ravel()[where_a] = a.ids[take_a]
-        fields = {"input_ids": ids, "token_type_ids": np.zeros((n_rows, width), np.int64)}
+        fields = {"input_ids": ids}
         where_b = take_b = None
         if b is not None and rows_b is not None:
             between = lead * self.tokens_between_pair
@@ -258,17 +262,18 @@ class ArrayTokenizer(PreTrainedTokenizer):
             where_b, take_b = _ranges(into_b, rows_b.length), _ranges(rows_b.first, rows_b.length)
             ids.ravel()[where_b] = b.ids[take_b]
             second = _ranges(into_b - (between - lead), rows_b.length + between)
+            fields["token_type_ids"] = np.zeros((n_rows, width), np.int64)
             fields["token_type_ids"].ravel()[second] = 1
-        fields["attention_mask"] = np.ones((n_rows, width), np.int64)
-        if not full:
+        if full:
+            mask.fill(1)
+        else:
             column = np.arange(width)
-            real = (column >= shift[:, None]) & (column < (shift + lengths)[:, None])
-            fields["attention_mask"] = real.astype(np.int64)
+            mask[...] = (column >= shift[:, None]) & (column < (shift + lengths)[:, None])
+        fields["attention_mask"] = mask
         places = self._place_special(ids, origin, rows_a, rows_b) if add_special_tokens else np.empty(0, np.int64)
         if with_special:
-            mask = np.ones((n_rows, width), np.int64) - fields["attention_mask"]
-            mask.ravel()[places] = 1
-            fields["special_tokens_mask"] = mask
+            fields["special_tokens_mask"] = 1 - mask
+            fields["special_tokens_mask"].ravel()[places] = 1
         if with_offsets:
             if where_a is None or take_a is None:
                 where_a, take_a = _ranges(into_a, from_a.length), _ranges(from_a.first, from_a.length)
@@ -292,10 +297,14 @@ class ArrayTokenizer(PreTrainedTokenizer):
     def _choose(
         self, fields: dict[str, np.ndarray], type_ids: bool | None, attention: bool | None
     ) -> dict[str, np.ndarray]:
+        """Drop what was not asked for; token types come with pairs, where they say something, or on request."""
         wanted = dict(fields)
-        for name, asked in (("token_type_ids", type_ids), ("attention_mask", attention)):
-            if not (asked if asked is not None else name in self.model_input_names):
-                del wanted[name]
+        if type_ids and "token_type_ids" not in wanted:
+            wanted["token_type_ids"] = np.zeros_like(wanted["input_ids"])
+        elif type_ids is False:
+            wanted.pop("token_type_ids", None)
+        if not (attention if attention is not None else "attention_mask" in self.model_input_names):
+            del wanted["attention_mask"]
         return wanted
 
     # -- the small methods of the base class -------------------------------------------------------------------------

@@ -1,0 +1,104 @@
+"""What every benchmark shares: timing, and JSON results that say how they came about."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["RESULTS", "data_folder", "time_call", "write_result"]
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+_PACKAGES = ("numpy", "torch", "transformers", "datasets", "tokenizers", "scikit-learn")
+
+
+def data_folder(name: str = "") -> Path:
+    """Folder of the public benchmark data, from the environment variable `SEQFORMERS_DATA`."""
+    folder = os.environ.get("SEQFORMERS_DATA")
+    if not folder or not Path(folder).is_dir():
+        raise SystemExit("set SEQFORMERS_DATA to the folder of benchmark data")
+    return Path(folder) / name
+
+
+def time_call(call: Callable[[], Any], *, repeats: int = 15, warm_up: int = 2) -> dict[str, float]:
+    """Seconds of `call`: wall time and CPU time of this process, median and minimum over `repeats`.
+
+    The CPU time does not count what other programs on the machine do, so it is the steadier of the two for work on
+    one thread.
+    """
+    for _ in range(warm_up):
+        call()
+    wall, cpu = [], []
+    for _ in range(repeats):
+        wall_start, cpu_start = time.perf_counter(), time.process_time()
+        call()
+        wall.append(time.perf_counter() - wall_start)
+        cpu.append(time.process_time() - cpu_start)
+    return {
+        "median_s": statistics.median(wall),
+        "min_s": min(wall),
+        "median_cpu_s": statistics.median(cpu),
+        "repeats": repeats,
+    }
+
+
+def write_result(name: str, result: dict[str, Any], *, data: str, seeds: list[int] | None = None) -> Path:
+    """Write `results/<name>.json`: the result, and command, commit, data, seeds, device and versions beside it."""
+    about = {
+        "command": " ".join(["python", "-m", _module(), *sys.argv[1:]]),
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "data": data,
+        "seeds": seeds or [],
+        "device": _device(),
+        "python": platform.python_version(),
+        "versions": {package: _version(package) for package in _PACKAGES},
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({**about, "result": result}, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _module() -> str:
+    path = Path(sys.argv[0]).resolve()
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts) if ROOT in path.parents else path.name
+
+
+def _git(*words: str) -> str:
+    found = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _device() -> str:
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_name()
+    except ImportError:
+        pass
+    model = next((line.split(":")[1].strip() for line in _cpu_info() if line.startswith("model name")), "CPU")
+    return f"{model}, {os.cpu_count()} cores"
+
+
+def _cpu_info() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []

@@ -1,0 +1,1 @@
+"""Speed against a contender in the same run, on the same input."""
