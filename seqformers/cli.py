@@ -352,6 +352,8 @@ def _train(
 
     loaded = load_recipe(recipe, words, task=task)
     print_run(train(loaded, output, overwrite=overwrite, resume=resume, command=command))
+
+
 _Run = Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")]
 _Sequences = Annotated[Path, typer.Argument(help="FASTA or FASTQ file, plain or gz.")]
 _Window = Annotated[

@@ -299,6 +299,8 @@ class ArrayTokenizer(PreTrainedTokenizer):
     ) -> dict[str, np.ndarray]:
         """Drop what was not asked for; token types come with pairs, where they say something, or on request."""
         wanted = dict(fields)
+        if type_ids is None and "token_type_ids" in self.model_input_names:
+            type_ids = True
         if type_ids and "token_type_ids" not in wanted:
             wanted["token_type_ids"] = np.zeros_like(wanted["input_ids"])
         elif type_ids is False:

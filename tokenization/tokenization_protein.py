@@ -92,6 +92,7 @@ class ProteinTokenizer(ArrayTokenizer):
     """
 
     vocab_files_names = {"vocab_file": "vocab.txt"}  # noqa: RUF012 (the base class's form)
+    model_input_names = ["input_ids", "token_type_ids", "attention_mask"]  # noqa: RUF012 (as above)
 
     def __init__(
         self,
