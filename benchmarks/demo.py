@@ -1,6 +1,6 @@
 """The main job from end to end, offline, on a small made-up virome: `make demo`.
 
-FASTA -> data sets -> pretraining -> fine-tuning (pretrained and from scratch) -> predictions, every step by the command
+FASTA -> data sets -> pretraining -> fine-tuning (pretrained and from scratch) -> predictions, each step by the command
 a user would type. It ends with the results, where the run is, and what to type for one's own FASTA.
 """
 
@@ -15,7 +15,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-
 from seqformers.datasets_scripts.phage.virome import write_virome
 
 FOLDER = Path("demo")

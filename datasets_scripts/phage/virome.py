@@ -1,6 +1,6 @@
 """A small made-up virome: two classes of genomes that differ in codon usage but hardly in GC, for demos and tests.
 
-No biology is claimed. Genomes come in families of near-identical members, as phages in a collection do, so that a split
+No biology is claimed. Genomes come in families of near-identical members, as phages in a collection do, so a split
 by genome leaks and a split by family does not.
 """
 
