@@ -177,15 +177,18 @@ def build_dataset(
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    _prepare(builder, output_dir=str(partial / "raw"), file_format="parquet", max_shard_size=max_shard_size)
-    config = builder.config.name
-    files = _arrange(partial / "raw", partial / config, list(builder.info.splits or {}))
-    report = builder.report(files) if hasattr(builder, "report") else None
-    if report is not None:
-        _write_json(partial / "report.json", report)
-    record = _build_record(dataset, builder, data_dir, options)
-    _write_json(partial / "build.json", record)
-    (partial / "README.md").write_text(_card(builder, record, report), encoding="utf-8")
+    try:
+        _prepare(builder, output_dir=str(partial / "raw"), file_format="parquet", max_shard_size=max_shard_size)
+        files = _arrange(partial / "raw", partial / builder.config.name, list(builder.info.splits or {}))
+        report = builder.report(files) if hasattr(builder, "report") else None
+        if report is not None:
+            _write_json(partial / "report.json", report)
+        record = _build_record(dataset, builder, data_dir, options)
+        _write_json(partial / "build.json", record)
+        (partial / "README.md").write_text(_card(builder, record, report), encoding="utf-8")
+    except BaseException:  # a failed or interrupted build leaves nothing behind, least of all on a full disk
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     if output.exists():
         shutil.rmtree(output)
     partial.replace(output)
@@ -218,7 +221,7 @@ def _fingerprint(data_dir: str | Path | None, options: Mapping[str, Any]) -> str
 
     roots = [data_dir, *(value for value in options.values() if isinstance(value, (str, Path)))]
     found = []
-    for root in map(Path, (root for root in roots if root is not None)):
+    for root in map(Path, (root for root in roots if root)):
         if root.exists():
             paths = sorted(root.rglob("*")) if root.is_dir() else [root]
             stats = [(str(path), path.stat()) for path in paths if path.is_file()]
@@ -252,13 +255,13 @@ def _arrange(raw: Path, folder: Path, splits: list[str]) -> dict[str, list[Path]
 
 def _build_record(dataset: str, builder: Any, data_dir: str | Path | None, options: dict[str, Any]) -> dict[str, Any]:
     config = {
-        field.name: getattr(builder.config, field.name)
+        field.name: _without_folder(getattr(builder.config, field.name))
         for field in dataclasses.fields(builder.config)
         if field.name not in _BASE_FIELDS
     }
     command = ["seqformers build", dataset, f"--config {builder.config.name}"]
     command += [] if data_dir is None else [f"--data-dir {Path(data_dir).name}"]
-    command += [f"{key}={value}" for key, value in options.items()]
+    command += [f"{key}={_without_folder(value)}" for key, value in options.items()]
     packages = ("seqformers", "datasets", "numpy", "pyarrow")
     return {
         "dataset": dataset,
@@ -268,6 +271,11 @@ def _build_record(dataset: str, builder: Any, data_dir: str | Path | None, optio
         "splits": {split: info.num_examples for split, info in (builder.info.splits or {}).items()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
+
+
+def _without_folder(value: Any) -> Any:
+    """What a card may say of an option: of a path on this machine, the name only."""
+    return Path(value).name if isinstance(value, (str, Path)) and value and Path(value).is_absolute() else value
 
 
 def _card(builder: Any, record: dict[str, Any], report: dict[str, Any] | None) -> str:

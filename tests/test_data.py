@@ -111,6 +111,30 @@ def test_a_failed_build_leaves_the_old_one(build, table):
     assert build(overwrite=True) == folder  # what the failed build left in the way is cleared
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_interrupted_build_leaves_nothing(build, tmp_path, monkeypatch, error):
+    from seqformers.datasets_scripts.phage.phage import PhageBuilder
+
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PhageBuilder, "_table", fail)
+        with pytest.raises(type(error)):
+            build()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["genomes.parquet"]
+    assert build().name == "out"
+
+
+def test_a_card_names_no_folder_of_this_machine(build, tmp_path):
+    groups = tmp_path / "secret" / "groups.tsv"
+    groups.parent.mkdir()
+    groups.write_text("a\tb\n")
+    folder = build(groups_file=str(groups))
+    text = (folder / "README.md").read_text() + (folder / "build.json").read_text()
+    assert "secret" not in text and "groups.tsv" in text
+
+
 def test_the_command_lists_what_there_is():
     listed = CliRunner().invoke(cli.app, ["build", "list"]).output.split()
     assert listed == list(data.DATASETS)

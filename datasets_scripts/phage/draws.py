@@ -23,6 +23,7 @@ __all__ = [
     "legacy_drop_n_records",
     "legacy_drop_n_records_of_files",
     "legacy_finetune_starts",
+    "legacy_random_parts_starts",
     "legacy_sample_spans",
     "sample_spans",
 ]
@@ -210,6 +211,12 @@ def legacy_finetune_starts(
     if len(drawn) > cap:
         drawn = (picker or random.Random(0)).sample(drawn, cap)
     return drawn
+
+
+def legacy_random_parts_starts(length: int, window: int, parts: int, picker: random.Random) -> list[int]:
+    """As `windows.random_parts_starts`, drawn from Python's generator, so a seed gives the original's test windows."""
+    gaps = sorted(picker.sample(range(length - (window - 1) * parts), parts))
+    return [gap + i * (window - 1) for i, gap in enumerate(gaps)]
 
 
 def legacy_drop_n_records(sequences: Sequence[str]) -> list[int]:

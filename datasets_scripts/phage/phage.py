@@ -203,7 +203,8 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
     # What is drawn ---------------------------------------------------------------------------------------------
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        self._scratch = tempfile.TemporaryDirectory(prefix="seqformers-genomes-")
+        # Beside the cache, where there is room for the data set, rather than in a /tmp that may be memory.
+        self._scratch = tempfile.TemporaryDirectory(prefix="genomes-", dir=self._cache_dir_root)
         self._census = Census()
         self._dropped: dict[str, int] = {}
         self._store = write_store(self._records(), Path(self._scratch.name) / "letters.bin")

@@ -16,6 +16,7 @@ from seqformers.datasets_scripts.phage.draws import (
     legacy_drop_n_records,
     legacy_drop_n_records_of_files,
     legacy_finetune_starts,
+    legacy_random_parts_starts,
     legacy_sample_spans,
     sample_spans,
 )
@@ -160,6 +161,14 @@ def test_legacy_top_up_of_several_records_ends(lengths, seed):
     drawn = legacy_finetune_starts(lengths, 150, 500, np.random.RandomState(seed), max_mult=2)
     share = int((500 - total) / (5 * len(lengths)))
     assert total <= len(drawn) <= max(total, 2 * total + share) <= max(500 + share, 2 * total + share)
+
+
+@given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 30), st.integers(0, 2**31))
+def test_legacy_parts_do_not_overlap(window, parts, spare, seed):
+    length = window * parts + spare
+    starts = legacy_random_parts_starts(length, window, parts, random.Random(seed))
+    assert len(starts) == parts and starts[0] >= 0 and starts[-1] + window <= length
+    assert (np.diff(starts) >= window).all()
 
 
 @pytest.mark.parametrize("arguments", [(0, 5, 0.5), (5, 5, 0.5), (5, 10, 1.5)])
