@@ -97,7 +97,8 @@ TASKS: dict[str, Task] = {
     "solubility": Task(
         "plus_tasks", "solubility", "train", "test", "classes", "accuracy", 1500, 1513, 250, 2,
         published=((_PLUS, 0.70),),
-        differs="Trained on 1,500 proteins of DeepSol's pool (62,478), tested on Chang's 1,513; first 250 residues.",
+        differs="Trained on 1,500 proteins of DeepSol's pool (62,478), tested on Chang's 1,513; first 250 "
+        "residues.",
     ),
     "remote_homology": Task(
         "tape", "remote_homology", "train", "test_fold_holdout", "classes", "accuracy", 3000, 718, 200, 2,
@@ -259,9 +260,8 @@ def arguments(folder: Path, seed: int, batch: int, learning_rate: float, **more:
 
 def pretrain(arm: str, data: Path, work: Path, held_out: set[str]) -> dict[str, Any]:
     """Pretrain one arm with the stock Trainer; the run stays under `work/pretrained/<arm>`."""
-    from transformers import Trainer, set_seed
-
     from seqformers.datasets_scripts.pfam.family_pairs import stream_pairs
+    from transformers import Trainer, set_seed
 
     plan = PRETRAINING[arm]
     rows = families(data, held_out)
