@@ -92,7 +92,7 @@ TASKS: dict[str, Task] = {
     "secondary_structure": Task(
         "tape", "secondary_structure", "train", "cb513", "residues", "q3", 800, 513, 300, 3,
         published=((_PLUS, 0.75), ("TAPE transformer", 0.73), ("TAPE one-hot", 0.69)),
-        differs="800 of 9,712 training proteins, cut at 300 residues; all 513 rows of CB513, unresolved ones left out.",
+        differs="800 of 9,712 training proteins, cut at 300 residues; all 513 rows of CB513, unresolved left out.",
     ),
     "solubility": Task(
         "plus_tasks", "solubility", "train", "test", "classes", "accuracy", 1500, 1513, 250, 2,
