@@ -219,7 +219,7 @@ class PairMasks:
         batch = {"input_ids": torch.from_numpy(masked), "attention_mask": present, "token_type_ids": types}
         batch["labels"] = torch.from_numpy(labels)
         if self.sfp:
-            batch["same_family"] = torch.tensor([row["label"] for row in rows])
+            batch["same_family"] = torch.tensor([row["same_family"] for row in rows])
         return batch
 
     def _masked(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -340,7 +340,7 @@ def _held_out_scores(model: Any, arm: str, pairs: list[dict[str, Any]]) -> dict[
             total += int(known.sum())
             logits = output.similarity_logits
             similar.append((logits if logits.ndim == 1 else logits[:, 1] - logits[:, 0]).numpy())
-    truth = np.array([pair["label"] for pair in pairs])
+    truth = np.array([pair["same_family"] for pair in pairs])
     common = max(np.bincount(np.concatenate([_IDS[np.frombuffer(p["sequence_a"].encode(), np.uint8)] for p in pairs])))
     letters = sum(len(pair["sequence_a"]) for pair in pairs)
     sides = [composition([pair[f"sequence_{side}"] for pair in pairs]) for side in "ab"]

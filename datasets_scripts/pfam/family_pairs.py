@@ -109,7 +109,7 @@ def stream_pairs(dataset: Any, *, seed: int = 0, epochs: int | None = None, lega
         legacy (`bool`, *optional*, defaults to `False`): See [`FamilyPairs`].
 
     Returns:
-        `datasets.IterableDataset` with `sequence_a`, `sequence_b`, `label` (1 same family, 0 not).
+        `datasets.IterableDataset` with `sequence_a`, `sequence_b`, `same_family` (1 or 0).
     """
     import datasets
 
@@ -117,7 +117,7 @@ def stream_pairs(dataset: Any, *, seed: int = 0, epochs: int | None = None, lega
         {
             "sequence_a": datasets.Value("large_string"),
             "sequence_b": datasets.Value("large_string"),
-            "label": datasets.ClassLabel(names=["different", "same"]),
+            "same_family": datasets.ClassLabel(names=["different", "same"]),
         }
     )
     arguments = {"dataset": dataset, "seed": seed, "epochs": epochs, "legacy": legacy}
@@ -136,5 +136,5 @@ def _pairs_of(dataset: Any, seed: int, epochs: int | None, legacy: bool) -> Iter
             sequences_a = dataset[first[chunk]]["sequence"]
             sequences_b = dataset[second[chunk]]["sequence"]
             for a, b, label in zip(sequences_a, sequences_b, same[chunk].tolist(), strict=True):
-                yield {"sequence_a": a, "sequence_b": b, "label": int(label)}
+                yield {"sequence_a": a, "sequence_b": b, "same_family": int(label)}
         epoch += 1

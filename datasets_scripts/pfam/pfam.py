@@ -88,7 +88,7 @@ class PfamBuilder(datasets.ArrowBasedBuilder):
         if self.config.name == "pairs":
             columns = {"id_a": text, "id_b": text, "family_a": text, "family_b": text}
             columns |= {"sequence_a": letters, "sequence_b": letters}
-            columns |= {"label": datasets.ClassLabel(names=["different", "same"])}
+            columns |= {"same_family": datasets.ClassLabel(names=["different", "same"])}
         else:
             columns = {"id": text, "family": text, "sequence": letters}
         return datasets.DatasetInfo(
@@ -281,7 +281,7 @@ def _drawn_pairs(config: PfamConfig, proteins: Iterator[_Protein], split: str) -
 def _pair_table(first: pa.Table, second: pa.Table, same: np.ndarray) -> pa.Table:
     names = ("id", "family", "sequence")
     columns = {f"{name}_{side}": table[name] for name in names for side, table in (("a", first), ("b", second))}
-    return pa.table({**columns, "label": pa.array(same.astype(np.int64))})
+    return pa.table({**columns, "same_family": pa.array(same.astype(np.int64))})
 
 
 def _given_pairs(config: PfamConfig, paths: list[Path]) -> Iterator[pa.Table]:
@@ -291,7 +291,7 @@ def _given_pairs(config: PfamConfig, paths: list[Path]) -> Iterator[pa.Table]:
     rows: list[dict[str, Any]] = []
     for index, record in enumerate(read_records(path)):
         where = f"{path.name}, pair {index + 1}"
-        row: dict[str, Any] = {"label": _flag(first_present(record, ("is_samefamily", "label"), where), where)}
+        row: dict[str, Any] = {"same_family": _flag(first_present(record, ("is_samefamily", "label"), where), where)}
         for side in ("A", "B"):
             if f"sequence_{side}" in record:
                 sequence = clean_protein(record[f"sequence_{side}"], where, remove_gaps=config.remove_gaps)
@@ -306,7 +306,7 @@ def _given_pairs(config: PfamConfig, paths: list[Path]) -> Iterator[pa.Table]:
                 protein = known[name]
             row |= {f"{key}_{side.lower()}": value for key, value in protein._asdict().items()}
         rows.append(row)
-    columns = ("id_a", "id_b", "family_a", "family_b", "sequence_a", "sequence_b", "label")
+    columns = ("id_a", "id_b", "family_a", "family_b", "sequence_a", "sequence_b", "same_family")
     if rows:
         yield pa.table({name: pa.array([row[name] for row in rows]) for name in columns})
 

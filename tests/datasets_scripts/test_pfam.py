@@ -81,9 +81,9 @@ def test_pairs_configuration(tmp_path):
     write_pfam(tmp_path / "x.fasta", families=5, members=20)
     options = {"validation_fraction": 0, "test_fraction": 0, "epochs": 2, "seed": 3}
     data = build(PfamBuilder, tmp_path, "pairs", tmp_path / "x.fasta", **options)["train"]
-    assert len(data) == 200 and sum(data["label"]) == 100
+    assert len(data) == 200 and sum(data["same_family"]) == 100
     for row in data:
-        assert row["label"] == (row["family_a"] == row["family_b"])
+        assert row["same_family"] == (row["family_a"] == row["family_b"])
         assert row["id_a"] != row["id_b"]
     assert Counter(data["id_a"][:100]) == Counter(data["id_a"][100:])  # each protein starts one pair an epoch
     assert data["id_b"][:100] != data["id_b"][100:]
@@ -96,7 +96,7 @@ def test_pairs_files(tmp_path):
     data = build(
         PfamBuilder, tmp_path, "pairs", tmp_path / "x.fasta", pairs_file=str(tmp_path / "plus.tsv"), **options
     )
-    assert data["test"]["label"][:] == [1, 0] and data["test"]["sequence_b"][:] == ["ACDEW", "WY"]
+    assert data["test"]["same_family"][:] == [1, 0] and data["test"]["sequence_b"][:] == ["ACDEW", "WY"]
     (tmp_path / "ids.csv").write_text("id_A,id_B,is_samefamily\nP0_0/1-25,P1_9,0\n")
     with pytest.raises(ValueError, match=r"ids.csv, pair 1: no sequence with the id 'P1_9' in x.fasta"):
         build(
@@ -168,11 +168,11 @@ def test_streamed_pairs_differ_by_epoch(tmp_path):
     write_pfam(tmp_path / "x.fasta", families=3, members=10)
     data = build(PfamBuilder, tmp_path, "sequences", tmp_path / "x.fasta", validation_fraction=0, test_fraction=0)
     rows = list(stream_pairs(data["train"], seed=1, epochs=2))
-    assert len(rows) == 60 and sum(row["label"] for row in rows) == 30
+    assert len(rows) == 60 and sum(row["same_family"] for row in rows) == 30
     assert rows[:30] != rows[30:]
 
 
 def test_real_families(real_data, tmp_path):
     data = build(PfamBuilder, tmp_path, "pairs", real_data / "protein_families")
-    labels = np.array(data["train"]["label"])
+    labels = np.array(data["train"]["same_family"])
     assert abs(labels.mean() - 0.5) < 0.01 and len(labels) > 2000
