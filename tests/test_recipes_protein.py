@@ -74,9 +74,8 @@ def test_the_table_of_the_tasks_reads_residues_as_the_tokenizer():
     from seqformers import ProteinTokenizer
 
     sequence = "ARNDCQEGHILKMFPSTWYVXBZOUJ"
-    with pytest.warns(UserWarning):  # J is unknown
-        assert encode(sequence, "plus_rnn").tolist() == ProteinTokenizer("plus")(sequence).input_ids
-        assert encode(sequence, "plus_tfm").tolist() == ProteinTokenizer("plus-tfm")(sequence).input_ids
+    assert encode(sequence, "plus_rnn").tolist() == ProteinTokenizer("plus")(sequence).input_ids
+    assert encode(sequence, "plus_tfm").tolist() == ProteinTokenizer("plus-tfm")(sequence).input_ids
 
 
 def test_padded_lstm_is_the_packed_one():
