@@ -184,7 +184,8 @@ def classification_metrics(
     labels, logits = labels[keep].astype(np.int64), logits[keep]
     if not len(labels):
         raise ValueError("no labelled row to score")
-    _refuse_not_finite(logits)
+    # Minus infinity is a binary "never": TargetNet's answer for a pair without any candidate site.
+    _refuse_not_finite(np.where(np.isneginf(logits), 0.0, logits) if logits.shape[1] == 1 else logits)
     scores = probabilities(logits)
     predicted = np.argmax(scores, axis=1)
     return {name: CLASSIFICATION_METRICS[name](labels, predicted, scores) for name in names}

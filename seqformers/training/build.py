@@ -70,6 +70,16 @@ def _head_class(recipe: Recipe) -> Any:
     return getattr(transformers, head)
 
 
+def accepted_inputs(recipe: Recipe) -> set[str] | None:
+    """Arguments that the model's `forward` takes; None where it takes any, or is chosen by an Auto class."""
+    cls = _head_class(recipe)
+    if not hasattr(cls, "forward"):
+        return None
+    parameters = inspect.signature(cls.forward).parameters
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return None if anything else set(parameters)
+
+
 def auto_class_of(recipe: Recipe) -> str:
     """Auto class that loads the trained head, for the card."""
     family, head = _family(recipe), head_of(recipe)
@@ -159,9 +169,8 @@ def _config(recipe: Recipe, encoder: Any, extra: dict[str, Any]) -> Any:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"unknown key 'model.config.{name}'{hint}")
     values = {**recipe.model.config, **extra}
-    for name in ("k", "stride", "vocab_size", "pad_token_id"):
-        found = getattr(encoder, name, None)
-        if name not in known or found is None:
+    for name, found in _told_by(encoder).items():
+        if name not in known:
             continue
         given = recipe.model.config.get(name)
         if name in ("k", "stride") and given is not None and given != found:
@@ -175,7 +184,22 @@ def _config(recipe: Recipe, encoder: Any, extra: dict[str, Any]) -> Any:
                 f"(set model.type={config.model_type})"
             )
         return config
-    return cls(**values)
+    if recipe.model.preset is None:
+        return cls(**values)
+    preset = getattr(cls, recipe.model.preset, None)
+    if not inspect.ismethod(preset) or recipe.model.preset.startswith(("_", "from_")):
+        raise ValueError(f"model.preset={recipe.model.preset!r} is no preset of {cls.__name__}")
+    return preset(**values)
+
+
+def _told_by(encoder: Any) -> dict[str, Any]:
+    """Fields of a configuration that the tokenizer decides."""
+    names = ("k", "stride", "vocab_size", "pad_token_id", "mask_token_id", "cls_token_id", "sep_token_id")
+    found = {name: getattr(encoder, name, None) for name in names}
+    residues = getattr(encoder, "residue_ids", None)
+    if residues is not None:
+        found |= {"first_residue_id": int(min(residues)), "last_residue_id": int(max(residues))}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def build_model(recipe: Recipe, encoder: Any, *, kind: str, names: list[str], seed: int) -> Any:

@@ -7,7 +7,7 @@ arrays and need a small fraction of a training step, so nothing is cached and no
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -313,10 +313,15 @@ class Batches:
         encoder: Tokenizer or processor.
         table (`Table`): What the columns mean.
         max_length (`int`, *optional*): Longer inputs are truncated to so many tokens.
+        accepted (`Collection[str]`, *optional*): Arguments of the model's `forward`; what else a processor returns
+            (places of sites and the like) is left out. None passes everything on.
     """
 
-    def __init__(self, encoder: Any, table: Table, *, max_length: int | None = None):
+    def __init__(
+        self, encoder: Any, table: Table, *, max_length: int | None = None, accepted: Collection[str] | None = None
+    ):
         self.encoder = encoder
+        self.accepted = accepted
         self.columns = table.columns
         self.label = table.label
         self.kind = table.kind
@@ -337,6 +342,8 @@ class Batches:
                 kind = torch.float32 if self.kind == "regression" else torch.int64
                 batch["labels"] = torch.as_tensor(np.asarray(values), dtype=kind)
         batch.pop("special_tokens_mask", None)
+        if self.accepted is not None:
+            batch = {name: value for name, value in batch.items() if name in self.accepted}
         return batch
 
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -373,33 +380,51 @@ class LanguageModelBatches(Batches):
 
     Args:
         encoder: Tokenizer.
-        table (`Table`): What the columns mean.
-        masker: Collator that takes a list of `{"input_ids"}` and pads, masks and labels.
+        table (`Table`): What the columns mean; two columns are pairs.
+        masker: Collator that takes a list of dicts and pads, masks and labels.
         max_length (`int`, *optional*): Longer inputs are truncated to so many tokens.
+        passed (`Sequence[str]`, *optional*): Columns of numbers handed to the model as they are (`same_family`).
     """
 
-    def __init__(self, encoder: Any, table: Table, masker: Any, *, max_length: int | None = None):
+    def __init__(
+        self,
+        encoder: Any,
+        table: Table,
+        masker: Any,
+        *,
+        max_length: int | None = None,
+        passed: Sequence[str] = (),
+    ):
         super().__init__(encoder, table, max_length=max_length)
         self.masker = masker
+        self.passed = tuple(passed)
+
+    def with_masker(self, masker: Any) -> LanguageModelBatches:
+        """The same batches with other masks."""
+        table = Table({}, self.columns, None, "none")
+        return LanguageModelBatches(self.encoder, table, masker, max_length=self.max_length, passed=self.passed)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Mask `rows`; rows that carry `labels` already (fixed masks) are only padded."""
-        if "labels" in rows[0]:
+        if "labels" in rows[0] and "input_ids" in rows[0]:
             return _pad(rows, self.encoder.pad_token_id)
         return dict(self.masker(self.features(rows)))
 
-    def features(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
-        """Token ids of each row, unpadded."""
-        (column,) = self.columns.values()
+    def features(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Token ids of each row, unpadded, and the numbers passed on."""
         batch = self.encoder(
-            [row[column] for row in rows],
+            *([row[column] for row in rows] for column in self.columns.values()),
             padding=True,
             truncation=self.max_length is not None,
             max_length=self.max_length,
             return_tensors="np",
         )
         lengths = batch["attention_mask"].sum(1)
-        return [{"input_ids": ids[:n]} for ids, n in zip(batch["input_ids"], lengths, strict=True)]
+        names = ["input_ids", *(["token_type_ids"] if len(self.columns) > 1 else [])]
+        return [
+            {name: batch[name][index, :n] for name in names} | {name: row[name] for name in self.passed}
+            for index, (row, n) in enumerate(zip(rows, lengths, strict=True))
+        ]
 
 
 class FixedMasks:
@@ -412,36 +437,37 @@ class FixedMasks:
     """
 
     def __init__(self, rows: Any, batches: LanguageModelBatches, masker: Any):
-        self._rows: list[dict[str, np.ndarray]] = []
+        self._rows: list[dict[str, Any]] = []
         for start in range(0, len(rows), 256):
             chunk = [rows[index] for index in range(start, min(start + 256, len(rows)))]
-            masked = masker(batches.features(chunk))
-            lengths = masked["attention_mask"].sum(1).tolist()
-            for ids, labels, n in zip(masked["input_ids"].numpy(), masked["labels"].numpy(), lengths, strict=True):
-                self._rows.append({"input_ids": ids[:n].astype(np.int32), "labels": labels[:n].astype(np.int32)})
+            masked = {name: value.numpy() for name, value in masker(batches.features(chunk)).items()}
+            lengths = masked.pop("attention_mask").sum(1).tolist()
+            for index, n in enumerate(lengths):
+                row = {name: value[index] for name, value in masked.items()}
+                self._rows.append({name: v[:n].astype(np.int32) if v.ndim else v for name, v in row.items()})
         # Neighbours of like length: least padding, and the order does not change the mean.
         self._rows.sort(key=lambda row: len(row["input_ids"]))
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return self._rows[index]
-
-    @property
-    def labelled(self) -> int:
-        """Tokens to predict."""
-        return int(sum((row["labels"] != _IGNORED).sum() for row in self._rows))
 
 
 def _pad(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Any]:
+    """Masked rows to a batch; single numbers become a column."""
     import torch
 
     lengths = np.array([len(row["input_ids"]) for row in rows])
     real = np.arange(lengths.max()) < lengths[:, None]
     out = {"attention_mask": torch.from_numpy(real.astype(np.int64))}
-    for name, fill in (("input_ids", pad_token_id), ("labels", _IGNORED)):
-        values = np.full(real.shape, fill, np.int64)
+    fill = {"input_ids": pad_token_id, "labels": _IGNORED}
+    for name, first in rows[0].items():
+        if not first.ndim:
+            out[name] = torch.as_tensor(np.array([row[name] for row in rows]))
+            continue
+        values = np.full(real.shape, fill.get(name, 0), np.int64)
         values[real] = np.concatenate([row[name] for row in rows])
         out[name] = torch.from_numpy(values)
     return out

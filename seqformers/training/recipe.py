@@ -29,12 +29,14 @@ class ModelRecipe:
         head (`str`, *optional*): Auto class (`AutoModelForSequenceClassification`) or class name
             (`KmerBertForMaskedLM`); default by task.
         from_ (`str`, *optional*; `from` in YAML): Run folder or Hub repository to start from; null starts fresh.
+        preset (`str`, *optional*): Named shape of the family (`plus_tfm`), which `config` then changes.
         config (`dict`): Fields of the family's configuration; with `from` they override the stored ones.
     """
 
     type: str = "kmer_bert"
     head: str | None = None
     from_: str | None = None
+    preset: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -123,7 +125,8 @@ class Recipe:
         tokenizer (`dict` or `"processor"`): `type` (`KmerTokenizer`, `ProteinTokenizer`, `auto`, `processor`),
             `max_length`, and what its class takes (`k`, `stride`); with `model.from` it is loaded from there.
         data (`DataRecipe`): Rows.
-        masking (`dict`): Pretraining: arguments of the collator (`mlm_probability`, `span`, `legacy`).
+        masking (`dict`): Pretraining: arguments of the masking collator (`mlm_probability`; `span` of k-mers;
+            `strategy`, `max_masked` of residues; `legacy`; `seed`, default the run's).
         training (`dict`): Fields of `transformers.TrainingArguments`.
         seeds (`list[int]`): One training run each.
         metrics (`list[str]`): Names of `seqformers.metrics`; the first one chooses checkpoint and published seed.
@@ -177,7 +180,7 @@ _Loader.add_implicit_resolver(
 _NESTED = {"model": ModelRecipe, "data": DataRecipe, "baselines": BaselineRecipe, "tune": TuneRecipe}
 _FREE = ("model.config", "data.options", "data.columns", "tokenizer", "training", "tune.space")
 _KEYS = {
-    "masking": ("type", "mlm_probability", "span", "legacy", "seed"),
+    "masking": ("mlm_probability", "span", "strategy", "max_masked", "legacy", "seed"),
     "probe": ("c", "cache"),
     "data.splits": ("train", "validation", "test"),
     "data.limits": ("train", "validation", "test"),

@@ -13,6 +13,7 @@ seeds' weights in their folders.
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import time
@@ -164,7 +165,14 @@ class Run:
         """
         from seqformers.metrics import check_metrics
         from seqformers.training.baselines import check_baselines
-        from seqformers.training.build import _DEFAULTS, _config, build_encoder, head_of, max_length_of
+        from seqformers.training.build import (
+            _DEFAULTS,
+            _config,
+            accepted_inputs,
+            build_encoder,
+            head_of,
+            max_length_of,
+        )
         from seqformers.training.data import Batches, load_table
 
         recipe = replace(recipe, training={**_DEFAULTS[recipe.task], **recipe.training})
@@ -180,7 +188,10 @@ class Run:
         max_length = max_length_of(recipe, _config(recipe, encoder, {}))
         run = cls(replace(recipe, metrics=metrics if labelled else []), output, table, encoder, None, max_length,
                   metrics, command)  # fmt: skip
-        run.collate = run._language_batches() if not labelled else Batches(encoder, table, max_length=max_length)
+        accepted = accepted_inputs(recipe)
+        run.collate = (
+            Batches(encoder, table, max_length=max_length, accepted=accepted) if labelled else run._language_batches()
+        )
         run._look_at_lengths()
         return run
 
@@ -189,25 +200,38 @@ class Run:
     def _language_batches(self) -> Any:
         from seqformers.training.data import FixedMasks, LanguageModelBatches
 
-        if len(self.table.columns) != 1:
-            raise ValueError("pretraining reads one column; set data.columns={text: <column>}")
-        batches = LanguageModelBatches(self.encoder, self.table, self._masker(0), max_length=self.max_length)
+        passed = [name for name in ("same_family",) if name in self.table.splits["train"].column_names]
+        batches = LanguageModelBatches(
+            self.encoder, self.table, self._masker(0), max_length=self.max_length, passed=passed
+        )
         if "validation" in self.table.splits:
             self.validation = FixedMasks(self.table.splits["validation"], batches, self._masker(0))
         return batches
 
     def _masker(self, seed: int) -> Any:
-        """The masking collator: in base space for k-mers, token by token for single residues."""
-        options = {key: value for key, value in self.recipe.masking.items() if key not in ("type", "seed")}
-        if hasattr(self.encoder, "k"):
+        """The masking collator: spans of bases for k-mers, residues for proteins."""
+        options = {key: value for key, value in self.recipe.masking.items() if key != "seed"}
+        kmers = hasattr(self.encoder, "k")
+        collator: Any
+        if kmers:
             from seqformers.training.collators import DataCollatorForKmerLanguageModeling
 
-            return DataCollatorForKmerLanguageModeling(self.encoder, seed=seed, **options)
-        from transformers import DataCollatorForLanguageModeling
+            collator = DataCollatorForKmerLanguageModeling
+        elif hasattr(self.encoder, "residue_ids"):
+            from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
 
-        if set(options) - {"mlm_probability"}:
-            raise ValueError(f"masking of single residues takes mlm_probability only, not {sorted(options)}")
-        return DataCollatorForLanguageModeling(self.encoder, seed=seed, **options)
+            collator = DataCollatorForResidueLanguageModeling
+        else:
+            from transformers import DataCollatorForLanguageModeling
+
+            collator = DataCollatorForLanguageModeling
+        if kmers and len(self.table.columns) != 1:
+            raise ValueError("pretraining on k-mers reads one column; set data.columns={text: <column>}")
+        known = inspect.signature(collator.__init__).parameters
+        for name in options:
+            if name not in known:
+                raise ValueError(f"masking.{name} is not known to {collator.__name__}")
+        return collator(self.encoder, seed=seed, **options)
 
     def _look_at_lengths(self) -> None:
         """Warn about truncation, and give the training rows a length column for bucketing."""
@@ -289,7 +313,7 @@ class Run:
 
         collate = self.collate
         if self.recipe.task == "pretrain":
-            collate = replace_masker(self.collate, self._masker(self.recipe.masking.get("seed", seed)))
+            collate = self.collate.with_masker(self._masker(self.recipe.masking.get("seed", seed)))
         arguments = training_arguments(
             self.recipe,
             folder / "checkpoints",
@@ -428,14 +452,6 @@ class Run:
         names = default_baselines(self.encoder) if names is None else names
         rows = self.recipe.baselines.max_train_rows
         return split, measure_baselines(names, self.table, self.metrics, split=split, max_train_rows=rows)
-
-
-def replace_masker(batches: Any, masker: Any) -> Any:
-    """The same batches with masks of another seed."""
-    from seqformers.training.data import LanguageModelBatches
-
-    table = type("_Columns", (), {"columns": batches.columns, "label": None, "kind": "none", "names": []})()
-    return LanguageModelBatches(batches.encoder, table, masker, max_length=batches.max_length)
 
 
 def effective_batch_size(arguments: Any) -> int:

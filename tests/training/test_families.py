@@ -1,0 +1,111 @@
+"""Every family trains by a recipe, whatever its input: tokens, pairs of proteins, sites of a miRNA, guide contexts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from seqformers._families import FAMILIES
+from seqformers.training import finetune, pretrain
+from tests.training.conftest import TINY, write_split
+
+SMALL = {
+    "kmer_bert": {key: value for key, value in TINY.items() if key != "k"},
+    "protein_bert": {  # of the preset plus_tfm
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 64,
+    },
+    "plus_rnn": {"hidden_size": 8, "num_hidden_layers": 1},
+    "deepcpf1": {},
+    "targetnet": {},
+}
+QUICK = {"per_device_train_batch_size": 8, "max_steps": 3, "use_cpu": True, "report_to": "none"}
+
+
+def _proteins(rows: int, rng: np.random.Generator) -> list[str]:
+    return ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), size=rng.integers(12, 30))) for _ in range(rows)]
+
+
+def _rna(rows: int, length: int, rng: np.random.Generator) -> list[str]:
+    return ["".join(rng.choice(list("ACGU"), size=length)) for _ in range(rows)]
+
+
+def _case(family: str, rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
+    """Columns of a table and what they mean to the encoder."""
+    labels = (np.arange(24) % 2).tolist()
+    if family == "kmer_bert":
+        return {"sequence": _rna(24, 40, rng), "label": labels}, {"text": "sequence"}
+    if family == "deepcpf1":
+        contexts = [text.replace("U", "T") for text in _rna(24, 34, rng)]
+        return {"context": contexts, "label": rng.normal(20, 5, 24).tolist()}, {"sequences": "context"}
+    if family == "targetnet":
+        return (
+            {"mirna": _rna(24, 22, rng), "site": _rna(24, 40, rng), "label": labels},
+            {"mirna": "mirna", "mrna": "site"},
+        )
+    return {"sequence": _proteins(24, rng), "label": labels}, {"text": "sequence"}
+
+
+@pytest.mark.parametrize("family", [family.model_type for family in FAMILIES])
+def test_finetune_from_scratch(family, tmp_path):
+    rows, columns = _case(family, np.random.default_rng(0))
+    for split in ("train", "validation", "test"):
+        write_split(tmp_path / "data", split, rows)
+    recipe = {
+        "model": {"type": family, "config": SMALL[family]},
+        "data": {"path": str(tmp_path / "data"), "columns": columns},
+        "training": QUICK,
+    }
+    run = finetune(recipe, output=tmp_path / "run")
+    summary = json.loads((run / "metrics.json").read_text())
+    assert np.isfinite(summary["metrics"]["test"]["loss"]["mean"])
+    expected = "spearman" if family == "deepcpf1" else "auroc"
+    assert expected in summary["metrics"]["test"] or family == "deepcpf1"
+    assert (run / "model.safetensors").is_file() and (run / "README.md").is_file()
+    assert json.loads((run / "config.json").read_text())["model_type"] == family
+    from seqformers.training import evaluate
+
+    again = evaluate(run)["metrics"]
+    assert again["loss"] == pytest.approx(summary["metrics"]["test"]["loss"]["mean"], rel=1e-4)
+
+
+@pytest.mark.parametrize("family", ["protein_bert", "plus_rnn"])
+@pytest.mark.parametrize("pairs", [False, True])
+def test_pretrain_on_proteins_and_on_pairs(family, pairs, tmp_path):
+    rng = np.random.default_rng(1)
+    rows = {"sequence": _proteins(24, rng)}
+    columns = {"text": "sequence"}
+    if pairs:
+        rows |= {"second": _proteins(24, rng), "same_family": (np.arange(24) % 2).tolist()}
+        columns["text_pair"] = "second"
+    for split in ("train", "validation"):
+        write_split(tmp_path / "data", split, rows)
+    recipe = {
+        "task": "pretrain",
+        "model": {"type": family, "config": SMALL[family], "head": "AutoModelForPreTraining"},
+        "tokenizer": {"preset": "plus-tfm" if family == "protein_bert" else "plus"},
+        "data": {"path": str(tmp_path / "data"), "columns": columns},
+        "training": {**QUICK, "eval_steps": 3, "save_steps": 3},
+    }
+    run = pretrain(recipe, output=tmp_path / "run")
+    assert np.isfinite(json.loads((run / "metrics.json").read_text())["metrics"]["validation"]["loss"]["mean"])
+
+
+def test_pairs_of_proteins_are_classified(tmp_path):
+    rng = np.random.default_rng(2)
+    rows = {"a": _proteins(24, rng), "b": _proteins(24, rng), "label": (np.arange(24) % 2).tolist()}
+    for split in ("train", "validation"):
+        write_split(tmp_path / "data", split, rows)
+    recipe = {
+        "model": {"type": "protein_bert", "config": SMALL["protein_bert"], "head": "AutoModelForPairClassification"},
+        "tokenizer": {"preset": "plus-tfm"},
+        "data": {"path": str(tmp_path / "data"), "columns": {"text": "a", "text_pair": "b"}},
+        "training": QUICK,
+    }
+    run = finetune(recipe, output=tmp_path / "run")
+    assert json.loads((run / "config.json").read_text())["architectures"] == ["ProteinBertForPairClassification"]
