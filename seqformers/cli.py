@@ -351,7 +351,12 @@ def _train(
     from seqformers.training.run import train
 
     loaded = load_recipe(recipe, words, task=task)
-    print_run(train(loaded, output, overwrite=overwrite, resume=resume, command=command))
+    try:
+        folder = train(loaded, output, overwrite=overwrite, resume=resume, command=command)
+    except KeyboardInterrupt:  # Typer would end without a word
+        typer.echo("interrupted; run the same command with --resume to go on", err=True)
+        raise typer.Exit(130) from None
+    print_run(folder)
 
 
 _Run = Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")]
