@@ -162,6 +162,8 @@ class KmerBertModel(KmerBertPreTrainedModel, BertModel):
             if attention_mask is not None:  # each pad a sequence of its own, so that it reaches no token
                 position_ids = position_ids.masked_fill(attention_mask == 0, 0)
             segments = find_packed_sequence_indices(position_ids)
+        if segments is not None and "flash" in (self.config._attn_implementation or ""):
+            return self._flattened(input_ids, token_type_ids, position_ids, inputs_embeds, **kwargs)
         if segments is not None:
             attention_mask = self._packed_mask(segments)
         elif attention_mask is not None and attention_mask.ndim == 2:
@@ -183,12 +185,42 @@ class KmerBertModel(KmerBertPreTrainedModel, BertModel):
             return same
         if attention == "eager" and same is not None:
             return torch.zeros_like(same, dtype=self.dtype).masked_fill(~same, torch.finfo(self.dtype).min)
-        return create_bidirectional_mask(
+        mask = create_bidirectional_mask(
             config=self.config,
             inputs_embeds=segments.new_empty(*segments.shape, 0, dtype=self.dtype),  # read for its shape only
             attention_mask=None,
             and_mask_function=lambda b, h, q, kv: segments[b, q] == segments[b, kv],
         )
+        if mask is None:
+            raise ValueError(f"attn_implementation={attention!r} cannot keep packed sequences apart; use 'sdpa'")
+        return mask
+
+    def _flattened(
+        self,
+        input_ids: torch.Tensor | None,
+        token_type_ids: torch.Tensor | None,
+        position_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPoolingAndCrossAttentions:
+        """Packed rows for flash attention, which tells sequences apart by `position_ids`, in a single row only."""
+        assert position_ids is not None
+        batch, length = position_ids.shape
+        parts = {"input_ids": input_ids, "token_type_ids": token_type_ids, "inputs_embeds": inputs_embeds}
+        flat = {
+            name: value.reshape(1, batch * length, *value.shape[2:])
+            for name, value in parts.items()
+            if value is not None
+        }
+        outputs = super().forward(position_ids=position_ids.reshape(1, -1), return_dict=True, **flat, **kwargs)
+        outputs.last_hidden_state = outputs.last_hidden_state.reshape(batch, length, -1)
+        if self.pooler is not None:
+            outputs.pooler_output = self.pooler(outputs.last_hidden_state)
+        if outputs.hidden_states is not None:
+            outputs.hidden_states = tuple(state.reshape(batch, length, -1) for state in outputs.hidden_states)
+        as_object = self.config.return_dict if return_dict is None else return_dict
+        return outputs if as_object else outputs.to_tuple()
 
     def _legacy_mask(self, attention_mask: torch.Tensor) -> torch.Tensor | None:
         """What `config.padding_attention` makes of a 2-D mask; a 4-D float mask is added to the scores as it is."""
@@ -218,7 +250,7 @@ def _masked_lm_loss(
     """
     labelled = labels != -100
     logits = head(hidden[labelled])
-    total = nn.functional.cross_entropy(logits.float(), labels[labelled], reduction="sum")
+    total = nn.functional.cross_entropy(logits.float(), labels[labelled].long(), reduction="sum")
     return total / (max(len(logits), 1) if num_items_in_batch is None else num_items_in_batch), logits
 
 
@@ -375,7 +407,7 @@ class KmerBertForPreTraining(KmerBertPreTrainedModel):
             losses.append(masked)
         relationship = self.cls.seq_relationship(outputs.pooler_output)
         if next_sentence_label is not None:
-            losses.append(nn.functional.cross_entropy(relationship.float(), next_sentence_label.view(-1)))
+            losses.append(nn.functional.cross_entropy(relationship.float(), next_sentence_label.long().view(-1)))
         return KmerBertForPreTrainingOutput(
             loss=torch.stack(losses).sum() if losses else None,
             prediction_logits=predictions,
@@ -589,7 +621,7 @@ class KmerBertForSequenceClassification(KmerBertPreTrainedModel):
                 self.config.problem_type = "single_label_classification"
         if self.config.problem_type == "single_label_classification":
             count = int((labels != -100).sum())
-            total = nn.functional.cross_entropy(logits, labels.view(-1), reduction="sum")
+            total = nn.functional.cross_entropy(logits, labels.long().view(-1), reduction="sum")
         else:
             labels = labels.to(logits.dtype).view_as(logits)
             count = labels.numel()
@@ -653,7 +685,7 @@ class KmerBertForTokenClassification(KmerBertPreTrainedModel):
         logits = self.classifier(self.dropout(outputs.last_hidden_state))
         loss = None
         if labels is not None:
-            total = nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
+            total = nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.long().flatten(), reduction="sum")
             count = (labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
             loss = total / count
         return TokenClassifierOutput(

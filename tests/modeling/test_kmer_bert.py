@@ -17,6 +17,7 @@ from transformers import (
     AutoModelForTokenClassification,
     BertForMaskedLM,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from seqformers import (
     KmerBertConfig,
@@ -219,11 +220,20 @@ def test_too_long_inputs_are_refused_with_the_way_out() -> None:
         build(KmerBertForSequenceClassification, max_chunks=2)(**rows(5, 70))
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention"])
-def test_sequences_packed_in_a_row_do_not_see_each_other(attention: str) -> None:
-    config = tiny(initializer_range=0.3, attn_implementation=attention, max_position_embeddings=64)
+def flash_like(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **kwargs: Any) -> Any:
+    """Flash attention's rule on a CPU: one row only, a new sequence wherever `position_ids` is 0."""
+    assert attention_mask is None and query.shape[0] == 1
+    number = (kwargs["position_ids"][0] == 0).cumsum(0)
+    weights = query @ key.transpose(2, 3) * kwargs["scaling"]
+    weights = weights.masked_fill(number[:, None] != number[None], -torch.inf).softmax(-1)
+    return (weights @ value).transpose(1, 2), None
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention", "flash_attention_2"])
+def test_sequences_packed_in_a_row_do_not_see_each_other(attention: str, monkeypatch: Any) -> None:
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "flash_attention_2", flash_like)
     torch.manual_seed(0)
-    model = KmerBertModel(config).eval()
+    model = KmerBertModel(tiny(initializer_range=0.3, max_position_embeddings=64)).eval()
     lengths = [[5, 9, 20], [15, 10]]
     separate = [rows(n, seed=n)["input_ids"] for group in lengths for n in group]
     width = 46
@@ -239,12 +249,16 @@ def test_sequences_packed_in_a_row_do_not_see_each_other(attention: str) -> None
             where.append((row, part))
             start += length + 2
     mask = (packed != PAD).long()
-    for given in ({}, {"attention_mask": mask}):
-        with torch.no_grad():
-            hidden = model(packed, position_ids=positions, **given).last_hidden_state
-            for ids, (row, part) in zip(separate, where, strict=True):
-                alone = model(ids).last_hidden_state[0]
-                torch.testing.assert_close(hidden[row, part], alone, atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        alone = [model(ids) for ids in separate]
+        model.config._attn_implementation = attention
+        for given in ({}, {"attention_mask": mask}):
+            together = model(packed, position_ids=positions, **given)
+            for expected, (row, part) in zip(alone, where, strict=True):
+                torch.testing.assert_close(
+                    together.last_hidden_state[row, part], expected.last_hidden_state[0], atol=1e-5, rtol=1e-4
+                )
+            torch.testing.assert_close(together.pooler_output[1:], alone[3].pooler_output, atol=1e-5, rtol=1e-4)
 
 
 def test_packed_rows_are_refused_where_one_label_a_row_is_meant() -> None:
@@ -376,7 +390,7 @@ def test_losses_of_the_classifier() -> None:
     batch = rows(6, 9)
     model = build(KmerBertForSequenceClassification, num_labels=3)
     logits = model(**batch).logits
-    one = model(**batch, labels=torch.tensor([2, 0])).loss
+    one = model(**batch, labels=torch.tensor([2, 0], dtype=torch.int8)).loss
     torch.testing.assert_close(one, torch.nn.functional.cross_entropy(logits, torch.tensor([2, 0])))
     model.config.problem_type = None
     several = torch.tensor([[1.0, 0, 1], [0, 0, 1]])
