@@ -120,8 +120,9 @@ def spread_ranks(keys: NDArray[np.integer], rng: np.random.Generator) -> NDArray
     """Random rank of each row among the rows of its key; taking low ranks first spreads a sample over the keys.
 
     Examples:
+        >>> import numpy as np
         >>> spread_ranks(np.array([5, 5, 7]), np.random.default_rng(0)).tolist()
-        [0, 1, 0]
+        [1, 0, 0]
     """
     order = np.lexsort((rng.random(len(keys)), keys))
     ordered = keys[order]

@@ -78,7 +78,7 @@ def load_dataset(
 
     Examples:
         ```python
-        >>> reads = seqformers.load_dataset("phage", name="reads-150", data_dir="genomes/", split="train")
+        reads = seqformers.load_dataset("phage", name="reads-150", data_dir="genomes/", split="train")
         ```
     """
     builder = dataset_builder(dataset, name, data_dir=data_dir, cache_dir=cache_dir, **options)
@@ -293,7 +293,12 @@ def _card(builder: Any, record: dict[str, Any], report: dict[str, Any] | None) -
     MetadataConfigs({config: {"data_files": paths, "default": True}}).to_dataset_card_data(data)
     lines = ["", f"## This build: `{config}`", "", "```bash", record["command"], "```", ""]
     lines += ["| split | rows |", "|---|---:|", *(f"| {split} | {rows:,} |" for split, rows in splits.items()), ""]
-    lines += ["Options: " + ", ".join(f"`{key}={value}`" for key, value in record["options"].items()) + ".", ""]
+    usual = builder_options(record["dataset"])
+    changed = [f"`{key}={value}`" for key, value in record["options"].items() if value != usual[key]]
+    lines += [
+        "Options that are not the defaults: " + (", ".join(changed) or "none") + "; all are in `build.json`.",
+        "",
+    ]
     lines += ["Versions: " + ", ".join(f"{key} {value}" for key, value in record["versions"].items()) + ".", ""]
     if report is not None and hasattr(builder, "report_markdown"):
         lines += [builder.report_markdown(report), ""]
