@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test quality style clean
+.PHONY: install demo test test-oldest browser quality style clean
 
 install: $(STAMP)
 
@@ -21,6 +21,21 @@ demo: install
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
+# The oldest transformers that `pyproject.toml` allows, in an environment of its own.
+OLDEST := .venv-oldest
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install -q -c constraints.txt torch
+	grep -v -E '^(transformers|tokenizers|huggingface_hub)==' constraints.txt > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/pip install -q -c $(OLDEST)/constraints.txt -e '.[dev]' \
+		transformers==$$(sed -n 's/.*"transformers>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2
+
+# What the browser test of the Space needs; without it that one test is skipped.
+browser: install
+	$(BIN)/pip install -q -c constraints.txt -e '.[browser,space]'
+	command -v chromedriver > /dev/null || apt-get install -y --no-install-recommends chromium chromium-driver
+
 quality: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,4 +46,4 @@ style: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) $(OLDEST) demo build dist

@@ -520,6 +520,32 @@ def explain(
     typer.echo(f"wrote {', '.join(sorted(path.name for path in folder.iterdir()))} to {folder}", err=True)
 
 
+@app.command()
+def space(
+    output: Annotated[Path, typer.Argument(help="Folder to write.")],
+    run: Annotated[Path, typer.Option("--run", help="Run folder with a sequence classifier and its tokenizer.")],
+    title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
+    example: Annotated[list[Path] | None, typer.Option(help="FASTA file offered on the page; repeatable.")] = None,
+    window: Annotated[int | None, typer.Option(help="Letters scored at once; the model's limit if absent.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier Space.")] = False,
+) -> None:
+    """Write a web page (a Gradio Space) for a classifier: FASTA in, table and picture out, offline on a CPU.
+
+    A complete call, then start it or publish it:
+
+        seqformers space space/phage --run runs/phage-150 --example contigs.fasta
+
+        python space/phage/app.py
+
+        seqformers push space/phage me/phage
+    """
+    from seqformers.hub.space import write_space
+
+    examples = [path.read_text(encoding="utf-8") for path in example or []]
+    folder = write_space(output, run, title=title, examples=examples, window=window, overwrite=overwrite)
+    typer.echo(f"{folder}: start it with python {folder / 'app.py'} (needs pip install gradio)", err=True)
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on stderr and exit code 2, not a traceback."""
     warnings.showwarning = _print_warning
