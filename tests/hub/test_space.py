@@ -130,7 +130,9 @@ def test_refusals(run: Path, space: Path, tmp_path: Path):
 def call(url: str, text: str, folder: Path) -> Any:
     from gradio_client import Client
 
-    return Client(url, verbose=False, download_files=str(folder)).predict(text, None, api_name="/classify")
+    return Client(url, verbose=False, download_files=str(folder), httpx_kwargs={"timeout": 120}).predict(
+        text, None, api_name="/classify"
+    )
 
 
 def test_answers_over_its_api(url: str, fasta: str, run: Path, tmp_path: Path):
@@ -161,10 +163,12 @@ def test_bad_input_is_said(url: str, tmp_path: Path):
             call(url, text, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver (make browser)")
 def test_in_a_browser(url: str, fasta: str, tmp_path: Path):
     pytest.importorskip("selenium", reason="selenium is in the browser extra (make browser)")
     from selenium import webdriver
+    from selenium.common import WebDriverException
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -180,7 +184,10 @@ def test_in_a_browser(url: str, fasta: str, tmp_path: Path):
         options.add_argument(argument)
     # No name but this machine's is found: the page must not need the network.
     options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    try:
+        driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    except WebDriverException:  # a browser that did not come up in time on a busy machine gets a second chance
+        driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     try:
         driver.get(url)
         wait = WebDriverWait(driver, 120)
