@@ -1,6 +1,6 @@
 """FASTA to windows: this package, Biopython with slices (as virBERT did), and a plain copy of the file's bytes.
 
-    python benchmarks/speed/fasta_windows.py --output benchmarks/results/speed_fasta_windows.json
+    python -m benchmarks.speed.fasta_windows
 
 Random genomes of 0.5 Mnt in lines of 80 letters go to a letter matrix of 150-nt windows, on one thread. Rates are file
 bytes per second, by CPU time (which other programs on the machine do not lengthen) and by wall time.
@@ -9,32 +9,26 @@ bytes per second, by CPU time (which other programs on the machine do not length
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks._results import time_call, write_result
 from seqformers.datasets_scripts.fasta import LetterReport, read_fasta
 from seqformers.datasets_scripts.phage.draws import LengthLaw, cut_lengths
 from seqformers.datasets_scripts.windows import letters_of, strings_of_spans, take_windows, window_starts
 
 WINDOW, RECORD, LINE = 150, 480_000, 80
+RATES = {"mb_per_cpu_s": "median_cpu_s", "mb_per_wall_s": "median_s", "mb_per_wall_s_best": "min_s"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=100, help="size of the generated FASTA file")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = write_fasta(Path(folder) / "genomes.fa", arguments.megabytes)
@@ -45,7 +39,7 @@ def main() -> None:
             "seqformers, windows": (lambda: windows(path), arguments.repeats),
             "seqformers, windows, letters checked and counted": (lambda: windows(path, check=True), arguments.repeats),
             "seqformers, pieces of random length as Arrow strings": (lambda: pieces(path), arguments.repeats),
-            "Biopython and slices of str": (lambda: biopython(path), 1),
+            "Biopython and slices of str": (lambda: biopython(path), 3),
         }
         assert windows(path) == biopython(path)
         rates = {name: rate(call, repeats, len(content)) for name, (call, repeats) in contenders.items()}
@@ -53,9 +47,8 @@ def main() -> None:
     for name, row in rates.items():
         row["windows_rate_over_this"] = round(ours / row["mb_per_cpu_s"], 3)
         print(f"{name:55s} {row['mb_per_cpu_s']:9.1f} MB/s CPU {row['mb_per_wall_s']:9.1f} MB/s wall")
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps({**about(arguments.megabytes), "rates": rates}, indent=2) + "\n")
+    data = f"{arguments.megabytes} MB of random genomes, numpy default_rng(0)"
+    print(write_result("speed_fasta_windows", {"threads": 1, "rates": rates}, data=data, seeds=[0]))
 
 
 def write_fasta(path: Path, megabytes: int) -> Path:
@@ -97,35 +90,9 @@ def biopython(path: Path) -> int:
 
 
 def rate(call: Callable[[], Any], repeats: int, size: int) -> dict[str, Any]:
-    wall, cpu = [], []
-    for _ in range(repeats):
-        first = time.perf_counter(), time.process_time()
-        call()
-        wall.append(time.perf_counter() - first[0])
-        cpu.append(time.process_time() - first[1])
-    megabytes = size / 1e6
-    return {
-        "mb_per_cpu_s": round(megabytes / statistics.median(cpu), 1),
-        "mb_per_wall_s": round(megabytes / statistics.median(wall), 1),
-        "mb_per_wall_s_best": round(megabytes / min(wall), 1),
-        "repeats": repeats,
-    }
-
-
-def about(megabytes: int) -> dict[str, Any]:
-    root = Path(__file__).resolve().parents[2]
-    git = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False
-    )
-    return {
-        "command": " ".join(["python", "benchmarks/speed/fasta_windows.py", *sys.argv[1:]]),
-        "commit": git.stdout.strip(),
-        "data": f"{megabytes} MB of random genomes, numpy default_rng(0)",
-        "seeds": [0],
-        "device": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one thread",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("numpy", "needletail", "pyarrow", "biopython")},
-    }
+    seconds = time_call(call, repeats=repeats, warm_up=1)
+    rates = {name: round(size / 1e6 / seconds[key], 1) for name, key in RATES.items()}
+    return {**rates, "repeats": repeats}
 
 
 if __name__ == "__main__":
