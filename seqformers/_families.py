@@ -109,6 +109,65 @@ FAMILIES: tuple[Family, ...] = (
         },
         tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
     ),
+    Family(
+        model_type="p_elmo",
+        config="PElmoConfig",
+        models={
+            "AutoModel": "PElmoModel",
+            "AutoModelForPreTraining": "PElmoForPreTraining",
+            "AutoModelForPairClassification": "PElmoForPairClassification",
+            "AutoModelForSequenceClassification": "PElmoForSequenceClassification",
+            "AutoModelForTokenClassification": "PElmoForTokenClassification",
+        },
+        tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
+    ),
+    Family(
+        model_type="tape_lstm",
+        config="TapeLstmConfig",
+        models={
+            "AutoModel": "TapeLstmModel",
+            "AutoModelForPreTraining": "TapeLstmForPreTraining",
+            "AutoModelForSequenceClassification": "TapeLstmForSequenceClassification",
+            "AutoModelForTokenClassification": "TapeLstmForTokenClassification",
+            "AutoModelForContactPrediction": "TapeLstmForContactPrediction",
+        },
+        tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
+    ),
+    Family(
+        model_type="tape_resnet",
+        config="TapeResnetConfig",
+        models={
+            "AutoModel": "TapeResnetModel",
+            "AutoModelForMaskedLM": "TapeResnetForMaskedLM",
+            "AutoModelForSequenceClassification": "TapeResnetForSequenceClassification",
+            "AutoModelForTokenClassification": "TapeResnetForTokenClassification",
+            "AutoModelForContactPrediction": "TapeResnetForContactPrediction",
+        },
+        tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
+    ),
+    Family(
+        model_type="unirep",
+        config="UniRepConfig",
+        models={
+            "AutoModel": "UniRepModel",
+            "AutoModelForCausalLM": "UniRepForCausalLM",
+            "AutoModelForSequenceClassification": "UniRepForSequenceClassification",
+            "AutoModelForTokenClassification": "UniRepForTokenClassification",
+            "AutoModelForContactPrediction": "UniRepForContactPrediction",
+        },
+        tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
+    ),
+    Family(
+        model_type="onehot",
+        config="OneHotConfig",
+        models={
+            "AutoModel": "OneHotModel",
+            "AutoModelForSequenceClassification": "OneHotForSequenceClassification",
+            "AutoModelForTokenClassification": "OneHotForTokenClassification",
+            "AutoModelForContactPrediction": "OneHotForContactPrediction",
+        },
+        tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
+    ),
 )
 
 

@@ -115,19 +115,19 @@ class ProteinBertResidueHead(nn.Module):
         super().__init__()
         self.legacy_padding = config.legacy_head_padding
         self.norm = nn.BatchNorm1d(config.hidden_size)
-        self.hidden = ProteinBertWeightNorm(config.hidden_size, config.classifier_hidden_size, kernel=5)
-        self.output = ProteinBertWeightNorm(config.classifier_hidden_size, config.num_labels or 2, kernel=3)
+        self.conv1 = ProteinBertWeightNorm(config.hidden_size, config.classifier_hidden_size, kernel=5)
+        self.conv2 = ProteinBertWeightNorm(config.classifier_hidden_size, config.num_labels or 2, kernel=3)
 
     def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
         """Map (B, T, d) to (B, T, num_labels)."""
         if attention_mask is None or self.legacy_padding:
-            x = self.hidden(self.norm(hidden.transpose(1, 2)))
-            return self.output(torch.relu(x)).transpose(1, 2)
+            x = self.conv1(self.norm(hidden.transpose(1, 2)))
+            return self.conv2(torch.relu(x)).transpose(1, 2)
         real = attention_mask.bool()
         normed = torch.zeros_like(hidden)
         normed[real] = self.norm(hidden[real]).to(hidden.dtype)
-        x = torch.relu(self.hidden(normed.transpose(1, 2))) * real[:, None, :].to(hidden.dtype)
-        return self.output(x).transpose(1, 2)
+        x = torch.relu(self.conv1(normed.transpose(1, 2))) * real[:, None, :].to(hidden.dtype)
+        return self.conv2(x).transpose(1, 2)
 
 
 class ProteinBertContactHead(nn.Module):

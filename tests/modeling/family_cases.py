@@ -142,4 +142,6 @@ DEEPCPF1 = FamilyCase(
     attentions=(),
 )
 
-CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1)
+from tests.modeling.family_cases_protein import PROTEIN_CASES  # noqa: E402 (it needs the names above)
+
+CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, *PROTEIN_CASES)

@@ -65,6 +65,9 @@ def answer(model: Any, batch: Batch) -> torch.Tensor:
 def of_real_positions(value: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Per-token answers without those at padding."""
     mask = batch.get("attention_mask")
+    if mask is not None and value.ndim == 4 and value.shape[1] == value.shape[2] == mask.shape[1] - 2:
+        residues = mask[:, 2:].bool()  # maps of residue pairs
+        return value[residues[:, :, None] & residues[:, None, :]]
     if mask is None or value.ndim < 3 or value.shape[:2] != mask.shape:
         return value
     return value[mask.bool()]
@@ -99,6 +102,9 @@ def test_fresh_weights_follow_the_law_of_the_family(family: Family, head: str) -
             groups[case.initial(name, parameter)].append(values.flatten())
     for (law, value), parts in groups.items():
         values = torch.cat(parts)
+        if law == "norms":  # norms of rows of a uniform weight
+            assert (values > 0).all() and (values <= 1.0001).all() and 0.4 < values.mean() < 0.7
+            continue
         if law == "constant":
             assert (values == value).all(), (law, value)
             continue
@@ -121,7 +127,9 @@ def test_saved_and_loaded_models_are_identical_buffers_included(family: Family, 
         assert before.keys() == after.keys()
         for name, value in before.items():
             assert torch.equal(value, after[name]), name
-    assert torch.equal(answer(model, batch_of(family, head)), answer(again.eval(), batch_of(family, head)))
+    # Equal weights at other addresses: vectorised kernels may differ in the last bit.
+    found, expected = (answer(each.eval(), batch_of(family, head)) for each in (again, model))
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
 
 
 @every_head(lambda case: case.lengthen is not None)
@@ -247,12 +255,19 @@ else:
     import seqformers
 import torch, transformers
 from safetensors.torch import load_file, save_file
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 for head, autos in families.items():
     folder = f"{root}/{head}"
     names = {}
     for auto, expected in autos.items():
-        cls = getattr(transformers, auto)
-        model = cls.from_pretrained(folder, trust_remote_code=blocked).eval()
+        cls = getattr(transformers, auto, None)  # pairs and contacts have no Auto class
+        if cls is not None:
+            model = cls.from_pretrained(folder, trust_remote_code=blocked).eval()
+        elif blocked:
+            reference = json.load(open(f"{folder}/config.json"))["auto_map"][auto]
+            model = get_class_from_dynamic_module(reference, folder).from_pretrained(folder).eval()
+        else:
+            model = getattr(seqformers, expected).from_pretrained(folder).eval()
         names[auto] = [type(model).__name__, type(model).__module__]
         if expected == head:
             with torch.no_grad():
@@ -263,10 +278,17 @@ for head, autos in families.items():
 """
 
 
+def loaded_by_stranger(family: Family, head: str) -> dict[str, str]:
+    """Every class from the repository of the family's first class, from the others the one they were written from."""
+    if head == next(iter(family.models.values())):
+        return family.models
+    return {auto: name for auto, name in family.models.items() if name == head}
+
+
 @pytest.fixture(scope="module", params=["installed", "blocked"])
 def stranger(request: Any, repositories: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """Another interpreter has loaded every repository: with this package, or with it impossible to import."""
-    families = {head: family.models for family, head in SUPPORTED}
+    families = {head: loaded_by_stranger(family, head) for family, head in SUPPORTED}
     folder = tmp_path_factory.mktemp("stranger")
     run = subprocess.run(
         [sys.executable, "-c", _STRANGER, str(repositories), json.dumps(families), request.param],
@@ -285,7 +307,7 @@ def test_a_fresh_interpreter_loads_every_head_from_every_repository(
 ) -> None:
     how, root = stranger
     names = json.loads((root / f"{head}.{how}.json").read_text())
-    assert {auto: name for auto, (name, _) in names.items()} == family.models
+    assert {auto: name for auto, (name, _) in names.items()} == loaded_by_stranger(family, head)
     prefix = "transformers_modules" if how == "blocked" else "seqformers.modeling"
     assert all(module.startswith(prefix) for _, module in names.values())
     expected = load_file(root / f"{head}.answer.safetensors")["answer"]

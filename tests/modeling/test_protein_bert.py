@@ -233,8 +233,8 @@ def test_initial_weights():
 def test_head_weights_missing_from_a_checkpoint_are_initialised(tmp_path):
     ProteinBertForMaskedLM(tiny_config()).save_pretrained(tmp_path)
     model = ProteinBertForTokenClassification.from_pretrained(tmp_path, num_labels=3)
-    assert model.classifier.hidden.weight_g.item() == pytest.approx(model.classifier.hidden.weight_v.norm().item())
-    assert 0 < model.classifier.hidden.weight_v.abs().max() < 0.2
+    assert model.classifier.conv1.weight_g.item() == pytest.approx(model.classifier.conv1.weight_v.norm().item())
+    assert 0 < model.classifier.conv1.weight_v.abs().max() < 0.2
     assert model.classifier.norm.running_var.tolist() == [1.0] * 8
 
 

@@ -1,0 +1,441 @@
+"""A UniRep-style multiplicative LSTM (Alley et al. 2019; Krause et al. 2016) and its next-residue model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    conv1d,
+    cross_entropy,
+    linear,
+    mse_loss,
+)
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import (
+    CausalLMOutput,
+    ModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_unirep import UniRepConfig
+
+__all__ = [
+    "UniRepForCausalLM",
+    "UniRepForContactPrediction",
+    "UniRepForSequenceClassification",
+    "UniRepForTokenClassification",
+    "UniRepModel",
+    "UniRepPreTrainedModel",
+]
+
+
+class UniRepWeightNorm(nn.Module):
+    """A linear map (`kernel` 0) or convolution over tokens, its weight one direction tensor times one scalar gain."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 0):
+        super().__init__()
+        self.kernel = kernel
+        self.weight_v = nn.Parameter(torch.empty(outputs, inputs, *([kernel] if kernel else [])).normal_(std=0.02))
+        self.weight_g = nn.Parameter(self.weight_v.detach().norm())
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (..., inputs), or (B, inputs, T) with a kernel."""
+        weight = self.weight_v * (self.weight_g / self.weight_v.norm())
+        if self.kernel:
+            return conv1d(x, weight.to(x.dtype), self.bias, padding=self.kernel // 2)
+        return linear(x, weight.to(x.dtype), self.bias)
+
+
+class UniRepProteinHead(nn.Module):
+    """Labels of a protein from its pooled vector."""
+
+    def __init__(self, config: UniRepConfig):
+        super().__init__()
+        labels = config.num_labels or 2
+        if config.head_type == "linear":
+            self.layers = nn.Sequential(nn.Linear(config.pooled_size, labels))
+        else:
+            self.layers = nn.Sequential(
+                UniRepWeightNorm(config.pooled_size, config.classifier_hidden_size),
+                nn.ReLU(),
+                UniRepWeightNorm(config.classifier_hidden_size, labels),
+            )
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Map (B, pooled) to (B, num_labels)."""
+        return self.layers(pooled)
+
+
+class UniRepResidueHead(nn.Module):
+    """Labels of residues; padding is kept out of the batch statistics and is zero for the convolutions."""
+
+    def __init__(self, config: UniRepConfig):
+        super().__init__()
+        width, labels = config.representation_size, config.num_labels or 2
+        self.is_linear = config.head_type == "linear"
+        if self.is_linear:
+            self.output: nn.Module = nn.Linear(width, labels)
+        else:
+            self.norm = nn.BatchNorm1d(width)
+            self.hidden = UniRepWeightNorm(width, config.classifier_hidden_size, kernel=5)
+            self.output = UniRepWeightNorm(config.classifier_hidden_size, labels, kernel=3)
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map (B, T, width) to (B, T, num_labels)."""
+        if self.is_linear:
+            return self.output(hidden)
+        normed = torch.zeros_like(hidden)
+        normed[mask] = self.norm(hidden[mask]).to(hidden.dtype)
+        x = torch.relu(self.hidden(normed.transpose(1, 2))) * mask[:, None, :].to(hidden.dtype)
+        return self.output(x).transpose(1, 2)
+
+
+@dataclass
+class UniRepOutput(ModelOutput):
+    """Output of [`UniRepModel`].
+
+    Args:
+        last_hidden_state (`torch.Tensor` of shape `(batch, tokens, representation_size)`): Zero at padding.
+        pooler_output (`torch.Tensor` of shape `(batch, pooled_size)`): One vector a protein.
+    """
+
+    last_hidden_state: torch.Tensor | None = None
+    pooler_output: torch.Tensor | None = None
+
+
+class UniRepPreTrainedModel(PreTrainedModel):
+    """Weight initialisation and loading for the family."""
+
+    config: UniRepConfig
+    config_class = UniRepConfig
+    base_model_prefix = "unirep"
+    main_input_name = "input_ids"
+    # The losses are means over their own batch; Trainer must divide by its accumulation steps.
+    accepts_loss_kwargs = False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, UniRepWeightNorm):
+            init.normal_(module.weight_v, std=0.02)
+            init.copy_(module.weight_g, module.weight_v.norm())
+            init.zeros_(module.bias)
+        elif isinstance(module, UniRepRowWeightNorm):
+            bound = module.weight_v.shape[1] ** -0.5
+            init.uniform_(module.weight_v, -bound, bound)
+            init.copy_(module.weight_g, module.weight_v.norm(dim=1, keepdim=True))
+        elif isinstance(module, UniRepCell):
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            if not getattr(module.weight, "_is_hf_initialized", False):
+                init.normal_(module.weight)
+                if module.padding_idx is not None:
+                    init.zeros_(module.weight[module.padding_idx])
+        elif isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5
+            init.uniform_(module.weight, -bound, bound)
+            if module.bias is not None:
+                init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, (nn.LayerNorm, nn.BatchNorm1d)):
+            super()._init_weights(module)
+
+
+class UniRepRowWeightNorm(nn.Module):
+    """A linear map without bias, one gain for each output."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.weight_v = nn.Parameter(torch.empty(outputs, inputs).uniform_(-(inputs**-0.5), inputs**-0.5))
+        self.weight_g = nn.Parameter(self.weight_v.detach().norm(dim=1, keepdim=True))
+
+    def weight(self) -> torch.Tensor:
+        """The weight in use, (outputs, inputs)."""
+        return self.weight_v * (self.weight_g / self.weight_v.norm(dim=1, keepdim=True))
+
+
+class UniRepCell(nn.Module):
+    """Multiplicative LSTM over whole rows; everything that depends on inputs alone is worked out before the loop."""
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__()
+        self.wx = UniRepRowWeightNorm(inputs, 4 * hidden)
+        self.wh = UniRepRowWeightNorm(hidden, 4 * hidden)
+        self.wmx = UniRepRowWeightNorm(inputs, hidden)
+        self.wmh = UniRepRowWeightNorm(hidden, hidden)
+        self.bias = nn.Parameter(torch.zeros(4 * hidden))
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Map (B, T, inputs) to all states (B, T, hidden), and hidden and cell state after the last real token."""
+        from_x = linear(x, self.wx.weight(), self.bias)
+        factor = linear(x, self.wmx.weight())
+        wh, wmh = self.wh.weight(), self.wmh.weight()
+        hidden = cell = x.new_zeros(x.shape[0], wmh.shape[0])
+        states = []
+        for step in range(x.shape[1]):  # a recurrence: one token needs the one before
+            gates = from_x[:, step] + linear(factor[:, step] * linear(hidden, wmh), wh)
+            take, keep, give, new = gates.chunk(4, -1)
+            moved = keep.sigmoid() * cell + take.sigmoid() * new.tanh()
+            real = mask[:, step, None]
+            cell = torch.where(real, moved, cell)
+            hidden = torch.where(real, give.sigmoid() * moved.tanh(), hidden)
+            states.append(hidden)
+        return torch.stack(states, 1), hidden, cell
+
+
+class UniRepModel(UniRepPreTrainedModel):
+    """Embedding and multiplicative LSTM; the protein is the last hidden beside the last cell state."""
+
+    def __init__(self, config: UniRepConfig):
+        super().__init__(config)
+        self.embeddings = nn.Embedding(config.vocab_size, config.embedding_size, padding_idx=config.pad_token_id)
+        self.rnn = UniRepCell(config.embedding_size, config.hidden_size)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The embedding of token ids."""
+        return self.embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the embedding of token ids."""
+        self.embeddings = value  # type: ignore[assignment]
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> UniRepOutput:
+        """Represent every token and the protein.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Token ids, first and last special.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, then 0 for padding.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, embedding_size)`, *optional*): Instead of
+                `input_ids`.
+            **kwargs: Ignored; accepted so that generic callers can pass what other models take.
+
+        Raises:
+            ValueError: not exactly one input.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        embeds = self.embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        mask = _real_tokens(embeds, attention_mask)
+        states, hidden, cell = self.rnn(embeds, mask)
+        return UniRepOutput(
+            last_hidden_state=states * mask[..., None].to(states.dtype),
+            pooler_output=torch.cat([hidden, cell], -1),
+        )
+
+
+class UniRepForCausalLM(UniRepPreTrainedModel):
+    """Next-residue model: the logits at i are for the token at i + 1."""
+
+    def __init__(self, config: UniRepConfig):
+        super().__init__(config)
+        self.unirep = UniRepModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutput:
+        """Predict every token from those before it.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`UniRepModel`].
+            attention_mask (`torch.Tensor`, *optional*): As there.
+            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
+            labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): The input ids, -100 where not to
+                predict; they are shifted here.
+            **kwargs: As there.
+        """
+        hidden = self.unirep(input_ids, attention_mask, inputs_embeds, **kwargs).last_hidden_state
+        logits = self.lm_head(hidden)
+        loss = None if labels is None else _masked_mean_loss(logits[:, :-1], labels[:, 1:])
+        return CausalLMOutput(loss=loss, logits=logits)
+
+
+class UniRepForSequenceClassification(UniRepPreTrainedModel):
+    """UniRep's mLSTM with a head for whole proteins: classes, or one value when `num_labels` is 1."""
+
+    def __init__(self, config: UniRepConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels or 2
+        self.unirep = UniRepModel(config)
+        self.classifier = UniRepProteinHead(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """Classify or value whole proteins.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`UniRepModel`].
+            attention_mask (`torch.Tensor`, *optional*): As there.
+            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
+            labels (`torch.Tensor` of shape `(batch,)` or `(batch, num_labels)`, *optional*): Class indices, values,
+                or 0/1 for each label, by `config.problem_type`.
+            **kwargs: As there.
+        """
+        outputs = self.unirep(input_ids, attention_mask, inputs_embeds, **kwargs)
+        logits = self.classifier(outputs.pooler_output)
+        return SequenceClassifierOutput(
+            loss=None if labels is None else _protein_loss(self.config, logits, labels),
+            logits=logits,
+        )
+
+
+class UniRepForTokenClassification(UniRepPreTrainedModel):
+    """UniRep's mLSTM with a class for every residue."""
+
+    def __init__(self, config: UniRepConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels or 2
+        self.unirep = UniRepModel(config)
+        self.classifier = UniRepResidueHead(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> TokenClassifierOutput:
+        """Classify every residue.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`UniRepModel`].
+            attention_mask (`torch.Tensor`, *optional*): As there.
+            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
+            labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Class of each residue; -100 (any
+                negative value) at special tokens, padding and residues to leave out.
+            **kwargs: As there.
+        """
+        outputs = self.unirep(input_ids, attention_mask, inputs_embeds, **kwargs)
+        hidden = outputs.last_hidden_state
+        logits = self.classifier(hidden, _real_tokens(hidden, attention_mask))
+        if labels is not None and labels.shape != logits.shape[:2]:
+            raise ValueError(
+                f"labels have shape {tuple(labels.shape)}, the tokens {tuple(logits.shape[:2])}: give one label for "
+                "each token, -100 at special tokens and padding"
+            )
+        loss = None if labels is None else _masked_mean_loss(logits, labels, self.config.class_weights)
+        return TokenClassifierOutput(loss=loss, logits=logits)
+
+
+@dataclass
+class UniRepContactOutput(ModelOutput):
+    """Output of [`UniRepForContactPrediction`].
+
+    Args:
+        loss (`torch.Tensor`, *optional*): Mean cross-entropy over the labelled pairs.
+        logits (`torch.Tensor` of shape `(batch, residues, residues, 2)`): No contact, contact.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+
+
+class UniRepForContactPrediction(UniRepPreTrainedModel):
+    """UniRep's mLSTM with a bilinear contact head: logits h_i · diag(w) · h_j + b for each of the two classes.
+
+    It is what is left of TAPE's head on [h_i * h_j, h_i - h_j] after the mean over both orders of i and j.
+    """
+
+    def __init__(self, config: UniRepConfig):
+        super().__init__(config)
+        self.unirep = UniRepModel(config)
+        self.dropout = nn.Dropout(config.contact_dropout)
+        self.product = nn.Linear(config.representation_size, 2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> UniRepContactOutput:
+        """Predict which residues are in contact.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`UniRepModel`].
+            attention_mask (`torch.Tensor`, *optional*): As there.
+            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
+            labels (`torch.LongTensor` of shape `(batch, tokens - 2, tokens - 2)`, *optional*): 1 for contacts, 0 for
+                none, any negative value for pairs to leave out.
+            **kwargs: As there.
+        """
+        outputs = self.unirep(input_ids, attention_mask, inputs_embeds, **kwargs)
+        hidden = self.dropout(outputs.last_hidden_state[:, 1:-1])
+        weighed = hidden[:, None] * self.product.weight[:, None, :]
+        logits = weighed @ hidden[:, None].transpose(-1, -2) + self.product.bias[:, None, None]
+        logits = logits.permute(0, 2, 3, 1)
+        if labels is not None and labels.shape != logits.shape[:3]:
+            raise ValueError(
+                f"contact labels have shape {tuple(labels.shape)}, wanted {tuple(logits.shape[:3])}: one row and "
+                "column for each residue, padded with -100 to the longest of the batch"
+            )
+        loss = None if labels is None else _masked_mean_loss(logits, labels, self.config.class_weights)
+        return UniRepContactOutput(loss=loss, logits=logits)
+
+
+def _real_tokens(like: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    """Boolean mask (B, T); every token is real when no mask is given."""
+    if attention_mask is None:
+        return torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
+    return attention_mask.bool()
+
+
+def _masked_mean_loss(logits: torch.Tensor, labels: torch.Tensor, weights: list[float] | None = None) -> torch.Tensor:
+    """Mean cross-entropy over what is labelled (label 0 or more); zero when nothing is."""
+    logits, labels = logits.flatten(0, -2).float(), labels.flatten()
+    labels = labels.masked_fill(labels < 0, -100)
+    weight = None if weights is None else logits.new_tensor(weights)
+    total = cross_entropy(logits, labels, weight=weight, ignore_index=-100, reduction="sum")
+    if weight is None:
+        return total / (labels != -100).sum().clamp(min=1)
+    counted = weight[labels.clamp(min=0)].masked_fill(labels < 0, 0.0).sum()
+    return total / counted.clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def _protein_loss(config: UniRepConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Squared error, cross-entropy or binary cross-entropy, by `problem_type` or else by number and kind of labels."""
+    problem = config.problem_type
+    if problem is None:
+        problem = "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
+        problem = "regression" if config.num_labels == 1 else problem
+    if problem == "regression":
+        return mse_loss(logits.float().flatten(), labels.float().flatten())
+    if problem == "single_label_classification":
+        weight = None if config.class_weights is None else logits.new_tensor(config.class_weights).float()
+        return cross_entropy(logits.float(), labels.flatten(), weight=weight)
+    return binary_cross_entropy_with_logits(logits.float(), labels.float())
