@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqformers.datasets_scripts.download import download
+
 __all__ = ["Source", "fetch", "fetch_and_extract"]
 
 
@@ -24,7 +26,7 @@ class Source:
 
 
 def fetch(dl_manager: Any, source: Source) -> Path:
-    """Download the file (or find it in the cache) and return its path.
+    """Download the file (or find it in the cache) and return its path; a broken download goes on where it stopped.
 
     Raises:
         OSError: no address gave the file with the published checksum; the message names each with its error, and
@@ -33,14 +35,11 @@ def fetch(dl_manager: Any, source: Source) -> Path:
     problems = []
     for url in source.urls:
         try:
-            path = Path(str(dl_manager.download(url)))
+            if url.startswith(("http://", "https://")):
+                return download(url, _folder(url), checksum=source.md5)
+            return _checked(Path(str(dl_manager.download(url))), source.md5)
         except (OSError, ValueError) as error:
             problems.append(f"{url} ({type(error).__name__}: {error})")
-            continue
-        found = None if source.md5 is None else _md5(path)
-        if found == source.md5:
-            return path
-        problems.append(f"{url} (md5 {found}, published {source.md5}: the file is damaged or was replaced)")
     raise OSError(
         "could not fetch the data from " + "; ".join(problems) + ". Download it elsewhere and pass data_dir=FOLDER"
     )
@@ -51,6 +50,18 @@ def fetch_and_extract(dl_manager: Any, source: Source) -> Path:
     return Path(str(dl_manager.extract(str(fetch(dl_manager, source)))))
 
 
-def _md5(path: Path) -> str:
+def _folder(url: str) -> Path:
+    """Cache folder of one address: archives of different publishers share names."""
+    import datasets
+
+    name = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return Path(datasets.config.HF_DATASETS_CACHE) / "downloads" / "seqformers" / name
+
+
+def _checked(path: Path, md5: str | None) -> Path:
+    """`path`, if its checksum is the published one."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if md5 not in (None, found):
+        raise ValueError(f"md5 {found}, published {md5}: the file is damaged or was replaced")
+    return path

@@ -6,7 +6,7 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -14,8 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 import datasets
 import numpy as np
 import pyarrow as pa
+from seqformers.datasets_scripts import leakage
 from seqformers.datasets_scripts.fasta import read_fasta
 from seqformers.datasets_scripts.pfam.family_pairs import FamilyPairs
+from seqformers.datasets_scripts.protein_report import protein_report
 from seqformers.datasets_scripts.records import RECORD_SUFFIXES, read_records
 from seqformers.datasets_scripts.residues import clean_protein, first_present
 from seqformers.datasets_scripts.sources import Source, fetch
@@ -118,6 +120,14 @@ class PfamBuilder(datasets.ArrowBasedBuilder):
             datasets.SplitGenerator(name=split, gen_kwargs={"paths": paths, "split": split, "small": small})
             for split in splits
         ]
+
+    def report(self, files: Mapping[str, list[Path]]) -> dict[str, Any]:
+        """Leakage between the splits, and what shortcuts score."""
+        return protein_report(files, self.info.features)
+
+    def report_markdown(self, report: Mapping[str, Any]) -> str:
+        """The report as a section of the card."""
+        return leakage.report_markdown(report)
 
     def _generate_tables(self, paths: list[Path], split: str, small: set[str]) -> Iterator[tuple[Any, pa.Table]]:
         if self.config.name == "pairs" and split == "test" and self.config.pairs_file:

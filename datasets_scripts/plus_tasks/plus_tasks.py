@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 import datasets
 import numpy as np
 import pyarrow as pa
+from seqformers.datasets_scripts import leakage
 from seqformers.datasets_scripts.fasta import read_fasta
 from seqformers.datasets_scripts.plus_tasks.homology_pairs import LEVELS, HomologyPairs
+from seqformers.datasets_scripts.protein_report import protein_report
 from seqformers.datasets_scripts.records import RECORD_SUFFIXES, find_splits, read_records
 from seqformers.datasets_scripts.residues import IGNORED, clean_protein, first_present, residue_labels
 from seqformers.datasets_scripts.sources import Source, fetch_and_extract
@@ -166,6 +168,14 @@ class PlusTasksBuilder(datasets.ArrowBasedBuilder):
             cut = "train" in found and "validation" not in found and config.validation_fraction > 0
             parts = tuple(sorted({*found, *(("validation",) if cut else ())}, key=_split_rank))
         return [datasets.SplitGenerator(name=part, gen_kwargs={"files": found, "part": part}) for part in parts]
+
+    def report(self, files: Mapping[str, list[Path]]) -> dict[str, Any]:
+        """Leakage between the splits, and what shortcuts score."""
+        return protein_report(files, self.info.features)
+
+    def report_markdown(self, report: Mapping[str, Any]) -> str:
+        """The report as a section of the card."""
+        return leakage.report_markdown(report)
 
     def _generate_tables(self, files: dict[str, list[Path]], part: str) -> Iterator[tuple[Any, pa.Table]]:
         schema = self.info.features.arrow_schema

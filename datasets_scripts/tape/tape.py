@@ -5,7 +5,7 @@ Reads the published archives (LMDB or JSON), from the web or from `data_dir`, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,8 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
+from seqformers.datasets_scripts import leakage
+from seqformers.datasets_scripts.protein_report import protein_report
 from seqformers.datasets_scripts.records import find_splits, read_records
 from seqformers.datasets_scripts.residues import IGNORED, clean_protein, first_present, residue_labels
 from seqformers.datasets_scripts.sources import Source, fetch_and_extract
@@ -202,6 +204,14 @@ class TapeBuilder(datasets.ArrowBasedBuilder):
             datasets.logging.get_logger(__name__).warning(
                 f"left out {dropped} training records whose sequence is also in another split"
             )
+
+    def report(self, files: Mapping[str, list[Path]]) -> dict[str, Any]:
+        """Leakage between the splits, and what shortcuts score."""
+        return protein_report(files, self.info.features)
+
+    def report_markdown(self, report: Mapping[str, Any]) -> str:
+        """The report as a section of the card."""
+        return leakage.report_markdown(report)
 
     def _held_out_sequences(self, held_out: list[list[Path]]) -> set[str]:
         return {

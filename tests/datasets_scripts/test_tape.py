@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -200,12 +204,43 @@ def test_mirrors_and_checksums(tmp_path):
     good.write_bytes(b"data")
     bad.write_bytes(b"truncated")
     md5 = hashlib.md5(b"data").hexdigest()
-    web = FakeDownloads({"http://two": bad, "http://three": good})
-    source = sources.Source(urls=("http://one", "http://two", "http://three"), md5=md5)
+    web = FakeDownloads({"mirror/two": bad, "mirror/three": good})
+    source = sources.Source(urls=("mirror/one", "mirror/two", "mirror/three"), md5=md5)
     assert sources.fetch(web, source) == good
-    assert web.asked == ["http://one", "http://two", "http://three"]
-    with pytest.raises(OSError, match=r"http://one .*http://two \(md5 .*damaged.*data_dir=FOLDER"):
-        sources.fetch(web, sources.Source(urls=("http://one", "http://two"), md5=md5))
+    assert web.asked == ["mirror/one", "mirror/two", "mirror/three"]
+    with pytest.raises(OSError, match=r"mirror/one .*mirror/two .*md5 .*damaged.*data_dir=FOLDER"):
+        sources.fetch(web, sources.Source(urls=("mirror/one", "mirror/two"), md5=md5))
+
+
+def test_web_addresses_are_fetched_and_checked(tmp_path, monkeypatch):
+    import datasets
+
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "x.tar.gz").write_bytes(b"data")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/x.tar.gz"
+        good = sources.Source(urls=(f"{url}.absent", url), md5=hashlib.md5(b"data").hexdigest())
+        assert sources.fetch(None, good).read_bytes() == b"data"
+        with pytest.raises(OSError, match="ValueError"):
+            sources.fetch(None, sources.Source(urls=(url,), md5=hashlib.md5(b"other").hexdigest()))
+        server.shutdown()
+
+
+def test_a_build_reports_what_its_splits_share(tmp_path):
+    from seqformers.data import build_dataset
+
+    rows = [{"primary": "MKVLAACDEFGHIK" + "W" * i, "stability_score": [0]} for i in range(4)]
+    write_json(tmp_path / "in" / "stability_train.json", rows)
+    write_json(
+        tmp_path / "in" / "stability_test.json", [rows[0], {"primary": "PQRSTVWYPQRSTV", "stability_score": [1]}]
+    )
+    folder = build_dataset("tape", "stability", data_dir=tmp_path / "in", output=tmp_path / "out")
+    report = json.loads((folder / "report.json").read_text())
+    assert report["read_leakage"]["splits"]["test"]["identical"] == 0.5
+    assert "50.0 % are identical" in (folder / "README.md").read_text()
 
 
 def test_a_mirror_of_ones_own_serves_the_archive(tmp_path, monkeypatch):
