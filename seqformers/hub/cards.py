@@ -16,6 +16,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
+from seqformers._families import family_of
+
 __all__ = ["CARD_FACTS", "METRIC_NAMES", "eval_results_yaml", "render_model_card", "write_eval_results"]
 
 CARD_FACTS: dict[str, str] = {
@@ -135,12 +137,22 @@ def render_model_card(model_type: str, facts: Mapping[str, Any]) -> str:
     """
     known = _complete(facts)
     header = _metadata(model_type, known)
+    known["model_class"], known["model_home"] = _loader(model_type, known["auto_class"])
     text = _environment().get_template(_template_name(model_type)).render(model_type=model_type, **known)
     text = re.sub(r"\n{3,}", "\n\n", text.strip())
     card = f"---\n{header.to_yaml()}\n---\n\n{text}\n"
     parsed = ModelCard(card)  # what the Hub's own client reads is what counts
     assert parsed.data.to_dict().get("library_name") == "transformers"
     return card
+
+
+def _loader(model_type: str, auto_class: str) -> tuple[str, str]:
+    """Class that loads the head, and the package to import it from: not every head has an Auto class of its own."""
+    import transformers
+
+    if hasattr(transformers, auto_class):
+        return auto_class, "transformers"
+    return family_of(model_type).models.get(auto_class, auto_class), "seqformers"
 
 
 def eval_results_yaml(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -82,7 +82,7 @@ def evaluate(
 
 
 def _only_what_is_scored(recipe: Recipe, split: str, baselines: bool) -> Recipe:
-    keep = {split, "train"} if baselines else {split}
+    keep = {split, "train", "validation"} if baselines else {split}
     splits = {role: name if role in keep else None for role, name in recipe.data.splits.items()}
     if splits.get(split) is None:
         raise ValueError(f"no split {split!r}; choose train, validation or test (names: data.splits)")

@@ -192,13 +192,12 @@ def _hyperparameters(recipe: Any, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _leakage(data: Any) -> Any:
-    """The leakage part of the report that `build` left beside the data."""
+    """The leakage parts of the report that `build` left beside the data."""
     path = None if data.path is None else Path(data.path) / "report.json"
     if path is None or not path.is_file():
         return None
     report = json.loads(path.read_text(encoding="utf-8"))
-    part = report.get("leakage", report)
-    return _flat(part) or None
+    return _flat({key: value for key, value in report.items() if "leakage" in key}) or None
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -115,6 +115,13 @@ def test_a_family_without_template_gets_the_base_one_and_processors_are_shown():
     assert 'processor(mirna="UGAG", return_tensors="pt")' in card
 
 
+def test_a_head_without_an_auto_class_is_imported_from_here():
+    card = render_model_card("plus_rnn", {"name": "x", "auto_class": "AutoModelForPairClassification"})
+    assert "from seqformers import PlusRnnForPairClassification" in card
+    assert 'PlusRnnForPairClassification.from_pretrained(".")' in card
+    assert "import AutoModelForPairClassification" not in card
+
+
 def test_local_paths_do_not_become_hub_base_models(tmp_path):
     card = render_model_card("kmer_bert", {"name": "x", "base_model": str(tmp_path)})
     assert ModelCard(card).data.base_model is None
