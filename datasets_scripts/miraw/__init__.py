@@ -1,0 +1,1 @@
+"""miRNA target data: miRAW as TargetNet published it, and the CLASH, Hejret and DeepMirTar tables beside it."""

@@ -1,0 +1,91 @@
+"""How well predicted miRNA targets agree with expression changes after the miRNA was added to cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+__all__ = ["TOP_K", "lfc_by_mirna", "lfc_score", "top_mean_lfc"]
+
+TOP_K = (10, 30, 50, 100, 500, 1000)
+
+
+def top_mean_lfc(scores: ArrayLike, log_fold_changes: ArrayLike, k: Sequence[int] = TOP_K) -> dict[int, float]:
+    """Mean log fold change of the k best-scored pairs; the lower, the better the prediction.
+
+    Args:
+        scores (`(n,)` of float): Predicted scores, high for targets.
+        log_fold_changes (`(n,)` of float): Measured changes, negative where the mRNA fell.
+        k (`Sequence[int]`): Those above n are left out.
+
+    Returns:
+        `dict[int, float]`: k -> mean. Pairs of equal score keep their order.
+
+    Examples:
+        >>> top_mean_lfc([0.9, 0.1, 0.8], [-1.0, 0.5, -0.5], k=[1, 2, 10])
+        {1: -1.0, 2: -0.75}
+    """
+    values, changes = _checked(scores, log_fold_changes)
+    means = np.cumsum(changes[np.argsort(-values, kind="stable")]) / np.arange(1, len(values) + 1)
+    return {size: float(means[size - 1]) for size in k if size <= len(values)}
+
+
+def lfc_score(scores: ArrayLike, log_fold_changes: ArrayLike, k: Sequence[int] = TOP_K) -> float:
+    """The sLFC score of Min et al. 2022: 1 for a perfect ranking, without lower bound.
+
+    `1 - sum over k of ((m_true(k) - m_pred(k)) / m_true(k))^2`, where m_true(k) is the mean change of the k most
+    down-regulated pairs and m_pred(k) that of the k best-scored. The sum is over the k, not their mean. The paper does
+    not say what holds with fewer than k pairs; such k are left out here.
+
+    Args:
+        scores (`(n,)` of float): Predicted scores, high for targets.
+        log_fold_changes (`(n,)` of float): Measured changes.
+        k (`Sequence[int]`): Depths of the ranking.
+
+    Raises:
+        ValueError: the shapes differ, a value is missing, n is smaller than every k, or a true mean is zero.
+
+    Examples:
+        >>> lfc_score([3, 2, 1], [-2.0, -1.0, 0.5], k=[1, 2])
+        1.0
+    """
+    values, changes = _checked(scores, log_fold_changes)
+    best = top_mean_lfc(-changes, changes, k)
+    if not best:
+        raise ValueError(f"{len(values)} pairs are fewer than the smallest k ({min(k)})")
+    if 0.0 in best.values():
+        raise ValueError("the mean of the most down-regulated pairs is zero, so the score is not defined")
+    found = top_mean_lfc(values, changes, k)
+    return 1.0 - sum(((best[size] - found[size]) / best[size]) ** 2 for size in best)
+
+
+def lfc_by_mirna(
+    mirna_ids: Sequence[str], scores: ArrayLike, log_fold_changes: ArrayLike, k: Sequence[int] = TOP_K
+) -> pd.DataFrame:
+    """`lfc_score` and `top_mean_lfc` of each miRNA, for the distribution over miRNAs.
+
+    Returns:
+        `pd.DataFrame`: One row a miRNA with `pairs`, `lfc_score` and `top_<k>`; missing where there are fewer than k.
+    """
+    values, changes = _checked(scores, log_fold_changes)
+    table = pd.DataFrame({"mirna_id": list(mirna_ids), "score": values, "change": changes})
+    rows = []
+    for mirna, group in table.groupby("mirna_id", sort=False):
+        row = {"mirna_id": mirna, "pairs": len(group), "lfc_score": None}
+        if len(group) >= min(k):
+            row["lfc_score"] = lfc_score(group["score"], group["change"], k)
+        row |= {f"top_{size}": mean for size, mean in top_mean_lfc(group["score"], group["change"], k).items()}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["mirna_id", "pairs", "lfc_score", *(f"top_{size}" for size in k)])
+
+
+def _checked(scores: ArrayLike, log_fold_changes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    values, changes = np.asarray(scores, dtype=np.float64), np.asarray(log_fold_changes, dtype=np.float64)
+    if values.shape != changes.shape or values.ndim != 1 or not len(values):
+        raise ValueError(f"scores {values.shape} and changes {changes.shape} must be two lists of the same length")
+    if not np.isfinite(values).all() or not np.isfinite(changes).all():
+        raise ValueError("scores and changes must be numbers, none missing")
+    return values, changes
