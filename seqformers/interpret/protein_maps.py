@@ -1,0 +1,121 @@
+"""Pictures of two proteins aligned by a model, and of the contacts a model sees in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+__all__ = ["alignment_map", "contact_map", "plot_alignment", "plot_contacts"]
+
+
+def alignment_map(model: Any, tokenizer: Any, first: str, second: str) -> tuple[np.ndarray, float]:
+    """Weights with which PLUS-RNN aligns the residues of two proteins.
+
+    Args:
+        model (`PlusRnnForPairClassification` or `PlusRnnForPreTraining`): Trained model.
+        tokenizer (`ProteinTokenizer`): Its tokenizer.
+        first (`str`): First protein.
+        second (`str`): Second protein.
+
+    Returns:
+        `tuple` of ω (`np.ndarray` of shape `(len(first), len(second))`, 0 to 1) and the soft-alignment score.
+
+    Raises:
+        ValueError: the model compares no proteins by alignment, or a protein is empty.
+    """
+    import torch
+
+    from seqformers.modeling.plus_rnn import soft_align, soft_align_map
+
+    base = getattr(model, "plus_rnn", None)
+    if base is None or base.projection is None:
+        raise ValueError(f"{type(model).__name__} does not align proteins; use a PLUS-RNN pre-trained or paired")
+    batch = tokenizer(first, second, return_tensors="pt").to(model.device)
+    model.eval()
+    with torch.no_grad():
+        outputs = base(**batch)
+        sides = [outputs.residue_mask & (batch["token_type_ids"] == side) for side in (0, 1)]
+        score = soft_align(outputs.projection, outputs.projection, *sides)
+        omega, _ = soft_align_map(outputs.projection, outputs.projection, *sides)
+    weights = omega[0][sides[0][0]][:, sides[1][0]].float().cpu().numpy()
+    return weights, float(score)
+
+
+def contact_map(model: Any, tokenizer: Any, protein: str) -> np.ndarray:
+    """Probabilities of contact between all residues of a protein, shape `(len(protein), len(protein))`.
+
+    Raises:
+        ValueError: the model predicts no contacts.
+    """
+    import torch
+
+    if not type(model).__name__.endswith("ForContactPrediction"):
+        raise ValueError(f"{type(model).__name__} predicts no contacts")
+    batch = tokenizer(protein, return_tensors="pt", return_token_type_ids=False).to(model.device)
+    model.eval()
+    with torch.no_grad():
+        logits = model(**batch).logits[0]
+    return logits.float().softmax(-1)[..., 1].cpu().numpy()
+
+
+def plot_alignment(weights: np.ndarray, score: float, *, names: tuple[str, str] = ("first", "second")) -> Figure:
+    """Heat map of alignment weights: rows are residues of the first protein, columns of the second.
+
+    Args:
+        weights (`np.ndarray` of shape `(n, m)`): From [`alignment_map`].
+        score (`float`): Soft-alignment score, written above.
+        names (`tuple[str, str]`): Of the two proteins.
+    """
+    n, m = weights.shape
+    side = 4.5 / max(n, m)
+    figure = Figure(figsize=(max(2.5, m * side) + 1.6, max(2.0, n * side) + 0.9), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(
+        weights,
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0.5, m + 0.5, n + 0.5, 0.5),
+    )
+    axis.set_xlabel(f"residue of {names[1]}")
+    axis.set_ylabel(f"residue of {names[0]}")
+    axis.set_title(f"soft alignment, score {score:.2f}", fontsize=10)
+    figure.colorbar(image, ax=axis, label="weight ω")
+    return figure
+
+
+def plot_contacts(probabilities: np.ndarray, truth: np.ndarray | None = None, *, title: str = "") -> Figure:
+    """Contact map: predicted above the diagonal and, when known, true contacts below it.
+
+    Args:
+        probabilities (`np.ndarray` of shape `(n, n)`): From [`contact_map`].
+        truth (`np.ndarray` of shape `(n, n)`, *optional*): 1 contact, 0 none, negative unknown.
+        title (`str`): Heading.
+
+    Raises:
+        ValueError: the two maps differ in shape.
+    """
+    shown = probabilities
+    if truth is not None:
+        if truth.shape != probabilities.shape:
+            raise ValueError(f"the true map has shape {truth.shape}, the predicted one {probabilities.shape}")
+        below = np.tri(len(truth), k=-1, dtype=bool)
+        shown = np.where(below, np.where(truth < 0, np.nan, truth), probabilities)
+    n = len(shown)
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    axis = figure.subplots()
+    axis.set_facecolor("#dddddd")
+    image = axis.imshow(
+        shown, cmap="magma_r", vmin=0, vmax=1, interpolation="nearest", extent=(0.5, n + 0.5, n + 0.5, 0.5)
+    )
+    axis.set_xlabel("residue")
+    axis.set_ylabel("residue")
+    axis.set_title(
+        title or ("predicted above, true below" if truth is not None else "predicted contacts"), fontsize=10
+    )
+    figure.colorbar(image, ax=axis, label="probability of contact")
+    return figure

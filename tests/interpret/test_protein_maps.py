@@ -1,0 +1,56 @@
+"""Maps of alignments and contacts: the model's own numbers, in the right places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seqformers import (
+    PlusRnnConfig,
+    PlusRnnForPairClassification,
+    ProteinBertConfig,
+    ProteinBertForContactPrediction,
+    ProteinTokenizer,
+)
+from seqformers.interpret.protein_maps import alignment_map, contact_map, plot_alignment, plot_contacts
+
+
+def test_alignment_map_holds_the_weights_of_the_score():
+    torch.manual_seed(0)
+    model = PlusRnnForPairClassification(PlusRnnConfig(hidden_size=6, num_hidden_layers=1, projection_size=4))
+    tokenizer = ProteinTokenizer("plus")
+    weights, score = alignment_map(model, tokenizer, "MKTAY", "MKV")
+    assert weights.shape == (5, 3) and (weights > 0).all() and (weights <= 1).all()
+    swapped, same = alignment_map(model, tokenizer, "MKV", "MKTAY")
+    np.testing.assert_allclose(swapped, weights.T, atol=1e-6)
+    assert same == pytest.approx(score, abs=1e-5)
+    assert score == pytest.approx(model(**tokenizer("MKTAY", "MKV", return_tensors="pt")).scores.item(), abs=1e-5)
+    figure = plot_alignment(weights, score, names=("a", "b"))
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), weights)
+
+
+def test_contact_map_is_symmetric_and_drawn_beside_the_truth():
+    torch.manual_seed(0)
+    config = ProteinBertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    model = ProteinBertForContactPrediction(config)
+    tokenizer = ProteinTokenizer("tape")
+    found = contact_map(model, tokenizer, "MKTAY")
+    assert found.shape == (5, 5) and np.allclose(found, found.T, atol=1e-6)
+    truth = np.eye(5, dtype=int)
+    truth[4, 0] = -1
+    shown = plot_contacts(found, truth).axes[0].images[0].get_array()
+    assert (
+        shown[0, 4] == pytest.approx(found[0, 4]) and shown[3, 1] == 0 and np.isnan(np.ma.filled(shown, np.nan)[4, 0])
+    )
+    with pytest.raises(ValueError, match="shape"):
+        plot_contacts(found, truth[:4])
+
+
+def test_models_of_another_kind_are_refused():
+    config = ProteinBertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    model = ProteinBertForContactPrediction(config)
+    with pytest.raises(ValueError, match="does not align"):
+        alignment_map(model, ProteinTokenizer("tape"), "MK", "MV")
+    with pytest.raises(ValueError, match="predicts no contacts"):
+        contact_map(model.bert, ProteinTokenizer("tape"), "MK")
