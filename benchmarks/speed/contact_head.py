@@ -74,11 +74,8 @@ def main() -> None:
         }
         row = rows[str(length)]
         print(f"L = {length}: {row['times_faster']:.0f} x faster, {row['times_less_memory']:.0f} x less memory")
-    print(
-        write_result(
-            "speed_contact_head", {"width": WIDTH, "threads": 1, "lengths": rows}, data="random numbers", seeds=[0]
-        )
-    )
+    result = {"width": WIDTH, "threads": 1, "lengths": rows}
+    print(write_result("speed_contact_head", result, data="random numbers", seeds=[0]))
 
 
 if __name__ == "__main__":

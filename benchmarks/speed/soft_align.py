@@ -8,10 +8,10 @@ level before the call, each contender in a process of its own.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -121,14 +121,9 @@ def encoder() -> dict:
     mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
     packed = pack_padded_sequence(model.embeddings(ids), lengths, batch_first=True, enforce_sorted=False)
     rnn: nn.LSTM = model.rnn
-    rounds = [
-        (
-            time_call(lambda: model(ids, mask), repeats=1, warm_up=0),
-            time_call(lambda: rnn(packed), repeats=1, warm_up=0),
-        )
-        for _ in range(8)
-    ][1:]
-    ours, bare = (float(np.median([each[i]["median_cpu_s"] for each in rounds])) for i in range(2))
+    calls = (lambda: model(ids, mask), lambda: rnn(packed))
+    rounds = [[time_call(call, repeats=1, warm_up=0)["median_cpu_s"] for call in calls] for _ in range(8)][1:]
+    ours, bare = np.median(rounds, axis=0).tolist()
     print(f"PLUS-RNN base: {ours:.3f} s, bare LSTM {bare:.3f} s, {ours / bare:.3f} x")
     return {"model_cpu_s": ours, "lstm_cpu_s": bare, "ratio": ours / bare, "rounds": len(rounds)}
 
@@ -142,10 +137,8 @@ def masking() -> dict:
         tokenizer = ProteinTokenizer(preset, model_max_length=10_000)
         collate = DataCollatorForResidueLanguageModeling(tokenizer, seed=0)
         batch = collate._padded(proteins)
-        for what, call in (
-            ("masking", lambda: collate.mask(**batch)),
-            ("sequences to batch", lambda: collate(proteins)),
-        ):
+        calls = {"masking": partial(collate.mask, **batch), "sequences to batch": partial(collate, proteins)}
+        for what, call in calls.items():
             seconds = time_call(call, repeats=15)
             rate = float(lengths.sum()) / seconds["median_cpu_s"] / 1e6
             rows[f"{preset}, {what}"] = {**seconds, "million_residues_per_s": rate}
@@ -163,9 +156,7 @@ def main() -> None:
         "plus_rnn_base_forward": encoder(),
         "residue_masking": masking(),
     }
-    print(
-        write_result("speed_soft_align", json.loads(json.dumps(result)), data="random numbers and proteins", seeds=[0])
-    )
+    print(write_result("speed_soft_align", result, data="random numbers and proteins", seeds=[0]))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ tags: [biology, protein, protein_bert]
 
 # TAPE transformer, converted weights
 
-Converted from a checkpoint of [songlab-cal/tape](https://github.com/songlab-cal/tape): Rao, Bhattacharya, Thomas, Duan,
-Chen, Canny, Abbeel, Song, "Evaluating Protein Transfer Learning with TAPE", NeurIPS 2019. The terms of the original
-checkpoint apply.
+Converted from a checkpoint of [songlab-cal/tape](https://github.com/songlab-cal/tape): Rao, Bhattacharya, Thomas,
+Duan, Chen, Canny, Abbeel, Song, "Evaluating Protein Transfer Learning with TAPE", NeurIPS 2019. The terms of the
+original checkpoint apply.
 """
 
 
