@@ -26,9 +26,9 @@ def main() -> None:
     """Run the demo in the folder `demo/`, which is made anew."""
     begun = time.perf_counter()
     shutil.rmtree(FOLDER, ignore_errors=True)
-    genomes = write_virome(FOLDER / "genomes")
+    genomes = write_virome(FOLDER) / "genomes"
     CONSOLE.print(f"wrote a made-up virome of {len(list(genomes.glob('*/*.fasta')))} genomes to {genomes}")
-    groups = f"groups_file={genomes / 'groups.tsv'}"
+    groups = f"groups_file={FOLDER / 'groups.tsv'}"
     for config, options in (
         ("pretrain", ["max_train_reads=6000", "max_validation_reads=200"]),
         ("reads-150", ["max_train_reads=1200", "max_validation_reads=800", "max_test_reads=1500"]),

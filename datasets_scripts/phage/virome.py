@@ -26,7 +26,7 @@ def write_virome(
     mutations: float = 0.05,
     seed: int = 0,
 ) -> Path:
-    """Write `phage/*.fasta`, `non-phage/*.fasta` (a file a genome) and `groups.tsv` (columns genome, group).
+    """Write `genomes/phage/*.fasta`, `genomes/non-phage/*.fasta` (a file a genome) and `groups.tsv` beside them.
 
     Args:
         folder (`str` or `Path`): Created when missing.
@@ -39,12 +39,12 @@ def write_virome(
         seed (`int`): The same seed writes the same files.
 
     Returns:
-        `Path`: `folder`.
+        `Path`: `folder`; `groups.tsv` has the columns genome and group.
 
     Examples:
         >>> import tempfile
         >>> folder = write_virome(tempfile.mkdtemp(), families=2, members=1, codons=50)
-        >>> sorted(path.name for path in folder.glob("phage/*"))
+        >>> sorted(path.name for path in folder.glob("genomes/phage/*"))
         ['phage-00-0.fasta', 'phage-01-0.fasta']
     """
     folder = Path(folder)
@@ -52,7 +52,8 @@ def write_virome(
     shared = rng.normal(0, 0.5, 64)
     lines = ["genome\tgroup"]
     for label in ("non-phage", "phage"):
-        (folder / label).mkdir(parents=True, exist_ok=True)
+        genomes = folder / "genomes" / label
+        genomes.mkdir(parents=True, exist_ok=True)
         usage = shared + _without_gc(rng.normal(0, difference, 64))
         for family in range(families):
             ancestor = _genome(usage + rng.normal(0, 0.2, 64), codons, rng)
@@ -60,7 +61,7 @@ def write_virome(
                 name = f"{label}-{family:02d}-{member}"
                 letters = _mutate(ancestor, mutations, rng).tobytes().decode()
                 rows = "\n".join(letters[i : i + 80] for i in range(0, len(letters), 80))
-                (folder / label / f"{name}.fasta").write_text(f">{name} made up\n{rows}\n", encoding="utf-8")
+                (genomes / f"{name}.fasta").write_text(f">{name} made up\n{rows}\n", encoding="utf-8")
                 lines.append(f"{name}\t{label}-{family:02d}")
     (folder / "groups.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
