@@ -74,10 +74,12 @@ def _show(seconds: float) -> None:
     table = Table(title="Reads of 150 nt, test families unseen in training (macro recall)")
     for column in ("", "mean", "sd over seeds"):
         table.add_column(column)
-    for name, title in (("run", "pretrained, fine-tuned"), ("scratch", "the same network from scratch")):
-        score = json.loads((FOLDER / name / "metrics.json").read_text())
-        mean, sd = _mean_and_sd(score)
-        table.add_row(title, f"{mean:.3f}", f"{sd:.3f}")
+    for name, title in (("scratch", "the same network from scratch"), ("run", "pretrained, fine-tuned")):
+        found = json.loads((FOLDER / name / "metrics.json").read_text())
+        score = found["metrics"]["test"]["macro_recall"]
+        table.add_row(title, f"{score['mean']:.3f}", f"{score['sd']:.3f}")
+    for baseline, score in found["baselines"].items():
+        table.add_row(f"shortcut: {baseline.replace('_', ' ')}", f"{score['macro_recall']:.3f}", "")
     CONSOLE.print(table)
     CONSOLE.print((FOLDER / "predictions.tsv").read_text(), highlight=False)
     CONSOLE.print(f"done in {seconds / 60:.1f} minutes; the run folder, a complete Hub repository: {FOLDER / 'run'}")
@@ -90,11 +92,6 @@ def _show(seconds: float) -> None:
         f".venv/bin/seqformers finetune {FOLDER / 'finetune.yaml'} data.path=reads model.from=null --output runs/mine",
     ):
         CONSOLE.print(f"  {line}", highlight=False, soft_wrap=True)
-
-
-def _mean_and_sd(metrics: dict) -> tuple[float, float]:
-    values = metrics["macro_recall"]
-    return values["mean"], values["sd"]
 
 
 if __name__ == "__main__":
