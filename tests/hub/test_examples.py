@@ -79,7 +79,10 @@ def test_finetune_with_trainer(run: Callable[..., Finished], tmp_path: Path):
     assert again.config.id2label == {0: "host", 1: "phage"}
 
 
-def test_load_without_package(run: Callable[..., Finished]):
+def test_load_without_package(run: Callable[..., Finished], hub: LoopbackHub):
+    files = hub.files(MASKED)
+    assert files["portable/model.safetensors"] == files["model.safetensors"]  # so they are sent and stored once
+    assert len({path for method, path in hub.log if method == "PUT"}) == 4  # two models, two splits of the data
     done = run("load_without_package", MASKED)
     assert "KmerBertForMaskedLM: (2, 25, 69)" in done.stdout and "\nBertForMaskedLM: (2, 25, 69)" in done.stdout
     assert last_number(done.stdout) < 1e-5
