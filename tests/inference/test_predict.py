@@ -129,6 +129,19 @@ def test_records_without_a_token_get_an_empty_row_and_are_counted(run, tmp_path)
     assert table["score"].isna().tolist() == [True, True, False, False]
 
 
+def test_repeated_ids_keep_their_rows_and_are_counted(run, tmp_path):
+    (tmp_path / "f.fasta").write_text(f">a\n{dna(70)}\n>b\n{dna(70)}\n>a\n{dna(70)}\n")
+    with pytest.warns(UserWarning, match="1 ids came more than once"):
+        predict(run, tmp_path / "f.fasta", tmp_path / "p.tsv", progress=False)
+    assert pd.read_csv(tmp_path / "p.tsv", sep="\t")["id"].tolist() == ["a", "b", "a"]
+
+
+def test_iupac_letters_are_read(run, tmp_path):
+    (tmp_path / "f.fasta").write_text(f">a\n{dna(30)}RYKMSWBDHVN{dna(30)}\n")
+    predict(run, tmp_path / "f.fasta", tmp_path / "p.tsv", progress=False)
+    assert pd.read_csv(tmp_path / "p.tsv", sep="\t")["score"].notna().all()
+
+
 def test_resume_writes_the_missing_rows_only(run, fasta, tmp_path, monkeypatch):
     whole = predict(run, fasta, tmp_path / "whole.tsv", progress=False).read_text()
     lines = whole.splitlines(keepends=True)
@@ -143,7 +156,7 @@ def test_resume_writes_the_missing_rows_only(run, fasta, tmp_path, monkeypatch):
     [
         (b"", "is empty"),
         (b"hello world\n", "cannot be read at its start"),
-        (b">p\nMKVLAAGIVGLLLAQWERTYEEFILPQ\n", "looks like a protein"),
+        (b">p\nMKVLAAGIVGLLLAQWERTYEEFILPQ\n", "is this a protein"),
     ],
 )
 def test_files_that_are_not_dna(run, tmp_path, content, message):
