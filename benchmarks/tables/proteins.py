@@ -613,8 +613,9 @@ def collect(work: Path, results: Path = RESULTS) -> dict[str, Any]:
     pretrained = [json.loads(path.read_text()) for path in sorted(work.glob("pretrained/*/facts.json"))]
     outcome = {
         "command": "python -m benchmarks.tables.proteins --data DATA --work work/proteins",
-        "commits": sorted({cell["commit"] for cell in cells}),
-        "device": f"{platform.machine()} CPU, 1 thread",
+        "commit": commit(),
+        "commits_of_cells": sorted({cell["commit"] for cell in cells}),
+        "device": f"{platform.machine()} CPU, 1 thread, beside other work",
         "networks": {"plus_rnn, mlm_only, scratch": RNN, "plus_tfm": TFM},
         "pretraining": pretrained,
         "tasks": table,
@@ -622,8 +623,37 @@ def collect(work: Path, results: Path = RESULTS) -> dict[str, Any]:
     }
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(json.dumps(outcome, indent=1) + "\n")
+    results.with_suffix(".md").write_text(page(outcome))
     print(markdown(outcome))
     return outcome
+
+
+def page(outcome: dict[str, Any]) -> str:
+    """The results as a page: table, what differs from the published figures, pretraining, what was not run."""
+    lines = ["# Protein tasks at small size", "", f"`{outcome['command']}`, commit {outcome['commit']},"]
+    lines += [f"{outcome['device']}. Mean ± standard deviation over seeds (training rows and weights).", ""]
+    lines += [
+        markdown(outcome),
+        "",
+        "What differs from the published figures, beside the size of the pretraining:",
+        "",
+    ]
+    lines += [f"- {name}: {entry['differs']}" for name, entry in outcome["tasks"].items()]
+    lines += ["", "Pretraining:", ""]
+    for facts in outcome["pretraining"]:
+        lines.append(
+            f"- {facts['arm']}: {facts['parameters']:,} weights, {facts['sequences']:,} sequences, {facts['steps']} "
+            f"steps, {facts['tokens'] / 1e6:.1f} M residues, {facts['seconds']} s; held-out masked residues "
+            f"{facts['masked_accuracy']:.3f} right (most common residue "
+            f"{facts['masked_accuracy_most_common_residue']:.3f}), same family {facts['same_family_accuracy']:.3f} "
+            f"(composition and length alone {facts['same_family_accuracy_composition_and_length']:.3f})"
+        )
+    segments = outcome["tasks"]["transmembrane"]["arms"]
+    lines += ["", "Transmembrane proteins with all segments right: "]
+    lines[-1] += ", ".join(f"{arm} {found['mean']['protein_accuracy']:.3f}" for arm, found in segments.items()) + "."
+    if outcome["not_run"]:
+        lines += ["", "Not run (the same command runs them): " + ", ".join(outcome["not_run"]) + "."]
+    return "\n".join(lines) + "\n"
 
 
 def _summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
