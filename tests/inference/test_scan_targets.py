@@ -324,6 +324,27 @@ class TestBadInput:
             TargetScanner(tmp_path)
 
 
+class TestPackagedModel:
+    def test_answers_without_a_model_named(self):
+        site, other = "CUACCUCA", "GAUGGAGU"
+        rng = np.random.default_rng(7)
+        context = "".join(rng.choice(list("ACGU"), 60))
+        mrnas = {name: context[:30] + word + context[30:] for name, word in (("site", site), ("other", other))}
+        table = scan_targets({"let-7a": LET7}, mrnas).set_index("mrna_id")
+        assert table.score["site"] > table.score["other"]
+        assert table.site_type["site"] in ("8mer", "7mer-m8")
+
+    def test_is_a_small_repository_without_pickles(self):
+        from huggingface_hub import ModelCard
+        from seqformers.modeling.targetnet import pretrained_folder
+
+        files = {path.name: path.stat().st_size for path in pretrained_folder().iterdir()}
+        assert {"config.json", "model.safetensors", "processor_config.json", "README.md"} <= set(files)
+        assert sum(files.values()) < 100_000 and not any(name.endswith((".bin", ".pt", ".py")) for name in files)
+        card = ModelCard.load(pretrained_folder() / "README.md")
+        assert card.data.eval_results
+
+
 class TestCommand:
     def run(self, *words):
         from seqformers.cli import app
