@@ -103,15 +103,14 @@ def load_for_inference(run: str | Path, auto_class: str, device: str | None = No
 
 
 def context_letters(model: Any, tokenizer: Any) -> int:
-    """Letters of sequence that fit the model's context at once: what its training reads had, if the run says so."""
+    """Letters of a window: as many as the longest training read had, if the run says so, and as fit the context."""
     config = model.config
-    trained = getattr(config, "read_length", None)
-    if trained:
-        return int(trained)
     tokens = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
     tokens = min(int(tokens), int(tokenizer.model_max_length)) - tokenizer.num_special_tokens_to_add()
     step, width = getattr(tokenizer, "token_step", 1), getattr(tokenizer, "letters_per_token", 1)
-    return (tokens - 1) * step + width
+    tokens *= getattr(config, "max_chunks", 1)
+    fitting = (tokens - 1) * step + width
+    return min(getattr(config, "read_length", None) or fitting, fitting)
 
 
 def run_records(

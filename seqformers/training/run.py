@@ -295,8 +295,13 @@ class Run:
     def model(self, seed: int) -> Any:
         """A new model of this run."""
         from seqformers.training.build import build_model
+        from seqformers.training.data import lengths_of
 
-        return build_model(self.recipe, self.encoder, kind=self.table.kind, names=self.table.names, seed=seed)
+        model = build_model(self.recipe, self.encoder, kind=self.table.kind, names=self.table.names, seed=seed)
+        if self.table.kind in ("classification", "regression") and self.table.sequences_are_text:
+            # `predict` cuts records into windows of the length the model was trained on.
+            model.config.read_length = int(lengths_of(self.table, "train").max())
+        return model
 
     def trainer(
         self, seed: int, folder: Path, model: Any, callbacks: Sequence[Any] = (), *, precise: bool = False

@@ -95,6 +95,17 @@ def test_the_default_window_fills_the_context(run, fasta, tmp_path):
     assert table["num_windows"].tolist() == [-(-n // 64) for n in LENGTHS]  # 62 3-mers cover 64 bases
 
 
+def test_the_default_window_is_that_of_the_training_reads(run, fasta, tmp_path):
+    import shutil
+
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "read_length": 50}))
+    predict(other, fasta, tmp_path / "p.tsv", progress=False)
+    assert pd.read_csv(tmp_path / "p.tsv", sep="\t")["num_windows"].tolist() == [-(-n // 50) for n in LENGTHS]
+
+
 def test_both_strands_do_not_depend_on_the_strand(run, tmp_path):
     sequence = dna(200)
     (tmp_path / "f.fasta").write_text(f">fwd\n{sequence}\n>rev\n{reverse_complement(sequence)}\n")

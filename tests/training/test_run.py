@@ -91,6 +91,12 @@ def test_the_published_seed_is_the_best_on_validation(finished):
     assert not (finished / "ft" / "seeds" / str(summary["published_seed"]) / "model.safetensors").exists()
 
 
+def test_the_length_of_the_reads_is_kept_for_predict(finished, reads):
+    rows = datasets.load_dataset(str(reads), split="train")
+    found = json.loads((finished / "ft" / "config.json").read_text())["read_length"]
+    assert found == max(map(len, rows["sequence"]))
+
+
 def test_label_names_are_kept_and_predictions_are_in_order(finished, reads):
     config = json.loads((finished / "ft" / "config.json").read_text())
     assert config["id2label"] == {"0": "non-phage", "1": "phage"}
