@@ -23,7 +23,13 @@ SMALL = {
     "plus_rnn": {"hidden_size": 8, "num_hidden_layers": 1},
     "deepcpf1": {},
     "targetnet": {},
+    "p_elmo": {"lm_hidden_size": 8, "lm_num_layers": 1, "input_size": 8, "hidden_size": 8, "num_hidden_layers": 1},
+    "tape_lstm": {"embedding_size": 8, "hidden_size": 8, "num_hidden_layers": 1},
+    "tape_resnet": {"hidden_size": 16, "num_hidden_layers": 2},
+    "unirep": {"hidden_size": 8},
+    "onehot": {},
 }
+PRESETS = {"tape_lstm": "tape", "tape_resnet": "tape", "unirep": "unirep", "onehot": "tape"}
 QUICK = {"per_device_train_batch_size": 8, "max_steps": 3, "use_cpu": True, "report_to": "none"}
 
 
@@ -58,6 +64,7 @@ def test_finetune_from_scratch(family, tmp_path):
         write_split(tmp_path / "data", split, rows)
     recipe = {
         "model": {"type": family, "config": SMALL[family]},
+        "tokenizer": {"preset": PRESETS[family]} if family in PRESETS else {},
         "data": {"path": str(tmp_path / "data"), "columns": columns},
         "training": QUICK,
     }
