@@ -40,6 +40,7 @@ __all__ = [
 # Data set name -> `module:Class` of its builder.
 DATASETS: dict[str, str] = {
     "miraw": "seqformers.datasets_scripts.miraw.miraw:MirawBuilder",
+    "cpf1": "seqformers.datasets_scripts.cpf1.cpf1:Cpf1Builder",
     "pfam": "seqformers.datasets_scripts.pfam.pfam:PfamBuilder",
     "phage": "seqformers.datasets_scripts.phage.phage:PhageBuilder",
     "plus_tasks": "seqformers.datasets_scripts.plus_tasks.plus_tasks:PlusTasksBuilder",

@@ -42,12 +42,27 @@ class DeepCpf1Output(ModelOutput):
     pooled_states: torch.Tensor | None = None
 
 
+class DeepCpf1ResidualLayer(nn.Module):
+    """Not in the original: one residual layer on `(batch, filters, context)`."""
+
+    def __init__(self, config: DeepCpf1Config):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(config.num_filters)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob / 2)
+        self.convolution = nn.Conv1d(config.num_filters, config.num_filters, 3, padding=1)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Same shape out as in."""
+        return hidden + self.convolution(self.dropout(self.norm(nn.functional.gelu(hidden))))
+
+
 class DeepCpf1Network(nn.Module):
     """One network: `(batch, context, 4)` one-hot to the last dense layer, and its output layers."""
 
     def __init__(self, config: DeepCpf1Config):
         super().__init__()
         self.convolution = nn.Conv1d(NUM_BASES, config.num_filters, config.kernel_size) if config.num_filters else None
+        self.residual = nn.ModuleList(DeepCpf1ResidualLayer(config) for _ in range(config.num_residual_layers))
         self.pool_size = config.pool_size
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         sizes = [config.num_positions * (config.num_filters or NUM_BASES), *config.hidden_sizes]
@@ -61,13 +76,21 @@ class DeepCpf1Network(nn.Module):
         """`(batch, context, 4)` to `(batch, hidden_sizes[-1])`."""
         hidden = one_hot
         if self.convolution is not None:
-            hidden = torch.relu(self._convolve(hidden))
+            hidden = self._residual_stack(hidden) if self.residual else torch.relu(self._convolve(hidden))
             positions = hidden.shape[1] // self.pool_size * self.pool_size
             hidden = hidden[:, :positions].unflatten(1, (-1, self.pool_size)).mean(2)
         hidden = hidden.flatten(1)  # position-major: index = position * filters + filter
         for layer in self.dense:
             hidden = torch.relu(layer(self.dropout(hidden)))
         return hidden
+
+    def _residual_stack(self, one_hot: torch.Tensor) -> torch.Tensor:
+        assert self.convolution is not None
+        margin = self.convolution.weight.shape[2] // 2
+        hidden = self._convolve(nn.functional.pad(one_hot, (0, 0, margin, margin))).transpose(1, 2)
+        for layer in self.residual:
+            hidden = layer(hidden)
+        return nn.functional.gelu(hidden).transpose(1, 2)
 
     def _convolve(self, one_hot: torch.Tensor) -> torch.Tensor:
         """The convolution as one matrix product, several times faster than `nn.Conv1d` with four input channels."""
@@ -94,6 +117,14 @@ class DeepCpf1PreTrainedModel(PreTrainedModel):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+            assert module.running_mean is not None and module.running_var is not None
+            assert module.num_batches_tracked is not None
+            init.zeros_(module.running_mean)
+            init.ones_(module.running_var)
+            init.zeros_(module.num_batches_tracked)
 
 
 class DeepCpf1Model(DeepCpf1PreTrainedModel):

@@ -91,6 +91,21 @@ class TestNetwork:
         assert model.members[0].convolution is None
         assert model.members[0].dense[0].in_features == 34 * 4
 
+    def test_residual_layers_keep_every_position_until_the_pooling(self):
+        model = tiny(num_residual_layers=2)
+        assert model.members[0].dense[0].in_features == 34 // 2 * 6
+        one_hot = torch.nn.functional.one_hot(torch.randint(0, 4, (3, 34)), 4).float()
+        member = model.members[0]
+        hidden = torch.nn.functional.conv1d(
+            one_hot.transpose(1, 2), member.convolution.weight, member.convolution.bias, padding=2
+        )
+        for layer in member.residual:
+            hidden = hidden + layer.convolution(layer.norm(torch.nn.functional.gelu(hidden)))
+        hidden = torch.nn.functional.avg_pool1d(torch.nn.functional.gelu(hidden), 2).transpose(1, 2).flatten(1)
+        for layer in member.dense:
+            hidden = torch.relu(layer(hidden))
+        torch.testing.assert_close(model(inputs_embeds=one_hot).pooled_states[:, 0], hidden)
+
     def test_accessibility_needs_its_layer(self):
         with pytest.raises(ValueError, match="no accessibility layer"):
             tiny()(torch.zeros(1, 34, dtype=torch.long), accessibility=torch.ones(1))
