@@ -34,6 +34,8 @@ class DeepCpf1Config(PreTrainedConfig):
             published DeepCpf1 weights expect 100.
         accessibility_output_scale (`float`, defaults to 1.0): Factor on the output of the accessibility branch. The
             published DeepCpf1 weights expect 3. Neither factor is in the paper's text; both are in its script.
+        accessibility_only (`bool`, defaults to `False`): Second stage of training: freeze everything but the
+            accessibility layer and its output layer; see [`~DeepCpf1Model.freeze_sequence_layers`].
 
     Examples:
         >>> from seqformers import DeepCpf1Config, DeepCpf1Model
@@ -56,6 +58,7 @@ class DeepCpf1Config(PreTrainedConfig):
     use_accessibility: bool = False
     accessibility_scale: float | int = 1.0
     accessibility_output_scale: float | int = 1.0
+    accessibility_only: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Store lists as JSON does, one label, and refuse shapes no network can have."""
@@ -64,6 +67,8 @@ class DeepCpf1Config(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise ValueError(f"hidden_sizes must name at least one dense layer of one unit, got {self.hidden_sizes}")
+        if self.accessibility_only and not self.use_accessibility:
+            raise ValueError("accessibility_only trains the accessibility layer; set use_accessibility too")
         if self.num_members < 1:
             raise ValueError(f"num_members must be at least 1, got {self.num_members}")
         if self.num_residual_layers and (not self.num_filters or self.kernel_size % 2 == 0):

@@ -151,6 +151,8 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
         super().__init__(config)
         self.members = nn.ModuleList(DeepCpf1Network(config) for _ in range(config.num_members))
         self.post_init()
+        if config.accessibility_only:
+            self.freeze_sequence_layers()
 
     def freeze_sequence_layers(self) -> int:
         """Leave only the accessibility gate and its output layer trainable; return their number of parameters.
@@ -205,10 +207,14 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
             )
         if accessibility is not None and not self.config.use_accessibility:
             raise ValueError("this model has no accessibility layer; leave accessibility out, or load a full DeepCpf1")
+        if self.config.accessibility_only and labels is not None and accessibility is None:
+            raise ValueError("accessibility_only trains on endogenous targets: give their accessibility")
         states, sequence, gated = [], [], []
         for network in self.members:
             assert isinstance(network, DeepCpf1Network)
-            states.append(network(inputs_embeds))
+            hidden = network(inputs_embeds)
+            # from_pretrained forgets requires_grad, so the second stage is cut off here as well
+            states.append(hidden.detach() if self.config.accessibility_only else hidden)
             sequence.append(network.sequence_output(network.dropout(states[-1])).squeeze(-1))
             if accessibility is not None:
                 gated.append(self._gated(network, states[-1], accessibility))

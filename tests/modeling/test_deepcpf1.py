@@ -150,6 +150,19 @@ class TestTraining:
         moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
         assert moved and all(".accessibility_" in name for name in moved)
 
+    def test_the_second_stage_survives_loading(self, tmp_path):
+        tiny().save_pretrained(tmp_path)
+        model = DeepCpf1Model.from_pretrained(tmp_path, use_accessibility=True, accessibility_only=True)
+        before = {name: value.clone() for name, value in model.named_parameters()}
+        ids, labels = torch.randint(0, 4, (8, 34)), torch.linspace(0, 80, 8)
+        optimizer = torch.optim.AdamW(model.parameters(), 0.01)
+        model(ids, accessibility=torch.ones(8), labels=labels).loss.backward()
+        optimizer.step()
+        moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+        assert moved and all(".accessibility_" in name for name in moved)
+        with pytest.raises(ValueError, match="give their accessibility"):
+            model(ids, labels=labels)
+
     def test_stock_trainer_learns_gc_content(self, tmp_path):
         from transformers import Trainer, TrainingArguments, set_seed
 
