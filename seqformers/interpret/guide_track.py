@@ -1,0 +1,116 @@
+"""A picture of Cpf1 guides along a gene: where they cut, how well, on which strand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["draw_guide_track", "read_guides"]
+
+_STRANDS = {"+": ("^", "#1f6f8b", "forward"), "-": ("v", "#c8553d", "reverse")}
+_NEEDED = ("record_id", "strand", "cut_start", "score", "rank")
+_MOST_RECORDS = 12
+
+
+def read_guides(table: str | Path) -> Any:
+    """The table that `score-guides` wrote for FASTA input, as a `pandas.DataFrame`.
+
+    Raises:
+        FileNotFoundError: there is no such table.
+        ValueError: it has another suffix or lacks a column of a guide table.
+    """
+    import pandas as pd
+
+    path = Path(table)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such table: {path}")
+    readers = {".tsv": lambda: pd.read_csv(path, sep="\t"), ".csv": lambda: pd.read_csv(path)}
+    readers |= {".jsonl": lambda: pd.read_json(path, lines=True), ".parquet": lambda: pd.read_parquet(path)}
+    if path.suffix not in readers:
+        raise ValueError(f"cannot read {path.name}; expected .tsv, .csv, .jsonl or .parquet")
+    guides = readers[path.suffix]()
+    missing = [name for name in _NEEDED if name not in guides]
+    if missing:
+        raise ValueError(
+            f"{path.name} has no column {', '.join(missing)}; a track needs the table of a FASTA file, where guides "
+            "have positions"
+        )
+    return guides
+
+
+def draw_guide_track(
+    table: str | Path, picture: str | Path, *, records: list[str] | None = None, label_best: int = 5
+) -> Path:
+    """Draw every guide of a table at its cut, as high as its score; the best of each record carry their rank.
+
+    Args:
+        table (`str` or `Path`): What `score-guides` wrote for FASTA input.
+        picture (`str` or `Path`): `.png`, `.svg` or `.pdf` to write.
+        records (`list[str]`, *optional*): Which records; default all, at most 12.
+        label_best (`int`, defaults to 5): Guides a record that carry rank and cut position.
+
+    Returns:
+        `Path`: `picture`.
+
+    Raises:
+        ValueError: the table has no scored guide or not the record asked for, or there are more than 12 records.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    import matplotlib.pyplot as plt
+
+    guides = read_guides(table).dropna(subset=["score"])
+    if guides.empty:
+        raise ValueError(f"{table} holds no scored guide; nothing to draw")
+    names = list(dict.fromkeys(guides["record_id"])) if records is None else records
+    unknown = [name for name in names if name not in set(guides["record_id"])]
+    if unknown:
+        raise ValueError(f"{table} has no scored guide of record {unknown[0]!r}")
+    if len(names) > _MOST_RECORDS:
+        raise ValueError(
+            f"{table} has {len(names)} records, a picture takes {_MOST_RECORDS}; choose some with records=[...]"
+        )
+    figure, axes = plt.subplots(
+        len(names), 1, figsize=(10, 2.4 * len(names) + 0.8), squeeze=False, layout="constrained"
+    )
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        _draw_record(axis, str(name), guides[guides["record_id"] == name], label_best)
+    axes[0, 0].legend(loc="upper right", frameon=False, ncols=3, fontsize=8)
+    axes[-1, 0].set_xlabel("cut (0-based position on the forward strand)")
+    figure.savefig(picture, dpi=150)
+    plt.close(figure)
+    return Path(picture)
+
+
+def _draw_record(axis: Any, name: str, guides: Any, label_best: int) -> None:
+    dense = len(guides) > 5000
+    for strand, (marker, colour, label) in _STRANDS.items():
+        rows = guides[guides["strand"] == strand]
+        size = 3 if dense else 26
+        axis.scatter(
+            rows["cut_start"], rows["score"], s=size, marker=marker, c=colour, lw=0, label=label, rasterized=dense
+        )
+        if not dense:
+            axis.vlines(rows["cut_start"], 0, rows["score"], colors=colour, lw=0.6, alpha=0.5)
+    if "accessible" in guides:
+        closed = guides[guides["accessible"] == 0]
+        axis.scatter(
+            closed["cut_start"],
+            closed["score"],
+            s=40,
+            facecolors="none",
+            edgecolors="0.5",
+            lw=0.6,
+            label="closed chromatin",
+        )
+    for _, guide in guides.nsmallest(label_best, "rank").iterrows():
+        axis.annotate(
+            f"{int(guide['rank'])}: {int(guide['cut_start']):,}", (guide["cut_start"], guide["score"]),
+            xytext=(0, 6), textcoords="offset points", ha="center", fontsize=7,
+        )  # fmt: skip
+    axis.axhline(0, c="0.3", lw=0.8)
+    axis.set_title(f"{name} ({len(guides):,} guides)", loc="left", fontsize=9)
+    axis.set_ylabel("predicted indels, %")
+    axis.set_ylim(min(0.0, guides["score"].min()) - 3, guides["score"].max() * 1.2 + 3)
+    axis.spines[["top", "right"]].set_visible(False)
