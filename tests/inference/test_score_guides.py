@@ -287,6 +287,23 @@ class TestCommand:
         assert lines[0].split("\t") == list(GUIDE_COLUMNS) and len(lines) == 2
         assert "1 of 2 records have no TTTV site" in result.stderr
 
+    def test_the_packaged_model_ranks_guides_and_draws_them(self, fasta, tmp_path):
+        gene = "".join(np.random.default_rng(5).choice(list("ACGT"), 1500))
+        result = self.run(fasta(f">gene\n{gene}\n"), "--output", tmp_path / "g.tsv", "--track", tmp_path / "g.png")
+        assert result.exit_code == 0, result.stderr
+        table = pd.read_csv(tmp_path / "g.tsv", sep="\t")
+        assert table["rank"].tolist() == list(range(1, len(table) + 1)) and len(table) > 10
+        assert table.score.is_monotonic_decreasing and table.score.std() > 3
+        assert (tmp_path / "g.png").stat().st_size > 1000
+
+    def test_the_packaged_model_knows_that_tttt_is_hardly_cut(self, tmp_path):
+        rng = np.random.default_rng(6)
+        bodies = ["".join(rng.choice(list("ACGT"), 26)) for _ in range(100)]
+        rows = pd.DataFrame({"id": range(200), "target": [f"ACGT{pam}{b}" for pam in ("TTTC", "TTTT") for b in bodies]})
+        rows.to_csv(tmp_path / "t.csv", index=False)
+        scores = guide_table(tmp_path / "t.csv").score
+        assert scores[:100].mean() > scores[100:].mean() + 15
+
     def test_another_kind_of_model_is_refused(self, fasta, tmp_path):
         (tmp_path / "bert").mkdir()
         (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')
