@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from seqformers.datasets_scripts.fasta import read_fasta
 
 from benchmarks._results import time_call, write_result
 from seqformers import DeepCpf1Config, DeepCpf1Model, DeepCpf1Processor
-from seqformers.datasets_scripts.fasta import read_fasta
 from seqformers.inference.guide_scorer import GuideScorer, packaged_model
 from seqformers.inference.guide_sites import find_sites
 from seqformers.inference.score_guides import score_guides

@@ -300,7 +300,9 @@ class TestCommand:
     def test_the_packaged_model_knows_that_tttt_is_hardly_cut(self, tmp_path):
         rng = np.random.default_rng(6)
         bodies = ["".join(rng.choice(list("ACGT"), 26)) for _ in range(100)]
-        rows = pd.DataFrame({"id": range(200), "target": [f"ACGT{pam}{b}" for pam in ("TTTC", "TTTT") for b in bodies]})
+        rows = pd.DataFrame(
+            {"id": range(200), "target": [f"ACGT{pam}{b}" for pam in ("TTTC", "TTTT") for b in bodies]}
+        )
         rows.to_csv(tmp_path / "t.csv", index=False)
         scores = guide_table(tmp_path / "t.csv").score
         assert scores[:100].mean() > scores[100:].mean() + 15
