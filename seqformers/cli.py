@@ -482,7 +482,11 @@ def explain(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and pictures.")],
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", "-m", help="attention, mutations, gradients or motifs; may be repeated."),
+        typer.Option(
+            "--method",
+            "-m",
+            help="attention, mutations, gradients or motifs, may be repeated; or alignment or contacts (proteins).",
+        ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Label to explain; default: the positive one.")] = None,
     layer: Annotated[int, typer.Option(help="Layer whose attention is shown; -1 is the last.")] = -1,
@@ -501,6 +505,10 @@ def explain(
     writes attention.tsv, mutations.tsv, scores.tsv and plots/. Add motifs of the records taken for phages:
 
         seqformers explain runs/phage-150 reads.fasta -o explained-motifs -m attention -m motifs --label phage
+
+    Soft alignment of proteins with the first of the file, by a PLUS-RNN:
+
+        seqformers explain runs/plus proteins.fasta --output aligned --method alignment
     """
     from seqformers.interpret import explain as room
 

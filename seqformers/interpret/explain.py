@@ -15,6 +15,7 @@ from seqformers.interpret.gradients import gradient_profile
 from seqformers.interpret.motifs import count_matrix, discover_motifs
 from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_effects
 from seqformers.interpret.plots import plot_logo, plot_mutations, plot_profile
+from seqformers.interpret.protein_maps import PROTEIN_METHODS, explain_proteins
 from seqformers.interpret.scoring import SequenceScorer, load_model
 from seqformers.interpret.windows import Span, token_room, windows
 
@@ -50,7 +51,8 @@ def explain(
         fasta (`str` or `Path`): Sequences, FASTA or FASTQ, plain or compressed.
         output (`str` or `Path`): Folder to write.
         methods (`Sequence[str]`, *optional*): Of `METHODS`. Default: attention, and mutations where the model scores
-            sequences. `motifs` compares the records the model takes for `label` with those it does not.
+            sequences. `motifs` compares the records the model takes for `label` with those it does not; `alignment`
+            or `contacts`, alone, draw maps of proteins.
         label (`str`, *optional*): Whose score is explained, by name or number. Default: the positive class of two,
             the best one of several.
         layer (`int`, defaults to -1): Layer whose attention is shown.
@@ -70,6 +72,10 @@ def explain(
     import torch
     from rich.progress import track
 
+    if methods and set(methods) & set(PROTEIN_METHODS):
+        if len(set(methods)) > 1 or resume:
+            raise ValueError(f"{' and '.join(PROTEIN_METHODS)} are made alone, one at a time, and without --resume")
+        return explain_proteins(run, fasta, output, methods[0], plots=plots, device=device, overwrite=overwrite)
     model, tokenizer = load_model(run)
     model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     chosen = _checked_methods(methods, model)
@@ -253,7 +259,9 @@ def _checked_methods(methods: Sequence[str] | None, model: Any) -> set[str]:
         return {"attention", "mutations"} if scores else {"attention"}
     unknown = set(methods) - set(METHODS)
     if unknown:
-        raise ValueError(f"unknown method {', '.join(sorted(unknown))}; choose from {', '.join(METHODS)}")
+        raise ValueError(
+            f"unknown method {', '.join(sorted(unknown))}; choose from {', '.join((*METHODS, *PROTEIN_METHODS))}"
+        )
     if not scores and set(methods) - {"attention"}:
         raise ValueError(
             f"{type(model).__name__} scores no sequences, so only attention can be shown; fine-tune a classifier first"

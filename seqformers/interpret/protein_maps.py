@@ -2,12 +2,90 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["alignment_map", "contact_map", "plot_alignment", "plot_contacts"]
+__all__ = ["PROTEIN_METHODS", "alignment_map", "contact_map", "explain_proteins", "plot_alignment", "plot_contacts"]
+
+PROTEIN_METHODS = ("alignment", "contacts")
+
+
+def explain_proteins(
+    run: str | Path,
+    fasta: str | Path,
+    output: str | Path,
+    method: str,
+    *,
+    plots: int = 20,
+    device: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Align every record with the first one, or predict the contacts of every record; tables and pictures.
+
+    Writes `alignment.tsv` (first, second, score: one row a pair) or `contacts.tsv` (id, i, j, probability: one row a
+    pair of residues at least 6 apart, 1-based), and pictures under `plots/`.
+
+    Args:
+        run (`str` or `Path`): Run folder of a PLUS-RNN (alignment) or of a model with a contact head (contacts).
+        fasta (`str` or `Path`): Proteins, plain or compressed.
+        output (`str` or `Path`): Folder to write.
+        method (`str`): Of `PROTEIN_METHODS`.
+        plots (`int`, defaults to 20): Pictures for so many, in file order.
+        device (`str`, *optional*): `cpu`, `cuda`, ...; a GPU when there is one.
+        overwrite (`bool`): Replace `output`.
+
+    Returns:
+        `Path`: `output`.
+
+    Raises:
+        ValueError: the method is unknown, the model cannot do it, a record is empty, or there is nothing to align.
+        FileExistsError: `output` is there and `overwrite` was not given.
+    """
+    import torch
+    from transformers import AutoConfig, AutoTokenizer
+
+    import seqformers
+    from seqformers.datasets_scripts.fasta import read_fasta
+    from seqformers.inference.tables import refuse_existing
+
+    if method not in PROTEIN_METHODS:
+        raise ValueError(f"unknown method {method!r}; choose from {', '.join(PROTEIN_METHODS)}")
+    head = (AutoConfig.from_pretrained(run).architectures or [""])[0]
+    if head not in seqformers.__all__:
+        raise ValueError(f"{run} holds {head or 'no named model'}, which is none of the models here")
+    model = getattr(seqformers, head).from_pretrained(run)
+    model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    tokenizer = AutoTokenizer.from_pretrained(run)
+    records = [(record.id, record.sequence) for record in read_fasta(fasta)]
+    for name, letters in records:
+        if not letters:
+            raise ValueError(f"{fasta}: record {name!r} is empty")
+    if method == "alignment" and len(records) < 2:
+        raise ValueError(f"{fasta} holds {len(records)} record; alignment needs two or more")
+    output = refuse_existing(output, overwrite=overwrite)
+    (output / "plots").mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number, (name, letters) in enumerate(records[1:] if method == "alignment" else records, start=1):
+        if method == "alignment":
+            first = records[0][0]
+            weights, score = alignment_map(model, tokenizer, records[0][1], letters)
+            lines.append(f"{first}\t{name}\t{score:.6g}")
+            figure = plot_alignment(weights, score, names=(first, name)) if number <= plots else None
+        else:
+            found = contact_map(model, tokenizer, letters)
+            i, j = np.triu_indices(len(letters), k=6)
+            rows = zip(i + 1, j + 1, found[i, j], strict=True)
+            lines += [f"{name}\t{a}\t{b}\t{value:.6g}" for a, b, value in rows]
+            figure = plot_contacts(found, title=name) if number <= plots else None
+        if figure is not None:
+            safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:80]
+            figure.savefig(output / "plots" / f"{number:04d}-{safe}.png", dpi=150)
+    header = "first\tsecond\tscore" if method == "alignment" else "id\ti\tj\tprobability"
+    (output / f"{method}.tsv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return output
 
 
 def alignment_map(model: Any, tokenizer: Any, first: str, second: str) -> tuple[np.ndarray, float]:

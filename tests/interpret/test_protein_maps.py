@@ -13,6 +13,8 @@ from seqformers import (
     ProteinBertForContactPrediction,
     ProteinTokenizer,
 )
+from seqformers.hub.repository import write_model_repository
+from seqformers.interpret.explain import explain
 from seqformers.interpret.protein_maps import alignment_map, contact_map, plot_alignment, plot_contacts
 
 
@@ -54,3 +56,28 @@ def test_models_of_another_kind_are_refused():
         alignment_map(model, ProteinTokenizer("tape"), "MK", "MV")
     with pytest.raises(ValueError, match="predicts no contacts"):
         contact_map(model.bert, ProteinTokenizer("tape"), "MK")
+
+
+def test_explain_writes_tables_and_pictures(tmp_path):
+    torch.manual_seed(0)
+    fasta = tmp_path / "proteins.fasta"
+    fasta.write_text(">a/1\nMKTAYIAKQR\n>b\nMKTAYIWKQRQ\n>c\nACDEFGHIKL\n")
+    model = PlusRnnForPairClassification(PlusRnnConfig(hidden_size=6, num_hidden_layers=1, projection_size=4))
+    run = write_model_repository(tmp_path / "plus", model, tokenizer=ProteinTokenizer("plus"))
+    out = explain(run, fasta, tmp_path / "aligned", methods=["alignment"], plots=1)
+    rows = [line.split("\t") for line in (out / "alignment.tsv").read_text().splitlines()]
+    assert [row[:2] for row in rows] == [["first", "second"], ["a/1", "b"], ["a/1", "c"]]
+    _, score = alignment_map(model, ProteinTokenizer("plus"), "MKTAYIAKQR", "ACDEFGHIKL")
+    assert float(rows[2][2]) == pytest.approx(score, rel=1e-4)
+    assert [path.name for path in (out / "plots").iterdir()] == ["0001-b.png"]
+
+    config = ProteinBertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    contacts = ProteinBertForContactPrediction(config)
+    run = write_model_repository(tmp_path / "tape", contacts, tokenizer=ProteinTokenizer("tape"))
+    out = explain(run, fasta, tmp_path / "maps", methods=["contacts"])
+    assert len((out / "contacts.tsv").read_text().splitlines()) == 1 + 10 + 15 + 10
+    assert len(list((out / "plots").iterdir())) == 3
+    with pytest.raises(ValueError, match="one at a time"):
+        explain(run, fasta, tmp_path / "both", methods=["contacts", "attention"])
+    with pytest.raises(ValueError, match="does not align"):
+        explain(run, fasta, tmp_path / "wrong", methods=["alignment"])
