@@ -73,7 +73,7 @@ def scan_targets(
         >>> from seqformers.inference import scan_targets
         >>> table = scan_targets({"let-7a": "UGAGGUAGUAGGUUGUAUAGUU"}, {"u": "A" * 25 + "AACUACCUCA" + "G" * 20})
         >>> table.num_sites.item(), table.site_type.item()
-        (4, '8mer')
+        (5, '8mer')
     """
     import pandas as pd
 

@@ -205,7 +205,9 @@ class TestFaults:
         hub.log.clear()
         assert push_to_hub(run, REPO).tag == "v1"
         sent = [path for method, path in hub.log if method == "PUT"]
-        assert sent == [f"/lfs/{victim}"] and len(arrived) == 2
+        # Files go up side by side: whatever had not begun when one broke off is sent now, and nothing is sent twice.
+        assert f"/lfs/{victim}" in sent and len(sent) == len(set(sent))
+        assert not set(sent) & (set(arrived) - {f"/lfs/{victim}"})
         assert "extra.safetensors" in hub.files(REPO)
 
     def test_connection_lost_in_the_middle_of_a_file_is_taken_up_again(self, hub: LoopbackHub, run: Path):
