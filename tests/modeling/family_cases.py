@@ -142,6 +142,31 @@ DEEPCPF1 = FamilyCase(
     attentions=(),
 )
 
+
+def _targetnet_batch(head: str, seed: int) -> Batch:
+    """Aligned sites without their pairs; a positive one has a miRNA of A and U."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(1, 6, (8, 2, 50), generator=generator)
+    labels = torch.tensor([1.0, 0, 0, 1, 0, 1, 0, 0])
+    ids[labels == 1, 0] = torch.where(ids[labels == 1, 0] % 2 == 0, 1, 4)
+    return {"input_ids": ids, "labels": labels}
+
+
+def _kaiming(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    """The original's start: Kaiming normal over the inputs, biases 0."""
+    return ("constant", 0.0) if name.endswith("bias") else ("normal", (2 / parameter[0].numel()) ** 0.5)
+
+
+TARGETNET = FamilyCase(
+    model_type="targetnet",
+    config={"dropout": 0.0},
+    batch=_targetnet_batch,
+    initial=_kaiming,
+    embeddings=False,  # its inputs_embeds are one-hot sites, tested with the family
+    attentions=(),
+    learning_rate=1e-3,
+)
+
 from tests.modeling.family_cases_protein import PROTEIN_CASES  # noqa: E402 (it needs the names above)
 
-CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, *PROTEIN_CASES)
+CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, *PROTEIN_CASES)
