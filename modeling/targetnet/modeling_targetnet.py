@@ -103,6 +103,9 @@ class TargetNetPreTrainedModel(PreTrainedModel):
 
     config: TargetNetConfig
     base_model_prefix = "targetnet"
+    # The loss is a mean over its own batch, and `**kwargs` would make Trainer leave out its division by the
+    # accumulated batches.
+    accepts_loss_kwargs = False
     main_input_name = "input_ids"
 
     @torch.no_grad()

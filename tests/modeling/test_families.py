@@ -47,7 +47,7 @@ def sharpen(model: Any) -> Any:
     """Larger weights, so that wrong attention or padding shows in the output."""
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim > 1:
+            if parameter.ndim > 1 and parameter.numel() > 1:
                 parameter.mul_(0.4 / parameter.std().clamp(min=1e-6)) if parameter.std() < 0.1 else None
     return model
 
