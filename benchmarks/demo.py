@@ -19,7 +19,7 @@ from seqformers.datasets_scripts.phage.virome import write_virome
 
 FOLDER = Path("demo")
 CONSOLE = Console(width=110)
-_SMALL = "{hidden_size: 128, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 512, max_position_embeddings: 192, hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, classifier_pooling: mean}"  # noqa: E501
+_SMALL = "{hidden_size: 128, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 512, max_position_embeddings: 192, hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0}"  # noqa: E501
 
 
 def main() -> None:
