@@ -76,14 +76,3 @@ def test_the_table_of_the_tasks_reads_residues_as_the_tokenizer():
     sequence = "ARNDCQEGHILKMFPSTWYVXBZOUJ"
     assert encode(sequence, "plus_rnn").tolist() == ProteinTokenizer("plus")(sequence).input_ids
     assert encode(sequence, "plus_tfm").tolist() == ProteinTokenizer("plus-tfm")(sequence).input_ids
-
-
-def test_padded_lstm_is_the_packed_one():
-    import torch
-
-    from benchmarks.tables.proteins import network
-    from seqformers import PlusRnnModel
-
-    encoder = network("plus_rnn", "ForPreTraining").plus_rnn
-    embeds, lengths = torch.randn(3, 9, 21), [9, 1, 5]
-    torch.testing.assert_close(encoder._run(embeds, lengths), PlusRnnModel._run(encoder, embeds, lengths))

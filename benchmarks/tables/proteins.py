@@ -235,31 +235,6 @@ class PairMasks:
 # Networks
 
 
-def run_padded(lstm: Any, embeds: Any, lengths: Sequence[int]) -> Any:
-    """What a bidirectional `nn.LSTM` gives on the packed batch, without packing, zeros at padding.
-
-    The backward pass of packed sequences of unequal length is 15 times slower on a CPU than that of a padded batch.
-    Trailing padding cannot reach the forward direction; the backward one reads each protein turned round.
-    """
-    import torch
-
-    size = torch.tensor(lengths)[:, None]
-    place = torch.arange(embeds.shape[1])[None]
-    inside = place < size
-    turned = torch.where(inside, size - 1 - place, place)[..., None]
-    weights, hidden = lstm.all_weights, lstm.hidden_size
-    state = embeds.new_zeros(1, len(embeds), hidden)
-    for layer in range(lstm.num_layers):
-        sides = []
-        for backwards in (False, True):
-            x = embeds.gather(1, turned.expand_as(embeds)) if backwards else embeds
-            weight = weights[2 * layer + backwards]
-            x = torch._VF.lstm(x, (state, state), weight, True, 1, 0.0, lstm.training, False, True)[0]
-            sides.append(x.gather(1, turned.expand_as(x)) if backwards else x)
-        embeds = torch.cat(sides, dim=-1)
-    return embeds * inside[..., None]
-
-
 def network(arm: str, head: str, **config: Any) -> Any:
     """A fresh network of an arm with the head `ForPreTraining`, `ForSequenceClassification`, ..."""
     import seqformers
@@ -268,10 +243,7 @@ def network(arm: str, head: str, **config: Any) -> Any:
         return getattr(seqformers, f"ProteinBert{head}")(
             seqformers.ProteinBertConfig.plus_tfm(**{**TFM, "max_position_embeddings": 1024, **config})
         )
-    model = getattr(seqformers, f"PlusRnn{head}")(seqformers.PlusRnnConfig(**{**RNN, **config}))
-    encoder = model.plus_rnn
-    encoder._run = lambda embeds, lengths: run_padded(encoder.rnn, embeds, lengths)
-    return model
+    return getattr(seqformers, f"PlusRnn{head}")(seqformers.PlusRnnConfig(**{**RNN, **config}))
 
 
 def arguments(folder: Path, seed: int, batch: int, learning_rate: float, **more: Any) -> Any:

@@ -67,18 +67,20 @@ class FamilyPairs:
         if self.legacy:
             same = rng.random(len(first)) < 0.5
         else:
-            first, same = self._balanced(first)
+            first, same = self._balanced(first, rng)
         second = np.empty_like(first)
         second[same] = self._relative(first[same], rng)
         second[~same] = self._stranger(first[~same], rng)
         return first, second, same
 
-    def _balanced(self, first: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Mark exactly half as "same", proteins of families of one last; drop what cannot be balanced."""
+    def _balanced(
+        self, first: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Mark a random half as "same", none of families of one; drop what cannot be balanced."""
         has_relative = self._size[self._family[first]] > 1
         wanted = min(len(first) // 2, int(has_relative.sum()))
         rank = np.empty(len(first), dtype=np.int64)
-        rank[np.lexsort((np.arange(len(first)), ~has_relative))] = np.arange(len(first))
+        rank[np.lexsort((rng.random(len(first)), ~has_relative))] = np.arange(len(first))
         same = rank < wanted
         keep = same | (np.cumsum(~same) <= wanted)
         return first[keep], same[keep]

@@ -11,10 +11,10 @@ from torch.nn.functional import (
     binary_cross_entropy_with_logits,
     conv1d,
     cross_entropy,
+    dropout,
     linear,
     mse_loss,
 )
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import (
@@ -197,22 +197,30 @@ class TapeLstmModel(TapeLstmPreTrainedModel):
         mask = _real_tokens(embeds, attention_mask)
         lengths = _lengths(mask)
         turned = _turn(embeds, lengths)
-        pack_to = torch.full_like(lengths, embeds.shape[1]) if self.config.legacy_padding else lengths
-        ahead, ahead_states = _run(self.forward_rnn, embeds, pack_to)
-        back, back_states = _run(self.reverse_rnn, turned, pack_to)
+        last = torch.full_like(lengths, embeds.shape[1] - 1) if self.config.legacy_padding else lengths - 1
+        ahead, ahead_states = _run(self.forward_rnn, embeds, last)
+        back, back_states = _run(self.reverse_rnn, turned, last)
         hidden = torch.cat([ahead, _turn(back, lengths)], -1) * mask[..., None].to(ahead.dtype)
         pooled = None
         if self.pool_layers is not None and self.pool_dense is not None:
-            states = torch.cat([ahead_states, back_states]).permute(1, 2, 0)  # (B, hidden, all layers)
+            states = torch.stack([*ahead_states, *back_states], -1)  # (B, hidden, all layers)
             pooled = torch.tanh(self.pool_dense(self.pool_layers(states)[..., 0]))
         return TapeLstmOutput(last_hidden_state=hidden, pooler_output=pooled)
 
 
-def _run(rnn: nn.LSTM, embeds: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs (B, T, hidden) and the last states of all layers (layers, B, hidden)."""
-    packed = pack_padded_sequence(embeds, lengths.cpu(), batch_first=True, enforce_sorted=False)
-    output, (states, _) = rnn(packed)
-    return pad_packed_sequence(output, batch_first=True, total_length=embeds.shape[1])[0], states
+def _run(rnn: nn.LSTM, values: torch.Tensor, last: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Outputs (B, T, hidden) of the last layer, and of every layer the state (B, hidden) at the token `last` (B,).
+
+    Nothing needs packing: what is behind a row cannot reach it.
+    """
+    zeros = values.new_zeros(1, values.shape[0], rnn.hidden_size)
+    rows = torch.arange(values.shape[0], device=values.device)
+    states = []
+    for layer, weights in enumerate(rnn.all_weights):
+        values = dropout(values, rnn.dropout, rnn.training and layer > 0)
+        values = torch.lstm(values, (zeros, zeros), weights, True, 1, 0.0, rnn.training, False, True)[0]
+        states.append(values[rows, last])
+    return values, states
 
 
 def _turn(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -109,6 +109,13 @@ def test_pairs_files(tmp_path):
         )
 
 
+def test_same_and_different_pairs_come_mixed():
+    families = np.repeat(np.arange(400), [1, 2, 3, 14] * 100)
+    _, _, same = FamilyPairs(families, seed=2).draw()
+    shares = same[: len(same) // 10 * 10].reshape(10, -1).mean(1)
+    assert (abs(shares - 0.5) < 0.15).all()
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=3, max_size=60), st.integers(0, 3))
 def test_drawn_pairs_keep_the_promises(families, seed):

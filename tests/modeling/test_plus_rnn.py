@@ -267,6 +267,24 @@ def test_padding_and_companions_change_nothing(pairs):
         assert (together[row, width:] == 0).all()
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 3), st.integers(0, 2**31))
+def test_padded_rows_give_what_packed_ones_give(lengths, layers, seed):
+    torch.manual_seed(seed)
+    model = PlusRnnModel(tiny_config(num_hidden_layers=layers)).double()
+    embeds = torch.randn(len(lengths), max(lengths), 21, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(len(lengths), max(lengths), 12, dtype=torch.float64)
+    found = []
+    for least in (0.0, 2.0):  # always padded, always packed
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(implementation, "_LEAST_FILLED", least)
+            hidden = model._run(embeds, lengths)
+        gradients = torch.autograd.grad((hidden * weights).sum(), [embeds, *model.rnn.parameters()])
+        found.append([hidden, *gradients])
+    for padded, packed in zip(*found, strict=True):
+        torch.testing.assert_close(padded, packed)
+
+
 def test_the_two_proteins_of_a_row_are_read_apart():
     torch.manual_seed(0)
     model = PlusRnnModel(tiny_config()).eval()
