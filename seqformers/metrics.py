@@ -141,18 +141,24 @@ GREATER_IS_BETTER = {name: name not in ("mse", "mae", "loss", "perplexity") for 
 )}  # fmt: skip
 
 
-def check_metrics(names: Iterable[str], *, regression: bool) -> list[str]:
-    """Return `names` as a list, or raise `ValueError` for one that does not exist for this kind of task."""
-    known = REGRESSION_METRICS if regression else CLASSIFICATION_METRICS
+def check_metrics(names: Iterable[str], kind: str) -> list[str]:
+    """Return `names` as a list, or raise `ValueError` for one that does not exist for this kind of task.
+
+    Args:
+        names (`Iterable[str]`): Names of metrics.
+        kind (`str`): `regression`, `contacts`, or any other word for classes.
+    """
+    from seqformers.metrics_protein import CONTACT_METRICS
+
+    tables = {"regression": REGRESSION_METRICS, "contacts": CONTACT_METRICS}
+    known = list(tables.get(kind, CLASSIFICATION_METRICS))
     names = list(names)
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(
-                f"no metric {name!r} for {'regression' if regression else 'classification'}; "
-                f"{hint}known: {', '.join(known)}"
-            )
+            of = kind if kind in tables else "classification"
+            raise ValueError(f"no metric {name!r} for {of}; {hint}known: {', '.join(known)}")
     return names
 
 
@@ -176,7 +182,7 @@ def classification_metrics(
         >>> classification_metrics(np.array([0, 0, 1, 1]), np.array([[1, 0], [0, 1], [0, 1], [0, 2.0]]), ["mcc"])
         {'mcc': 0.5773502691896258}
     """
-    names = check_metrics(names, regression=False)
+    names = check_metrics(names, "classification")
     labels = np.asarray(labels).reshape(-1)
     logits = np.asarray(logits, dtype=np.float64)
     logits = logits.reshape(len(labels), -1)
@@ -200,7 +206,7 @@ def regression_metrics(
         >>> regression_metrics(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 5.0]), ["mse"])
         {'mse': 1.3333333333333333}
     """
-    names = check_metrics(names, regression=True)
+    names = check_metrics(names, "regression")
     labels = np.asarray(labels, dtype=np.float64).reshape(-1)
     predicted = np.asarray(predicted, dtype=np.float64).reshape(len(labels), -1)[:, 0]
     _refuse_not_finite(predicted)
@@ -247,7 +253,7 @@ def evaluation_module(name: str) -> Any:
     import evaluate
 
     regression = name in REGRESSION_METRICS
-    check_metrics([name], regression=regression)
+    check_metrics([name], "regression" if regression else "classification")
     score = datasets.Value("float64")
     features = datasets.Features(
         {

@@ -16,6 +16,7 @@ from scipy.special import expit, softmax
 from scipy.stats import rankdata
 
 __all__ = [
+    "CONTACT_METRICS",
     "CONTACT_RANGES",
     "HOMOLOGY_LEVELS",
     "SS8_GROUPS",
@@ -44,6 +45,11 @@ CONTACT_RANGES: dict[str, tuple[int, int | None]] = {
     "medium+long": (12, None),
 }
 """Name -> smallest and largest sequence separation |i - j|. TAPE's table is `medium+long`, its package `all`."""
+
+CONTACT_METRICS = tuple(
+    f"precision_{span}_{top}{pooled}" for span in CONTACT_RANGES for top in ("L/5", "L") for pooled in ("", "_pooled")
+)
+"""What [`contact_precision`] returns by default: range of separation, picks a protein, mean of proteins or pooled."""
 
 
 def masked_accuracy(predictions: ArrayLike, labels: ArrayLike, *, ignore_index: int = -100) -> float:

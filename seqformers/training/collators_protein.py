@@ -12,8 +12,8 @@ import torch
 __all__ = ["DataCollatorForResidueLanguageModeling", "draw_without_replacement"]
 
 _IGNORED = -100
-_STRATEGIES = {"plus": "plus", "plus-tfm": "plus-tfm", "tape": "bernoulli", "unirep": "bernoulli"}
-_CAPS = {"plus": 50, "plus-tfm": 76, "bernoulli": None}
+_STRATEGIES = {"plus": "plus", "plus-tfm": "plus-tfm", "tape": "bernoulli", "unirep": "all"}
+_CAPS = {"plus": 50, "plus-tfm": 76, "bernoulli": None, "all": None}
 _TEXT_COLUMNS = (("sequence",), ("sequence_a", "sequence_b"))
 _ID_COLUMNS = ("input_ids", "attention_mask", "token_type_ids", "special_tokens_mask")
 
@@ -80,7 +80,7 @@ class DataCollatorForResidueLanguageModeling:
     passed on as one tensor.
 
     Of the selected residues 80 % become the mask, 10 % another residue, 10 % stay. X, unknown letters and special
-    tokens are never selected.
+    tokens are never selected (but with the strategy `"all"`).
 
     Args:
         tokenizer (`ProteinTokenizer`): Gives the vocabulary and the layout of pairs.
@@ -88,7 +88,8 @@ class DataCollatorForResidueLanguageModeling:
         strategy (`str`, *optional*): By default the one of the tokenizer's preset. `"plus"` selects
             `min(max_masked, floor(p · L))` residues of every protein (L with X counted); `"plus-tfm"` selects
             `min(max_masked, floor(p · tokens))` of a row and shares them out in proportion to the two lengths;
-            `"bernoulli"` selects every residue with probability p, as TAPE does.
+            `"bernoulli"` selects every residue with probability p, as TAPE does; `"all"` hides nothing and labels
+            every token, for models that never see what they predict (the LSTMs of P-ELMo and TAPE, UniRep).
         max_masked (`int`, *optional*): Cap of the first two; 50 for `"plus"`, 76 for `"plus-tfm"`.
         legacy (`bool`, defaults to `False`): As the originals' code: PLUS may replace by X, TAPE selects start and
             end as well and replaces by any of the 30 ids, special ones included.
@@ -124,14 +125,14 @@ class DataCollatorForResidueLanguageModeling:
     _rng: np.random.Generator | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.tokenizer.mask_token_id is None:
-            raise ValueError(f"the tokenizer of preset {self.tokenizer.preset!r} has no mask token")
         if not 0 <= self.mlm_probability <= 1:
             raise ValueError(f"mlm_probability must be between 0 and 1, got {self.mlm_probability}")
         if self.strategy is None:
             self.strategy = _STRATEGIES[self.tokenizer.preset]
         if self.strategy not in _CAPS:
             raise ValueError(f"strategy must be one of {', '.join(_CAPS)}, got {self.strategy!r}")
+        if self.tokenizer.mask_token_id is None and self.strategy != "all":
+            raise ValueError(f"the tokenizer of preset {self.tokenizer.preset!r} has no mask token")
         if self.max_masked is None:
             self.max_masked = _CAPS[self.strategy]
         size = max(len(self.tokenizer), self.tokenizer.vocab_size)
@@ -206,6 +207,8 @@ class DataCollatorForResidueLanguageModeling:
         Returns:
             Two `np.ndarray` of int64, shape `(batch, length)`: ids with residues hidden, and labels.
         """
+        if self.strategy == "all":
+            return input_ids, np.where(attention_mask != 0, input_ids, _IGNORED)
         rng = self._generator()
         selectable = self._selectable[input_ids]
         places = np.flatnonzero(selectable)

@@ -29,7 +29,8 @@ class Table:
         splits (`dict`): `train`, `validation`, `test` (those there are) -> `datasets.Dataset`.
         columns (`dict`): Argument of the tokenizer or processor -> column.
         label (`str`, *optional*): Label column.
-        kind (`str`): `classification`, `regression`, `tokens` (one label a residue) or `none`.
+        kind (`str`): `classification`, `regression`, `tokens` (one label a residue), `contacts` (one a pair of
+            residues) or `none`.
         names (`list[str]`): Class names in the order of their numbers; empty for regression.
         facts (`dict`): What the card says of the data.
     """
@@ -59,13 +60,16 @@ class Table:
         return [column for column in found if len(column) and isinstance(column[0], str)]
 
 
-def load_table(recipe: DataRecipe, *, labelled: bool, tokens: bool = False, names: list[str] | None = None) -> Table:
+def load_table(
+    recipe: DataRecipe, *, labelled: bool, kind: str | None = None, names: list[str] | None = None
+) -> Table:
     """Load the splits a recipe names and check that they can be used.
 
     Args:
         recipe (`DataRecipe`): Which data.
         labelled (`bool`): Whether labels are needed.
-        tokens (`bool`, *optional*): Whether a label belongs to every residue instead of to the row.
+        kind (`str`, *optional*): `"tokens"` where every residue has a label, `"contacts"` where every pair has one,
+            by the coordinates in the label column; by default the label column tells classes from numbers.
         names (`list[str]`, *optional*): Classes of a trained model in the order of its outputs; labels are read as
             these, and others are refused.
 
@@ -84,7 +88,7 @@ def load_table(recipe: DataRecipe, *, labelled: bool, tokens: bool = False, name
         return Table(splits, dict(columns), None, "none", facts=_with_rows(facts, splits))
     assert recipe.label is not None
     _check_columns(splits, [*recipe.columns.values(), recipe.label], recipe)
-    splits, kind, found = _settle_labels(splits, recipe.label, tokens=tokens, known=names)
+    splits, kind, found = _settle_labels(splits, recipe.label, kind=kind, known=names)
     if kind != "regression" and names is not None and found != names:
         raise ValueError(f"the classes of the data are {found}, those of the model are {names}; they must be the same")
     return Table(splits, dict(recipe.columns), recipe.label, kind, found, _with_rows(facts, splits))
@@ -206,13 +210,15 @@ def _first_null(rows: Any, column: str) -> int:
 
 
 def _settle_labels(
-    splits: dict[str, Any], label: str, *, tokens: bool, known: list[str] | None
+    splits: dict[str, Any], label: str, *, kind: str | None, known: list[str] | None
 ) -> tuple[dict[str, Any], str, list[str]]:
     """Labels as class numbers or floats, and the names of the classes."""
     import datasets
 
+    if kind == "contacts":
+        return splits, kind, ["no contact", "contact"]
     feature = next(iter(splits.values())).features[label]
-    if tokens:
+    if kind == "tokens":
         return _settle_token_labels(splits, label, feature, known)
     dtype = getattr(feature, "dtype", "")
     if not isinstance(feature, datasets.ClassLabel) and dtype.startswith("float"):
@@ -338,6 +344,9 @@ class Batches:
             values = [row[self.label] for row in rows]
             if self.kind == "tokens":
                 batch["labels"] = self._token_labels(values, batch)
+            elif self.kind == "contacts":
+                masks = [row.get("valid_mask") for row in rows]
+                batch["labels"] = self._contact_labels(values, masks, batch)
             else:
                 kind = torch.float32 if self.kind == "regression" else torch.int64
                 batch["labels"] = torch.as_tensor(np.asarray(values), dtype=kind)
@@ -357,7 +366,7 @@ class Batches:
             truncation=self.max_length is not None,
             max_length=self.max_length,
             return_tensors="pt",
-            return_special_tokens_mask=self.kind == "tokens",
+            return_special_tokens_mask=self.kind in ("tokens", "contacts"),
         )
 
     def _token_labels(self, values: Sequence[Any], batch: Mapping[str, Any]) -> Any:
@@ -372,6 +381,24 @@ class Batches:
             if len(numbers) < room:
                 raise ValueError(f"a row has {room} residues but {len(numbers)} labels in {self.label!r}")
             labels[index, places[index]] = torch.as_tensor(numbers[:room])
+        return labels
+
+    def _contact_labels(self, values: Sequence[Any], masks: Sequence[Any], batch: Mapping[str, Any]) -> Any:
+        """Contact maps `(rows, residues, residues)`: -1 where a pair does not count, -100 at padding.
+
+        Two numbers, so that the length of a protein, which the metrics need, can be read off its map.
+        """
+        import torch
+
+        from seqformers.datasets_scripts.tape.tape import contact_labels
+
+        sizes = ((batch["special_tokens_mask"] == 0) & (batch["attention_mask"] != 0)).sum(1).tolist()
+        labels = torch.full((len(values), max(sizes), max(sizes)), _IGNORED, dtype=torch.int64)
+        for index, (points, mask, size) in enumerate(zip(values, masks, sizes, strict=True)):
+            if len(points) < size:
+                raise ValueError(f"a row has {size} residues but {len(points)} coordinates in {self.label!r}")
+            mask = None if mask is None else mask[:size]
+            labels[index, :size, :size] = torch.from_numpy(contact_labels(points[:size], mask, ignore_index=-1))
         return labels
 
 

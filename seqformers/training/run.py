@@ -34,7 +34,9 @@ _DEFAULT_METRICS = {
     "classification": ["macro_recall", "f1_positive", "mcc", "auroc", "accuracy"],
     "tokens": ["accuracy", "f1_macro"],
     "regression": ["spearman", "pearson", "mse"],
+    "contacts": ["precision_medium+long_L/5", "precision_medium+long_L", "precision_all_L/5_pooled"],
 }
+_KINDS_OF_HEADS = {"TokenClassification": "tokens", "ContactPrediction": "contacts"}
 
 
 def pretrain(
@@ -179,11 +181,12 @@ class Run:
         head = head_of(recipe)
         encoder = build_encoder(recipe)
         labelled = recipe.task != "pretrain"
-        table = load_table(recipe.data, labelled=labelled, tokens="TokenClassification" in head, names=names)
+        kind = next((kind for part, kind in _KINDS_OF_HEADS.items() if part in head), None)
+        table = load_table(recipe.data, labelled=labelled, kind=kind, names=names)
         metrics = ["loss"]
         if labelled:
             metrics = recipe.metrics or _DEFAULT_METRICS[table.kind]
-            metrics = check_metrics(metrics, regression=table.kind == "regression")
+            metrics = check_metrics(metrics, table.kind)
         check_baselines(recipe.baselines.names or [])
         max_length = max_length_of(recipe, _config(recipe, encoder, {}))
         run = cls(replace(recipe, metrics=metrics if labelled else []), output, table, encoder, None, max_length,
@@ -329,6 +332,8 @@ class Run:
             counts_tokens=self.table.sequences_are_text and hasattr(self.encoder, "pad_token_id"),
             half=not precise and has_fast_bf16(model.config),
         )
+        # Contact maps of two batches have different sizes, so batches stay apart.
+        arguments.eval_do_concat_batches = self.table.kind != "contacts"
         trainer = Trainer(
             model=model,
             args=arguments,
@@ -336,7 +341,7 @@ class Run:
             train_dataset=self.table.splits.get("train"),
             eval_dataset=self.rows("validation"),
             compute_metrics=self._scorer(),
-            preprocess_logits_for_metrics=_predicted_tokens if self.recipe.task == "pretrain" else _first_logits,
+            preprocess_logits_for_metrics=self._kept_outputs(),
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
@@ -411,9 +416,9 @@ class Run:
 
         from seqformers.metrics import probabilities
 
-        outputs = _array(outcome.predictions)
-        if self.table.kind == "tokens":
+        if self.table.kind in ("tokens", "contacts"):
             return
+        outputs = _array(outcome.predictions)
         labels = np.asarray(outcome.label_ids).reshape(-1)
         columns: dict[str, Any] = {"label": labels}
         if self.table.kind == "regression":
@@ -423,11 +428,20 @@ class Run:
             columns |= {f"score_{name}": scores[:, i] for i, name in enumerate(self.table.names)}
         pq.write_table(pa.table(columns), path)
 
+    def _kept_outputs(self) -> Callable[[Any, Any], Any]:
+        """What of a batch's logits is kept for the metrics."""
+        if self.recipe.task == "pretrain":
+            return _next_tokens if "CausalLM" in (self.recipe.model.head or "") else _predicted_tokens
+        return _contact_probabilities if self.table.kind == "contacts" else _first_logits
+
     def _scorer(self) -> Callable[[Any], dict[str, float]] | None:
         from seqformers.metrics import classification_metrics, regression_metrics
 
         if self.recipe.task == "pretrain":
             return lambda outcome: {"masked_accuracy": _masked_accuracy(outcome)}
+
+        if self.table.kind == "contacts":
+            return lambda outcome: _contact_scores(outcome, self.metrics)
 
         def score(outcome: Any) -> dict[str, float]:
             outputs, labels = _array(outcome.predictions), np.asarray(outcome.label_ids)
@@ -451,7 +465,8 @@ class Run:
         from seqformers.training.baselines import default_baselines, measure_baselines
 
         split = "test" if "test" in self.table.splits else "validation"
-        if self.recipe.task == "pretrain" or split not in self.table.splits or self.table.kind == "tokens":
+        one_a_row = self.table.kind in ("classification", "regression")
+        if self.recipe.task == "pretrain" or split not in self.table.splits or not one_a_row:
             return split, {}
         names = self.recipe.baselines.names
         names = default_baselines(self.encoder) if names is None else names
@@ -503,9 +518,38 @@ def _predicted_tokens(logits: Any, labels: Any) -> Any:
     return out
 
 
+def _next_tokens(logits: Any, labels: Any) -> Any:
+    """Predicted ids `(rows, length)` of a model whose logits at i are for the token at i + 1; none for the first."""
+    import torch
+
+    logits = logits[0] if isinstance(logits, tuple) else logits
+    none = labels.new_full((len(labels), 1), _IGNORED)
+    return torch.cat([none, logits[:, :-1].argmax(-1)], 1).masked_fill(labels == _IGNORED, _IGNORED)
+
+
+def _contact_probabilities(logits: Any, labels: Any) -> Any:
+    """Probability of a contact, `(rows, residues, residues)`."""
+    logits = logits[0] if isinstance(logits, tuple) else logits
+    return logits.float().softmax(-1)[..., 1]
+
+
+def _contact_scores(outcome: Any, names: Sequence[str]) -> dict[str, float]:
+    """Precision of contacts from batches of maps; the padding of a map, -100 on its diagonal, is cut off."""
+    from seqformers.metrics_protein import contact_precision
+
+    maps: tuple[list[Any], list[Any]] = ([], [])
+    for scores, labels in zip(outcome.predictions, outcome.label_ids, strict=True):
+        for score, label in zip(scores, labels, strict=True):
+            size = int((np.diagonal(label) != _IGNORED).sum())
+            maps[0].append(score[:size, :size])
+            maps[1].append(label[:size, :size])
+    found = contact_precision(*maps, ignore_index=-1)
+    return {name: found[name] for name in names}
+
+
 def _masked_accuracy(outcome: Any) -> float:
     predicted, labels = _array(outcome.predictions), np.asarray(outcome.label_ids)
-    places = labels != _IGNORED
+    places = (labels != _IGNORED) & (predicted != _IGNORED)
     return float((predicted[places] == labels[places]).mean()) if places.any() else 0.0
 
 

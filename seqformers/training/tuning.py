@@ -50,7 +50,7 @@ def tune(
         raise ValueError("tuning needs validation rows (data.splits.validation)")
     name = recipe.tune.metric or run.metrics[0]
     if name != "loss":
-        check_metrics([name], regression=run.table.kind == "regression")
+        check_metrics([name], run.table.kind)
         run.metrics = list(dict.fromkeys([*run.metrics, name]))
     greater = GREATER_IS_BETTER.get(name, True)
     seed = recipe.seeds[0]

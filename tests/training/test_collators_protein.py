@@ -151,7 +151,7 @@ def test_padding_to_a_multiple_and_truncation():
     [
         ({"mlm_probability": 1.2}, "between 0 and 1"),
         ({"strategy": "spans"}, "strategy must be"),
-        ({"tokenizer": ProteinTokenizer("unirep")}, "no mask token"),
+        ({"tokenizer": ProteinTokenizer("unirep"), "strategy": "bernoulli"}, "no mask token"),
     ],
 )
 def test_arguments_are_checked(arguments, message):
@@ -165,3 +165,10 @@ def test_features_are_checked():
         collate([{"text": "MKT"}])
     with pytest.raises(ValueError, match="empty list"):
         collate([])
+
+
+def test_nothing_is_hidden_from_models_that_read_one_way():
+    collate = DataCollatorForResidueLanguageModeling(ProteinTokenizer("unirep"))
+    batch = collate([{"sequence": "MKTAYI"}, {"sequence": "MK"}])
+    real = batch["attention_mask"].bool()
+    assert (batch["labels"][real] == batch["input_ids"][real]).all() and (batch["labels"][~real] == -100).all()
