@@ -98,7 +98,12 @@ def convert(
     ] = "",
     source: Annotated[Path | None, typer.Argument(help="Its weight file or folder.")] = None,
     output: Annotated[Path | None, typer.Argument(help="Folder to write: a complete Hub repository.")] = None,
-    full: Annotated[Path | None, typer.Option(help="deepcpf1: DeepCpf1_weights.h5, adds the accessibility.")] = None,
+    full: Annotated[
+        Path | None,
+        typer.Option(
+            help="deepcpf1: DeepCpf1_weights.h5, adds the accessibility. plus: the LM under a P-ELMo encoder."
+        ),
+    ] = None,
     stride: Annotated[int | None, typer.Option(help="dnabert: bases between k-mers; 1 if absent.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
     show: Annotated[bool, typer.Option("--list", help="List the converters and stop.")] = False,

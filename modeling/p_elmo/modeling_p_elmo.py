@@ -104,7 +104,8 @@ class PElmoOutput(ModelOutput):
     """Output of [`PElmoModel`].
 
     Args:
-        last_hidden_state (`torch.Tensor` of shape `(batch, tokens, representation_size)`): Zero at padding.
+        last_hidden_state (`torch.Tensor` of shape `(batch, tokens, representation_size)`): Zero at start, stop and
+            padding.
         pooler_output (`torch.Tensor` of shape `(batch, pooled_size)`): One vector a protein.
     """
 
@@ -171,14 +172,18 @@ class PElmoLanguageModel(nn.Module):
 
 
 class PElmoModel(PElmoPreTrainedModel):
-    """Language-model states and a residue embedding, summed, through a bidirectional LSTM."""
+    """Language-model states and a residue embedding, summed, through a bidirectional LSTM over the residues.
+
+    A residue's states are those of its neighbours, forward of i - 1 and backward of i + 1, which have not read it.
+    """
 
     def __init__(self, config: PElmoConfig):
         super().__init__(config)
         self.lm = PElmoLanguageModel(config)
         states = 2 * config.lm_num_layers * config.lm_hidden_size
-        self.lm_projection = nn.Linear(states, config.input_size, bias=False)
-        self.embeddings = nn.Embedding(config.vocab_size, config.input_size, padding_idx=config.mask_token_id)
+        self.lm_projection = nn.Linear(states, config.input_size)
+        # Residues only, so one row less than there are ids; the mask's row is the last and zero.
+        self.embeddings = nn.Embedding(config.vocab_size - 1, config.input_size, padding_idx=config.mask_token_id - 1)
         self.rnn = nn.LSTM(
             config.input_size,
             config.hidden_size,
@@ -190,12 +195,12 @@ class PElmoModel(PElmoPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        """The embedding of token ids."""
-        return self.embeddings
+        """The language model's embedding of token ids."""
+        return self.lm.embeddings
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the embedding of token ids."""
-        self.embeddings = value  # type: ignore[assignment]
+        """Replace the language model's embedding of token ids."""
+        self.lm.embeddings = value  # type: ignore[assignment]
 
     @can_return_tuple
     def forward(
@@ -215,16 +220,22 @@ class PElmoModel(PElmoPreTrainedModel):
             **kwargs: Ignored; accepted so that generic callers can pass what other models take.
 
         Raises:
-            ValueError: `inputs_embeds` was given (there are two embeddings), or rows are empty or padded on the left.
+            ValueError: `inputs_embeds` was given (there are two embeddings), or rows hold no residue or are padded on
+                the left.
         """
         if input_ids is None or inputs_embeds is not None:
             raise ValueError("P-ELMo embeds its input twice, so it takes input_ids only")
         mask = _real_tokens(input_ids, attention_mask)
         lengths = _lengths(mask)
+        if not bool((lengths > 2).all()):
+            raise ValueError(f"row {(lengths > 2).tolist().index(False)} has no residue between start and stop")
         ahead, back = self.lm(self.lm.embeddings(input_ids), lengths)
-        hidden = torch.relu(self.lm_projection(torch.cat([*ahead, *back], -1)) + self.embeddings(input_ids))
-        hidden = _run_both(self.rnn, hidden, lengths) * mask[..., None].to(hidden.dtype)
+        states = [state for one, other in zip(ahead, back, strict=True) for state in (one[:, :-2], other[:, 2:])]
+        residues = self.embeddings((input_ids[:, 1:-1] - 1).clamp(min=0))
+        hidden = torch.relu(self.lm_projection(torch.cat(states, -1)) + residues)
+        hidden = nn.functional.pad(_run_both(self.rnn, hidden, lengths - 2), (0, 0, 1, 1))
         inside = _inside(mask).to(hidden.dtype)
+        hidden = hidden * inside[..., None]
         pooled = torch.einsum("bt,btw->bw", inside, hidden) / inside.sum(1, keepdim=True).clamp(min=1.0)
         return PElmoOutput(last_hidden_state=hidden, pooler_output=pooled)
 

@@ -19,7 +19,7 @@ __all__ = ["CONVERTERS", "convert"]
 CONVERTERS: dict[str, tuple[str, str]] = {
     "deepcpf1": ("seqformers.convert.deepcpf1", "Seq_deepCpf1_weights.h5 of MyungjaeSong/Paired-Library"),
     "dnabert": ("seqformers.convert.dnabert", "folder or weight file of a DNABERT or virBERT checkpoint"),
-    "plus": ("seqformers.convert.plus", "weight file of a PLUS-RNN checkpoint of mswzeus/PLUS"),
+    "plus": ("seqformers.convert.plus", "weight file of PLUS-RNN, PLUS-TFM or P-ELMo of mswzeus/PLUS"),
     "tape": ("seqformers.convert.tape", "folder or weight file of a transformer checkpoint of songlab-cal/tape"),
     "targetnet": ("seqformers.convert.targetnet", "TargetNet.pt of mswzeus/TargetNet"),
 }
@@ -40,7 +40,8 @@ def convert(
         name (`str`): One of `CONVERTERS`.
         source (`str` or `Path`): File or folder of the original project.
         output (`str` or `Path`): Folder to write.
-        full (`str` or `Path`, *optional*): Second file, for `deepcpf1`: the weights with chromatin accessibility.
+        full (`str` or `Path`, *optional*): Second file. For `deepcpf1`: the weights with chromatin accessibility. For
+            `plus` with an encoder of P-ELMo: its language model.
         stride (`int`, *optional*): For `dnabert`: bases between k-mers in its training data, 1 if absent.
         overwrite (`bool`): Replace an existing folder.
 

@@ -1,4 +1,4 @@
-"""Checkpoints of PLUS (mswzeus/PLUS) to PLUS-RNN and PLUS-TFM: the encoder with its pre-training heads.
+"""Checkpoints of PLUS (mswzeus/PLUS): PLUS-RNN, PLUS-TFM and P-ELMo, told apart by their names.
 
 Files hold a `state_dict`; names may carry `module.` from several GPUs. PLUS-RNN names are `embed`, `rnn`, `fc`
 (projection), `decoder` and the ordinal weight and bias.
@@ -13,10 +13,10 @@ __all__ = ["convert", "load_state"]
 
 _CARD = """---
 library_name: transformers
-tags: [biology, protein, plus_rnn]
+tags: [biology, protein, {model_type}]
 ---
 
-# PLUS-RNN, converted weights
+# {name}, converted weights
 
 Converted from a checkpoint of [mswzeus/PLUS](https://github.com/mswzeus/PLUS): Min, Park, Kim, Choi, Lee, Yoon,
 "Pre-Training of Deep Bidirectional Protein Sequence Representations With Structural Information", IEEE Access 2021.
@@ -54,30 +54,54 @@ def load_state(source: Path) -> dict[str, Any]:
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def convert(source: Path, output: Path) -> Path:
-    """Convert a PLUS-RNN checkpoint.
+def convert(source: Path, output: Path, *, full: Path | None = None) -> Path:
+    """Convert a checkpoint of PLUS.
 
-    A checkpoint with one threshold becomes [`PlusRnnForPreTraining`]; one with more, fine-tuned on homology,
-    becomes [`PlusRnnForPairClassification`].
+    PLUS-RNN with one threshold becomes [`PlusRnnForPreTraining`]; with more, fine-tuned on homology, it becomes
+    [`PlusRnnForPairClassification`]. PLUS-TFM becomes [`ProteinBertForPreTraining`] or, with more than two outputs,
+    [`ProteinBertForPairClassification`]. P-ELMo's language model becomes [`PElmoForPreTraining`], its encoder
+    [`PElmoForPairClassification`].
 
     Args:
         source (`Path`): The weight file (`.pt` or `.safetensors`).
         output (`Path`): Folder of the Hub repository to write.
+        full (`Path`, *optional*): For an encoder of P-ELMo: the weight file of its language model.
 
     Returns:
         `Path`: `output`.
 
     Raises:
-        ValueError: the weights are not those of PLUS-RNN.
+        ValueError: the weights are of none of these models, or the language model of an encoder is not given.
     """
+    from seqformers.convert.p_elmo import convert_encoder, convert_language_model, is_language_model
+    from seqformers.convert.plus_tfm import convert_plus_tfm
     from seqformers.hub.repository import write_model_repository
-    from seqformers.modeling.plus_rnn import PlusRnnConfig, PlusRnnForPairClassification, PlusRnnForPreTraining
     from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 
     state = load_state(source)
+    name, preset = "PLUS-RNN", "plus"
+    if "transformer.embed.tok_embed.weight" in state:
+        name, preset = "PLUS-TFM", "plus-tfm"
+        model = convert_plus_tfm(state, source)
+    elif is_language_model(state):
+        name, model = "P-ELMo's language model", convert_language_model(state, source)
+    elif "x_embed.weight" in state:
+        language_model = {} if full is None else load_state(full)
+        if not is_language_model(language_model):
+            raise ValueError(f"{source} is P-ELMo's encoder; give the file of its language model with --full")
+        name, model = "P-ELMo", convert_encoder(state, language_model, source)
+    else:
+        model = _plus_rnn(state, source)
+    card = _CARD.format(name=name, model_type=model.config.model_type)
+    return write_model_repository(output, model, tokenizer=ProteinTokenizer(preset), card=card)
+
+
+def _plus_rnn(state: dict[str, Any], source: Path) -> Any:
+    from seqformers.modeling.plus_rnn import PlusRnnConfig, PlusRnnForPairClassification, PlusRnnForPreTraining
+
     needed = {"embed.weight", "rnn.weight_hh_l0", "fc.weight"}
     if missing := sorted(needed - state.keys()):
-        raise ValueError(f"{source} is no PLUS-RNN checkpoint: it has no {', '.join(missing)}")
+        raise ValueError(f"{source} is no checkpoint of PLUS: for PLUS-RNN it has no {', '.join(missing)}")
     thresholds = state["ordinal_bias"].numel() if "ordinal_bias" in state else 1
     config = PlusRnnConfig(
         embedding_size=state["embed.weight"].shape[1],
@@ -101,4 +125,4 @@ def convert(source: Path, output: Path) -> Path:
     heads = ("lm_head.", "sfp_head.", "ordinal_head.")
     if unexpected or any(not name.startswith(heads) for name in missing_keys):
         raise ValueError(f"{source} does not fit PLUS-RNN: missing {missing_keys}, too many {unexpected}")
-    return write_model_repository(output, model, tokenizer=ProteinTokenizer("plus"), card=_CARD)
+    return model

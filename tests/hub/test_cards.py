@@ -6,7 +6,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
+from seqformers._families import FAMILIES
 from seqformers.hub.cards import CARD_FACTS, eval_results_yaml, render_model_card, write_eval_results
+from tests.conftest import ROOT
 
 FACTS = {
     "name": "virbert-tiny",
@@ -151,3 +153,13 @@ def test_eval_results_name_hub_data_sets_only(tmp_path):
 
 def test_every_fact_is_documented():
     assert all(text.strip() for text in CARD_FACTS.values())
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_every_family_has_a_template_with_its_limits_and_source(family):
+    template = ROOT / "model_cards" / f"{family.model_type}.md"
+    text = render_model_card(family.model_type, {"name": "tiny"})
+    assert template.is_file() and text != render_model_card("none", {"name": "tiny"}).replace(
+        "none", family.model_type
+    )
+    assert "clinical" in text and "author = {" in text
