@@ -70,13 +70,38 @@ def test_the_small_recipe_runs(tmp_path):
     assert (tmp_path / "run" / "model.safetensors").is_file() and (tmp_path / "run" / "README.md").is_file()
 
 
-def test_the_table_of_the_tasks_reads_residues_as_the_tokenizer():
-    from benchmarks.tables.proteins import encode
-    from seqformers import ProteinTokenizer
+@pytest.mark.parametrize("kind", ["classification", "regression", "tokens"])
+@pytest.mark.parametrize("arm", ["composition", "one_hot_linear", "scratch", "plus_tfm"])
+def test_arms_of_the_table_of_tasks(tmp_path, monkeypatch, arm, kind):
+    """Every arm fits a few rows and gives one output a test row, or a residue, in order."""
+    from benchmarks.tables import proteins_networks as networks
+    from benchmarks.tables.proteins import score
+    from benchmarks.tables.proteins_data import Rows, Task
+    from benchmarks.tables.proteins_shortcuts import SHORTCUTS, shortcut
 
-    sequence = "ARNDCQEGHILKMFPSTWYVXBZOUJ"
-    assert encode(sequence, "plus_rnn").tolist() == ProteinTokenizer("plus")(sequence).input_ids
-    assert encode(sequence, "plus_tfm").tolist() == ProteinTokenizer("plus-tfm")(sequence).input_ids
+    monkeypatch.setattr(networks, "RNN", {**networks.RNN, "hidden_size": 4})
+    monkeypatch.setattr(networks, "TFM", {**networks.TFM, "hidden_size": 8, "intermediate_size": 8})
+    monkeypatch.setattr(networks, "PRETRAINING", {})
+    proteins = _proteins(40)
+    labels = {
+        "classification": [sequence.count("A") % 2 for sequence in proteins],
+        "regression": [sequence.count("A") / 9 for sequence in proteins],
+        "tokens": [[int(letter in "ACDE") for letter in sequence] for sequence in proteins],
+    }[kind]
+    rows = Rows(proteins[:30], labels[:30], proteins[30:], labels[30:])
+    config = "secondary_structure" if kind == "tokens" else "any"
+    task = Task("any", config, "train", "test", kind, "any", 30, 10, 50, 1)
+    outputs = shortcut(arm, task, rows) if arm in SHORTCUTS else networks.fine_tune(arm, task, rows, tmp_path, 0)[0]
+    assert len(outputs) == 10
+    if kind == "tokens":
+        assert [len(output) for output in outputs] == [len(sequence) for sequence in rows.tested]
+        if arm == "one_hot_linear":
+            guess = [(output.reshape(len(output), -1)[:, -1] > 0).astype(int) for output in outputs]
+            assert (np.concatenate(guess) == np.concatenate(rows.truth)).mean() > 0.9
+    elif kind == "classification":
+        assert 0 <= score(task, outputs, rows.truth)["accuracy"] <= 1
+    else:
+        assert np.isfinite(score(task, outputs, rows.truth)["mse"])
 
 
 SMALL = {
