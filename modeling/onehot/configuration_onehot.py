@@ -1,8 +1,6 @@
 """Configuration of the one-hot baseline."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import Literal
-
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -15,11 +13,8 @@ class OneHotConfig(PreTrainedConfig):
 
     Args:
         vocab_size (`int`, defaults to 30): Ids, and width of the vectors.
-        head_type (`str`, defaults to `"tape"`): `"tape"` gives weight-normed two-layer heads, for residues as
-            convolutions of width 5 and 3; `"linear"` is one linear layer.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
         contact_dropout (`float`, defaults to 0.5): Dropout of channels before the contact head.
-        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -33,10 +28,8 @@ class OneHotConfig(PreTrainedConfig):
     model_type = "onehot"
 
     vocab_size: int = 30
-    head_type: Literal["tape", "linear"] = "tape"
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    class_weights: list[float] | None = None
     pad_token_id: int | None = 0
 
     @property

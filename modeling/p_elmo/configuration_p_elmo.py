@@ -1,8 +1,6 @@
 """Configuration of P-ELMo."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import Literal
-
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -25,11 +23,7 @@ class PElmoConfig(PreTrainedConfig):
         projection_size (`int`, defaults to 100): Width of Z, in which proteins are compared.
         freeze_lm (`bool`, defaults to `True`): Leave the language model's weights alone in every head but its own.
         mask_token_id (`int`, defaults to 21): X, whose embedding is zero and stays zero.
-        head_type (`str`, defaults to `"tape"`): `"tape"` gives weight-normed two-layer heads, for residues as
-            convolutions of width 5 and 3; `"linear"` is one linear layer.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
-        contact_dropout (`float`, defaults to 0.5): Dropout of channels before the contact head.
-        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -53,10 +47,7 @@ class PElmoConfig(PreTrainedConfig):
     projection_size: int = 100
     freeze_lm: bool = True
     mask_token_id: int = 21
-    head_type: Literal["tape", "linear"] = "tape"
     classifier_hidden_size: int = 512
-    contact_dropout: float | int = 0.5
-    class_weights: list[float] | None = None
     pad_token_id: int | None = 0
 
     @property

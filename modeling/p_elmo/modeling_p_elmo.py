@@ -20,7 +20,6 @@ from transformers import initialization as init
 from transformers.modeling_outputs import (
     MaskedLMOutput,
     ModelOutput,
-    SequenceClassifierOutput,
     TokenClassifierOutput,
 )
 from transformers.utils.generic import can_return_tuple
@@ -55,24 +54,13 @@ class PElmoWeightNorm(nn.Module):
         return linear(x, weight.to(x.dtype), self.bias)
 
 
-class PElmoProteinHead(nn.Module):
-    """Labels of a protein from its pooled vector."""
+class PElmoProteinHead(nn.Sequential):
+    """Labels of a protein from its pooled vector, (B, pooled) to (B, num_labels)."""
 
     def __init__(self, config: PElmoConfig):
-        super().__init__()
-        labels = config.num_labels or 2
-        if config.head_type == "linear":
-            self.layers = nn.Sequential(nn.Linear(config.pooled_size, labels))
-        else:
-            self.layers = nn.Sequential(
-                PElmoWeightNorm(config.pooled_size, config.classifier_hidden_size),
-                nn.ReLU(),
-                PElmoWeightNorm(config.classifier_hidden_size, labels),
-            )
-
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Map (B, pooled) to (B, num_labels)."""
-        return self.layers(pooled)
+        width = config.classifier_hidden_size
+        hidden = PElmoWeightNorm(config.pooled_size, width)
+        super().__init__(hidden, nn.ReLU(), PElmoWeightNorm(width, config.num_labels or 2))
 
 
 class PElmoResidueHead(nn.Module):
@@ -80,19 +68,12 @@ class PElmoResidueHead(nn.Module):
 
     def __init__(self, config: PElmoConfig):
         super().__init__()
-        width, labels = config.representation_size, config.num_labels or 2
-        self.is_linear = config.head_type == "linear"
-        if self.is_linear:
-            self.output: nn.Module = nn.Linear(width, labels)
-        else:
-            self.norm = nn.BatchNorm1d(width)
-            self.hidden = PElmoWeightNorm(width, config.classifier_hidden_size, kernel=5)
-            self.output = PElmoWeightNorm(config.classifier_hidden_size, labels, kernel=3)
+        self.norm = nn.BatchNorm1d(config.representation_size)
+        self.hidden = PElmoWeightNorm(config.representation_size, config.classifier_hidden_size, kernel=5)
+        self.output = PElmoWeightNorm(config.classifier_hidden_size, config.num_labels or 2, kernel=3)
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Map (B, T, width) to (B, T, num_labels)."""
-        if self.is_linear:
-            return self.output(hidden)
         normed = torch.zeros_like(hidden)
         normed[mask] = self.norm(hidden[mask]).to(hidden.dtype)
         x = torch.relu(self.hidden(normed.transpose(1, 2))) * mask[:, None, :].to(hidden.dtype)
@@ -424,51 +405,14 @@ def _soft_align(z_a: torch.Tensor, mask_a: torch.Tensor, z_b: torch.Tensor, mask
     return (omega * s).sum((1, 2)) / omega.sum((1, 2))
 
 
-class PElmoForSequenceClassification(PElmoPreTrainedModel):
-    """P-ELMo with a head for whole proteins: classes, or one value when `num_labels` is 1."""
+class _PElmoWithHead(PElmoPreTrainedModel):
+    """The model and a head: what the three tasks have in common."""
 
-    def __init__(self, config: PElmoConfig):
+    def __init__(self, config: PElmoConfig, classifier: nn.Module):
         super().__init__(config)
         self.num_labels = config.num_labels or 2
         self.p_elmo = PElmoModel(config)
-        self.classifier = PElmoProteinHead(config)
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> SequenceClassifierOutput:
-        """Classify or value whole proteins.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`PElmoModel`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.Tensor` of shape `(batch,)` or `(batch, num_labels)`, *optional*): Class indices, values,
-                or 0/1 for each label, by `config.problem_type`.
-            **kwargs: As there.
-        """
-        outputs = self.p_elmo(input_ids, attention_mask, inputs_embeds, **kwargs)
-        logits = self.classifier(outputs.pooler_output)
-        return SequenceClassifierOutput(
-            loss=None if labels is None else _protein_loss(self.config, logits, labels),
-            logits=logits,
-        )
-
-
-class PElmoForTokenClassification(PElmoPreTrainedModel):
-    """P-ELMo with a class for every residue."""
-
-    def __init__(self, config: PElmoConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels or 2
-        self.p_elmo = PElmoModel(config)
-        self.classifier = PElmoResidueHead(config)
+        self.classifier = classifier
         self.post_init()
 
     @can_return_tuple
@@ -480,26 +424,65 @@ class PElmoForTokenClassification(PElmoPreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> TokenClassifierOutput:
-        """Classify every residue.
+        """Predict the labels of the task.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`PElmoModel`].
             attention_mask (`torch.Tensor`, *optional*): As there.
             inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Class of each residue; -100 (any
-                negative value) at special tokens, padding and residues to leave out.
+            labels (`torch.Tensor`, *optional*): As the class says.
             **kwargs: As there.
+
+        Raises:
+            ValueError: the shape of the labels does not fit the input.
         """
         outputs = self.p_elmo(input_ids, attention_mask, inputs_embeds, **kwargs)
-        hidden = outputs.last_hidden_state
-        logits = self.classifier(hidden, _real_tokens(hidden, attention_mask))
-        if labels is not None and labels.shape != logits.shape[:2]:
+        logits = self._logits(outputs, attention_mask)
+        return TokenClassifierOutput(loss=None if labels is None else self._loss(logits, labels), logits=logits)
+
+    def _logits(self, outputs: PElmoOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if labels.shape != logits.shape[:-1]:
             raise ValueError(
-                f"labels have shape {tuple(labels.shape)}, the tokens {tuple(logits.shape[:2])}: give one label for "
-                "each token, -100 at special tokens and padding"
+                f"labels have shape {tuple(labels.shape)}, wanted {tuple(logits.shape[:-1])}; give one label for each "
+                "token or pair of residues, -100 at special tokens, padding and what to leave out"
             )
-        loss = None if labels is None else _masked_mean_loss(logits, labels, self.config.class_weights)
-        return TokenClassifierOutput(loss=loss, logits=logits)
+        return _masked_mean_loss(logits, labels)
+
+
+class PElmoForSequenceClassification(_PElmoWithHead):
+    """P-ELMo with a head for whole proteins: classes, or one value when `num_labels` is 1.
+
+    `labels` are (batch,) or (batch, num_labels): class indices, values, or 0/1 for each label, by
+    `config.problem_type`.
+    """
+
+    def __init__(self, config: PElmoConfig):
+        super().__init__(config, PElmoProteinHead(config))
+
+    def _logits(self, outputs: PElmoOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        return self.classifier(outputs.pooler_output)
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return _protein_loss(self.config, logits, labels)
+
+
+class PElmoForTokenClassification(_PElmoWithHead):
+    """P-ELMo with a class for every residue.
+
+    `labels` are (batch, tokens): classes; -100 (any negative value) at special tokens, padding and residues to leave
+    out.
+    """
+
+    def __init__(self, config: PElmoConfig):
+        super().__init__(config, PElmoResidueHead(config))
+
+    def _logits(self, outputs: PElmoOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        hidden = outputs.last_hidden_state
+        assert hidden is not None
+        return self.classifier(hidden, _real_tokens(hidden, attention_mask))
 
 
 def _real_tokens(like: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
@@ -509,16 +492,11 @@ def _real_tokens(like: torch.Tensor, attention_mask: torch.Tensor | None) -> tor
     return attention_mask.bool()
 
 
-def _masked_mean_loss(logits: torch.Tensor, labels: torch.Tensor, weights: list[float] | None = None) -> torch.Tensor:
+def _masked_mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy over what is labelled (label 0 or more); zero when nothing is."""
-    logits, labels = logits.flatten(0, -2).float(), labels.flatten()
-    labels = labels.masked_fill(labels < 0, -100)
-    weight = None if weights is None else logits.new_tensor(weights)
-    total = cross_entropy(logits, labels, weight=weight, ignore_index=-100, reduction="sum")
-    if weight is None:
-        return total / (labels != -100).sum().clamp(min=1)
-    counted = weight[labels.clamp(min=0)].masked_fill(labels < 0, 0.0).sum()
-    return total / counted.clamp(min=torch.finfo(torch.float32).tiny)
+    labels = labels.flatten().masked_fill(labels.flatten() < 0, -100)
+    total = cross_entropy(logits.flatten(0, -2).float(), labels, ignore_index=-100, reduction="sum")
+    return total / (labels != -100).sum().clamp(min=1)
 
 
 def _protein_loss(config: PElmoConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -530,6 +508,5 @@ def _protein_loss(config: PElmoConfig, logits: torch.Tensor, labels: torch.Tenso
     if problem == "regression":
         return mse_loss(logits.float().flatten(), labels.float().flatten())
     if problem == "single_label_classification":
-        weight = None if config.class_weights is None else logits.new_tensor(config.class_weights).float()
-        return cross_entropy(logits.float(), labels.flatten(), weight=weight)
+        return cross_entropy(logits.float(), labels.flatten())
     return binary_cross_entropy_with_logits(logits.float(), labels.float())

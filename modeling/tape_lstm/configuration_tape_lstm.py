@@ -1,8 +1,6 @@
 """Configuration of the LSTM of TAPE."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import Literal
-
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -22,11 +20,8 @@ class TapeLstmConfig(PreTrainedConfig):
         legacy_padding (`bool`, defaults to `False`): Take the pooled states after the padding instead of after the
             last token, as the original, which makes the pooled vector depend on the batch.
         initializer_range (`float`, defaults to 0.02): Standard deviation of fresh linear and embedding weights.
-        head_type (`str`, defaults to `"tape"`): `"tape"` gives weight-normed two-layer heads, for residues as
-            convolutions of width 5 and 3; `"linear"` is one linear layer.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
         contact_dropout (`float`, defaults to 0.5): Dropout of channels before the contact head.
-        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -46,10 +41,8 @@ class TapeLstmConfig(PreTrainedConfig):
     hidden_dropout_prob: float | int = 0.1
     legacy_padding: bool = False
     initializer_range: float = 0.02
-    head_type: Literal["tape", "linear"] = "tape"
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    class_weights: list[float] | None = None
     pad_token_id: int | None = 0
 
     @property

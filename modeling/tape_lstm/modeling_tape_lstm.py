@@ -20,7 +20,6 @@ from transformers import initialization as init
 from transformers.modeling_outputs import (
     MaskedLMOutput,
     ModelOutput,
-    SequenceClassifierOutput,
     TokenClassifierOutput,
 )
 from transformers.utils.generic import can_return_tuple
@@ -55,24 +54,16 @@ class TapeLstmWeightNorm(nn.Module):
         return linear(x, weight.to(x.dtype), self.bias)
 
 
-class TapeLstmProteinHead(nn.Module):
-    """Labels of a protein from its pooled vector."""
+class TapeLstmProteinHead(nn.Sequential):
+    """Labels of a protein from its pooled vector, (B, pooled) to (B, num_labels)."""
 
     def __init__(self, config: TapeLstmConfig):
-        super().__init__()
-        labels = config.num_labels or 2
-        if config.head_type == "linear":
-            self.layers = nn.Sequential(nn.Linear(config.pooled_size, labels))
-        else:
-            self.layers = nn.Sequential(
-                TapeLstmWeightNorm(config.pooled_size, config.classifier_hidden_size),
-                nn.ReLU(),
-                TapeLstmWeightNorm(config.classifier_hidden_size, labels),
-            )
-
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Map (B, pooled) to (B, num_labels)."""
-        return self.layers(pooled)
+        width = config.classifier_hidden_size
+        hidden, output = (
+            TapeLstmWeightNorm(config.pooled_size, width),
+            TapeLstmWeightNorm(width, config.num_labels or 2),
+        )
+        super().__init__(hidden, nn.ReLU(), output)
 
 
 class TapeLstmResidueHead(nn.Module):
@@ -80,23 +71,37 @@ class TapeLstmResidueHead(nn.Module):
 
     def __init__(self, config: TapeLstmConfig):
         super().__init__()
-        width, labels = config.representation_size, config.num_labels or 2
-        self.is_linear = config.head_type == "linear"
-        if self.is_linear:
-            self.output: nn.Module = nn.Linear(width, labels)
-        else:
-            self.norm = nn.BatchNorm1d(width)
-            self.hidden = TapeLstmWeightNorm(width, config.classifier_hidden_size, kernel=5)
-            self.output = TapeLstmWeightNorm(config.classifier_hidden_size, labels, kernel=3)
+        self.norm = nn.BatchNorm1d(config.representation_size)
+        self.hidden = TapeLstmWeightNorm(config.representation_size, config.classifier_hidden_size, kernel=5)
+        self.output = TapeLstmWeightNorm(config.classifier_hidden_size, config.num_labels or 2, kernel=3)
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Map (B, T, width) to (B, T, num_labels)."""
-        if self.is_linear:
-            return self.output(hidden)
         normed = torch.zeros_like(hidden)
         normed[mask] = self.norm(hidden[mask]).to(hidden.dtype)
         x = torch.relu(self.hidden(normed.transpose(1, 2))) * mask[:, None, :].to(hidden.dtype)
         return self.output(x).transpose(1, 2)
+
+
+class TapeLstmContactHead(nn.Module):
+    """Contact logits, one bilinear form a class: h_i · diag(w) · h_j + b.
+
+    It is what is left of TAPE's head on [h_i * h_j, h_i - h_j] after the mean over both orders of i and j.
+
+    The original's head is built for half the width it gets and fails.
+    """
+
+    def __init__(self, config: TapeLstmConfig):
+        super().__init__()
+        self.dropout = nn.Dropout(config.contact_dropout)
+        self.product = nn.Linear(config.representation_size, 2)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Map residues (B, R, width) to symmetric logits (B, R, R, 2): no contact, contact."""
+        hidden = self.dropout(hidden)
+        weighed = hidden[:, None] * self.product.weight[:, None, :]
+        logits = weighed @ hidden[:, None].transpose(-1, -2) + self.product.bias[:, None, None]
+        return logits.permute(0, 2, 3, 1)
 
 
 @dataclass
@@ -281,51 +286,14 @@ class TapeLstmForPreTraining(TapeLstmPreTrainedModel):
         )
 
 
-class TapeLstmForSequenceClassification(TapeLstmPreTrainedModel):
-    """TAPE's LSTM with a head for whole proteins: classes, or one value when `num_labels` is 1."""
+class _TapeLstmWithHead(TapeLstmPreTrainedModel):
+    """The model and a head: what the three tasks have in common."""
 
-    def __init__(self, config: TapeLstmConfig):
+    def __init__(self, config: TapeLstmConfig, classifier: nn.Module, add_pooling_layer: bool = False):
         super().__init__(config)
         self.num_labels = config.num_labels or 2
-        self.tape_lstm = TapeLstmModel(config)
-        self.classifier = TapeLstmProteinHead(config)
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> SequenceClassifierOutput:
-        """Classify or value whole proteins.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`TapeLstmModel`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.Tensor` of shape `(batch,)` or `(batch, num_labels)`, *optional*): Class indices, values,
-                or 0/1 for each label, by `config.problem_type`.
-            **kwargs: As there.
-        """
-        outputs = self.tape_lstm(input_ids, attention_mask, inputs_embeds, **kwargs)
-        logits = self.classifier(outputs.pooler_output)
-        return SequenceClassifierOutput(
-            loss=None if labels is None else _protein_loss(self.config, logits, labels),
-            logits=logits,
-        )
-
-
-class TapeLstmForTokenClassification(TapeLstmPreTrainedModel):
-    """TAPE's LSTM with a class for every residue."""
-
-    def __init__(self, config: TapeLstmConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels or 2
-        self.tape_lstm = TapeLstmModel(config, add_pooling_layer=False)
-        self.classifier = TapeLstmResidueHead(config)
+        self.tape_lstm = TapeLstmModel(config, add_pooling_layer=add_pooling_layer)
+        self.classifier = classifier
         self.post_init()
 
     @can_return_tuple
@@ -337,86 +305,80 @@ class TapeLstmForTokenClassification(TapeLstmPreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> TokenClassifierOutput:
-        """Classify every residue.
+        """Predict the labels of the task.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`TapeLstmModel`].
             attention_mask (`torch.Tensor`, *optional*): As there.
             inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Class of each residue; -100 (any
-                negative value) at special tokens, padding and residues to leave out.
+            labels (`torch.Tensor`, *optional*): As the class says.
             **kwargs: As there.
+
+        Raises:
+            ValueError: the shape of the labels does not fit the input.
         """
         outputs = self.tape_lstm(input_ids, attention_mask, inputs_embeds, **kwargs)
-        hidden = outputs.last_hidden_state
-        logits = self.classifier(hidden, _real_tokens(hidden, attention_mask))
-        if labels is not None and labels.shape != logits.shape[:2]:
+        logits = self._logits(outputs, attention_mask)
+        return TokenClassifierOutput(loss=None if labels is None else self._loss(logits, labels), logits=logits)
+
+    def _logits(self, outputs: TapeLstmOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if labels.shape != logits.shape[:-1]:
             raise ValueError(
-                f"labels have shape {tuple(labels.shape)}, the tokens {tuple(logits.shape[:2])}: give one label for "
-                "each token, -100 at special tokens and padding"
+                f"labels have shape {tuple(labels.shape)}, wanted {tuple(logits.shape[:-1])}; give one label for each "
+                "token or pair of residues, -100 at special tokens, padding and what to leave out"
             )
-        loss = None if labels is None else _masked_mean_loss(logits, labels, self.config.class_weights)
-        return TokenClassifierOutput(loss=loss, logits=logits)
+        return _masked_mean_loss(logits, labels)
 
 
-@dataclass
-class TapeLstmContactOutput(ModelOutput):
-    """Output of [`TapeLstmForContactPrediction`].
+class TapeLstmForSequenceClassification(_TapeLstmWithHead):
+    """TAPE's LSTM with a head for whole proteins: classes, or one value when `num_labels` is 1.
 
-    Args:
-        loss (`torch.Tensor`, *optional*): Mean cross-entropy over the labelled pairs.
-        logits (`torch.Tensor` of shape `(batch, residues, residues, 2)`): No contact, contact.
-    """
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-
-
-class TapeLstmForContactPrediction(TapeLstmPreTrainedModel):
-    """TAPE's LSTM with a bilinear contact head: logits h_i · diag(w) · h_j + b for each of the two classes.
-
-    It is what is left of TAPE's head on [h_i * h_j, h_i - h_j] after the mean over both orders of i and j.
-    The original's head is built for half the width it gets and fails.
+    `labels` are (batch,) or (batch, num_labels): class indices, values, or 0/1 for each label, by
+    `config.problem_type`.
     """
 
     def __init__(self, config: TapeLstmConfig):
-        super().__init__(config)
-        self.tape_lstm = TapeLstmModel(config, add_pooling_layer=False)
-        self.dropout = nn.Dropout(config.contact_dropout)
-        self.product = nn.Linear(config.representation_size, 2)
-        self.post_init()
+        super().__init__(config, TapeLstmProteinHead(config), add_pooling_layer=True)
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> TapeLstmContactOutput:
-        """Predict which residues are in contact.
+    def _logits(self, outputs: TapeLstmOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        return self.classifier(outputs.pooler_output)
 
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`TapeLstmModel`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.LongTensor` of shape `(batch, tokens - 2, tokens - 2)`, *optional*): 1 for contacts, 0 for
-                none, any negative value for pairs to leave out.
-            **kwargs: As there.
-        """
-        outputs = self.tape_lstm(input_ids, attention_mask, inputs_embeds, **kwargs)
-        hidden = self.dropout(outputs.last_hidden_state[:, 1:-1])
-        weighed = hidden[:, None] * self.product.weight[:, None, :]
-        logits = weighed @ hidden[:, None].transpose(-1, -2) + self.product.bias[:, None, None]
-        logits = logits.permute(0, 2, 3, 1)
-        if labels is not None and labels.shape != logits.shape[:3]:
-            raise ValueError(
-                f"contact labels have shape {tuple(labels.shape)}, wanted {tuple(logits.shape[:3])}: one row and "
-                "column for each residue, padded with -100 to the longest of the batch"
-            )
-        loss = None if labels is None else _masked_mean_loss(logits, labels, self.config.class_weights)
-        return TapeLstmContactOutput(loss=loss, logits=logits)
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return _protein_loss(self.config, logits, labels)
+
+
+class TapeLstmForTokenClassification(_TapeLstmWithHead):
+    """TAPE's LSTM with a class for every residue.
+
+    `labels` are (batch, tokens): classes; -100 (any negative value) at special tokens, padding and residues to leave
+    out.
+    """
+
+    def __init__(self, config: TapeLstmConfig):
+        super().__init__(config, TapeLstmResidueHead(config))
+
+    def _logits(self, outputs: TapeLstmOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        hidden = outputs.last_hidden_state
+        assert hidden is not None
+        return self.classifier(hidden, _real_tokens(hidden, attention_mask))
+
+
+class TapeLstmForContactPrediction(_TapeLstmWithHead):
+    """TAPE's LSTM with a contact head; logits are (batch, residues, residues, 2).
+
+    `labels` are (batch, tokens - 2, tokens - 2): 1 for contacts, 0 for none, any negative value for pairs to leave
+    out.
+    """
+
+    def __init__(self, config: TapeLstmConfig):
+        super().__init__(config, TapeLstmContactHead(config))
+
+    def _logits(self, outputs: TapeLstmOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        assert outputs.last_hidden_state is not None
+        return self.classifier(outputs.last_hidden_state[:, 1:-1])
 
 
 def _real_tokens(like: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
@@ -426,16 +388,11 @@ def _real_tokens(like: torch.Tensor, attention_mask: torch.Tensor | None) -> tor
     return attention_mask.bool()
 
 
-def _masked_mean_loss(logits: torch.Tensor, labels: torch.Tensor, weights: list[float] | None = None) -> torch.Tensor:
+def _masked_mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy over what is labelled (label 0 or more); zero when nothing is."""
-    logits, labels = logits.flatten(0, -2).float(), labels.flatten()
-    labels = labels.masked_fill(labels < 0, -100)
-    weight = None if weights is None else logits.new_tensor(weights)
-    total = cross_entropy(logits, labels, weight=weight, ignore_index=-100, reduction="sum")
-    if weight is None:
-        return total / (labels != -100).sum().clamp(min=1)
-    counted = weight[labels.clamp(min=0)].masked_fill(labels < 0, 0.0).sum()
-    return total / counted.clamp(min=torch.finfo(torch.float32).tiny)
+    labels = labels.flatten().masked_fill(labels.flatten() < 0, -100)
+    total = cross_entropy(logits.flatten(0, -2).float(), labels, ignore_index=-100, reduction="sum")
+    return total / (labels != -100).sum().clamp(min=1)
 
 
 def _protein_loss(config: TapeLstmConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -447,6 +404,5 @@ def _protein_loss(config: TapeLstmConfig, logits: torch.Tensor, labels: torch.Te
     if problem == "regression":
         return mse_loss(logits.float().flatten(), labels.float().flatten())
     if problem == "single_label_classification":
-        weight = None if config.class_weights is None else logits.new_tensor(config.class_weights).float()
-        return cross_entropy(logits.float(), labels.flatten(), weight=weight)
+        return cross_entropy(logits.float(), labels.flatten())
     return binary_cross_entropy_with_logits(logits.float(), labels.float())

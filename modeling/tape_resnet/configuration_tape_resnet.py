@@ -1,8 +1,6 @@
 """Configuration of the ResNet of TAPE."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import Literal
-
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -25,11 +23,8 @@ class TapeResnetConfig(PreTrainedConfig):
             softmax runs over an axis of size one.
         initializer_range (`float`, defaults to 0.02): Standard deviation of fresh linear and embedding weights.
         tie_word_embeddings (`bool`, defaults to `True`): Decode masked residues with the embedding.
-        head_type (`str`, defaults to `"tape"`): `"tape"` gives weight-normed two-layer heads, for residues as
-            convolutions of width 5 and 3; `"linear"` is one linear layer.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
         contact_dropout (`float`, defaults to 0.5): Dropout of channels before the contact head.
-        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -50,10 +45,8 @@ class TapeResnetConfig(PreTrainedConfig):
     legacy_positions: bool = False
     legacy_pooling: bool = False
     initializer_range: float = 0.02
-    head_type: Literal["tape", "linear"] = "tape"
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    class_weights: list[float] | None = None
     pad_token_id: int | None = 0
     tie_word_embeddings: bool = True
 

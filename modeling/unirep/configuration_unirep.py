@@ -1,8 +1,6 @@
 """Configuration of UniRep's multiplicative LSTM."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import Literal
-
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -17,11 +15,8 @@ class UniRepConfig(PreTrainedConfig):
         vocab_size (`int`, defaults to 26): UniRep's ids.
         embedding_size (`int`, defaults to 10): Width of the embedding.
         hidden_size (`int`, defaults to 1900): Width of the multiplicative LSTM.
-        head_type (`str`, defaults to `"tape"`): `"tape"` gives weight-normed two-layer heads, for residues as
-            convolutions of width 5 and 3; `"linear"` is one linear layer.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
         contact_dropout (`float`, defaults to 0.5): Dropout of channels before the contact head.
-        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -37,10 +32,8 @@ class UniRepConfig(PreTrainedConfig):
     vocab_size: int = 26
     embedding_size: int = 10
     hidden_size: int = 1900
-    head_type: Literal["tape", "linear"] = "tape"
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    class_weights: list[float] | None = None
     pad_token_id: int | None = 0
 
     @property

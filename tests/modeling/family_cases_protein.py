@@ -101,7 +101,7 @@ def _weight_norm(name: str, parameter: torch.Tensor) -> tuple[str, float] | None
         return "normal", 0.02
     if "norm" in name:
         return "constant", 0.0 if name.endswith("bias") else 1.0
-    if "classifier" in name and name.endswith("bias"):
+    if "classifier" in name and name.endswith("bias") and "product" not in name:
         return "constant", 0.0
     return None
 
