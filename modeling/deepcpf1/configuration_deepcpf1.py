@@ -28,6 +28,8 @@ class DeepCpf1Config(PreTrainedConfig):
             between the convolution, which then keeps every position, and the pooling.
         num_members (`int`, defaults to 1): Independent networks of this shape inside the model. Each is trained on
             its own error; the prediction is their mean.
+        output_scale (`float`, defaults to 1.0): Factor on the output of the sequence branch. Labels are in percent:
+            with 30, the weights of the network need not grow by as much first, and training ends better.
         use_accessibility (`bool`, defaults to `False`): Have the chromatin accessibility layer and its own output
             layer (DeepCpf1). Off: sequence only (Seq-deepCpf1).
         accessibility_scale (`float`, defaults to 1.0): Factor on the 0/1 accessibility before its layer. The
@@ -55,6 +57,7 @@ class DeepCpf1Config(PreTrainedConfig):
     hidden_dropout_prob: float | int = 0.3
     num_residual_layers: int = 0
     num_members: int = 1
+    output_scale: float | int = 1.0
     use_accessibility: bool = False
     accessibility_scale: float | int = 1.0
     accessibility_output_scale: float | int = 1.0

@@ -215,7 +215,8 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
             hidden = network(inputs_embeds)
             # from_pretrained forgets requires_grad, so the second stage is cut off here as well
             states.append(hidden.detach() if self.config.accessibility_only else hidden)
-            sequence.append(network.sequence_output(network.dropout(states[-1])).squeeze(-1))
+            scores = network.sequence_output(network.dropout(states[-1])).squeeze(-1)
+            sequence.append(scores * self.config.output_scale)
             if accessibility is not None:
                 gated.append(self._gated(network, states[-1], accessibility))
         sequence_scores = torch.stack(sequence)
