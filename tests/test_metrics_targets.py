@@ -1,14 +1,29 @@
-"""The sLFC score against its published value and by hand."""
+"""Metrics of targets against published values, by hand and against the slow form."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from seqformers.metrics_targets import lfc_by_mirna, lfc_score, top_mean_lfc
+from seqformers.metrics_targets import auroc_within_mirna, lfc_by_mirna, lfc_score, top_mean_lfc
 from tests.conftest import golden_cases
 
 (CASE,) = (case for case in golden_cases("targetnet") if case["kind"] == "lfc_score")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(0, 4)), min_size=1, max_size=30))
+def test_within_mirna_counts_ordered_pairs(rows):
+    mirnas, labels, scores = zip(*rows, strict=True)
+    right = [
+        (a > b) + 0.5 * (a == b)
+        for m, target, a in rows
+        for n, other, b in rows
+        if m == n and target and not other
+    ]  # fmt: skip
+    found = auroc_within_mirna(mirnas, labels, scores)
+    assert found == pytest.approx(np.mean(right)) if right else np.isnan(found)
 
 
 def test_reference_case():

@@ -188,12 +188,12 @@ class TargetNetModel(TargetNetPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass either input_ids or inputs_embeds")
         hidden = self.embed(input_ids) if inputs_embeds is None else inputs_embeds  # type: ignore[arg-type]
-        site_logits = self._score(hidden)
-        output = TargetNetOutput(logits=site_logits)
-        if pair_index is not None:
+        if pair_index is None:
+            output = TargetNetOutput(logits=self._score(hidden))
+        else:
             if num_pairs is None:
                 num_pairs = len(labels) if labels is not None else int(pair_index.max()) + 1 if len(pair_index) else 0
-            output = self._best(site_logits, pair_index.long(), int(num_pairs))
+            output = self._score_pairs(hidden, pair_index.long(), int(num_pairs))
         if labels is not None:
             assert output.logits is not None
             output.loss = self._loss(output.logits, labels)
@@ -208,6 +208,24 @@ class TargetNetModel(TargetNetPreTrainedModel):
         hidden = self.dropout(hidden.relu_())
         hidden = nn.functional.max_pool2d(hidden, (1, self.config.pool_size))
         return self.classifier(hidden.flatten(1)).squeeze(1)
+
+    def _score_pairs(self, hidden: torch.Tensor, pair_index: torch.Tensor, num_pairs: int) -> TargetNetOutput:
+        """Best site of each pair. In training, only the best gets a gradient, so the others are scored without one.
+
+        They are looked up without dropout, as they are in use; a 1,000-nt mRNA then costs a third of the time, and the
+        memory of one site.
+        """
+        if not self.training or len(pair_index) <= num_pairs:
+            return self._best(self._score(hidden), pair_index, num_pairs)
+        with torch.no_grad():
+            self.eval()
+            output = self._best(self._score(hidden), pair_index, num_pairs)
+            self.train()
+        assert output.logits is not None and output.best_site is not None
+        found = output.best_site >= 0
+        best = self._score(hidden[output.best_site[found]])
+        output.logits = output.logits.masked_scatter(found, best)
+        return output
 
     def _best(self, site_logits: torch.Tensor, pair_index: torch.Tensor, num_pairs: int) -> TargetNetOutput:
         """Maximum of each pair; always, where the original skipped it when sites and pairs were equally many."""

@@ -82,6 +82,7 @@ METRIC_NAMES = {
     "macro_precision": "macro precision",
     "mcc": "MCC",
     "auroc": "AUROC",
+    "auroc_within_mirna": "AUROC within miRNAs",
     "auprc": "AUPRC",
     "accuracy": "accuracy",
     "spearman": "Spearman's rho",

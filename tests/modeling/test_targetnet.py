@@ -398,6 +398,18 @@ class TestModel:
         touched = embeds.grad.abs().sum((1, 2)) > 0
         assert sorted(output.best_site.tolist()) == touched.nonzero().flatten().tolist()
 
+    def test_training_on_pairs_scores_the_others_without_gradient_and_learns_the_same(self):
+        model = TargetNetModel(TargetNetConfig(dropout=0.0))
+        ids, pair = torch.randint(0, 6, (7, 2, 50)), torch.tensor([0, 0, 0, 2, 2, 3, 3])
+        labels, gradients = torch.tensor([1.0, 0.0, 0.0, 1.0]), []
+        for training in (True, False):  # without training every site is differentiated
+            model.train(training).zero_grad()
+            output = model(ids, pair_index=pair, labels=labels)
+            output.loss.backward()
+            assert model.training == training and output.site_logits.requires_grad != training
+            gradients.append([weight.grad.clone() for weight in model.parameters()])
+        torch.testing.assert_close(*gradients)
+
     def test_no_site_at_all(self):
         output = TargetNetModel(TargetNetConfig())(
             torch.zeros(0, 2, 50, dtype=torch.long), pair_index=torch.zeros(0, dtype=torch.long), num_pairs=2
