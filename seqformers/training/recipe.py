@@ -168,9 +168,15 @@ class Recipe:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which `1e-4` is a number, as it is everywhere but in YAML 1.1."""
+    """YAML in which `1e-4` is a number and `no` a word (`eval_strategy: no`), as in YAML 1.2."""
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != _BOOL]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)$"),
@@ -197,11 +203,11 @@ _OWN_TRAINING = {
 
 
 def read_yaml(text: str) -> Any:
-    """Parse YAML with `1e-4` as a number.
+    """Parse YAML with `1e-4` as a number and `no` as a word.
 
     Examples:
-        >>> read_yaml("lr: 1e-4")
-        {'lr': 0.0001}
+        >>> read_yaml("{lr: 1e-4, eval_strategy: no, bf16: true}")
+        {'lr': 0.0001, 'eval_strategy': 'no', 'bf16': True}
     """
     return yaml.load(text, Loader=_Loader)
 
