@@ -20,6 +20,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# Parameters of several verbs.
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe, a YAML file.")]
+Changes = Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")]
+RunFolder = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/NAME of the recipe.")]
+OverwriteRun = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
@@ -80,14 +87,14 @@ def build(
 
 def _key_values(words: list[str]) -> dict[str, Any]:
     """Parse `key=value` words; values are YAML scalars or lists (`true`, `0.1`, `[a, b]`, text)."""
-    import yaml
+    from seqformers.training.recipe import read_yaml
 
     values: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ValueError(f"cannot read {word!r}: options are written key=value")
-        values[key.replace("-", "_")] = yaml.safe_load(value)
+        values[key.replace("-", "_")] = read_yaml(value)
     return values
 
 
@@ -141,7 +148,7 @@ def scan_targets(
     threads: Annotated[int | None, typer.Option(help="Worker threads; else one a core.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Resume = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Score which mRNAs each microRNA acts on: a table with the best site and its alignment, one row a pair.
@@ -230,12 +237,12 @@ def push(
 
 @app.command()
 def pretrain(
-    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")] = None,
+    recipe: RecipeFile,
+    overrides: Changes = None,
     *,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<recipe>.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    output: RunFolder = None,
+    overwrite: OverwriteRun = False,
+    resume: Resume = False,
 ) -> None:
     """Pretrain a masked language model by a recipe; the run folder is a Hub repository.
 
@@ -251,12 +258,12 @@ def pretrain(
 
 @app.command()
 def finetune(
-    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")] = None,
+    recipe: RecipeFile,
+    overrides: Changes = None,
     *,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<recipe>.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    output: RunFolder = None,
+    overwrite: OverwriteRun = False,
+    resume: Resume = False,
 ) -> None:
     r"""Fine-tune on labels, from a pretrained run or from scratch (`model.from=null`), several seeds in one go.
 
@@ -272,12 +279,12 @@ def finetune(
 
 @app.command()
 def probe(
-    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")] = None,
+    recipe: RecipeFile,
+    overrides: Changes = None,
     *,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<recipe>.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    output: RunFolder = None,
+    overwrite: OverwriteRun = False,
+    resume: Resume = False,
 ) -> None:
     r"""Fit only the last layer on features of the frozen model, computed once and kept.
 
@@ -291,12 +298,12 @@ def probe(
 
 @app.command()
 def tune(
-    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")] = None,
+    recipe: RecipeFile,
+    overrides: Changes = None,
     *,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/<recipe>.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    output: RunFolder = None,
+    overwrite: OverwriteRun = False,
+    resume: Resume = False,
 ) -> None:
     r"""Search hyper-parameters with Optuna (`pip install seqformers[tune]`); writes the best recipe.
 
