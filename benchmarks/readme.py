@@ -70,7 +70,14 @@ def targets() -> str:
     if found is None:
         return "Not measured yet."
     tests = found["result"]["tests"]
-    names = ["packaged", "published", "miRNA only", "miRNA only, of half the test", "seed rule: 6mer", "always a target"]
+    names = [
+        "packaged",
+        "published",
+        "miRNA only",
+        "miRNA only, of half the test",
+        "seed rule: 6mer",
+        "always a target",
+    ]
     lines = ["| F1 / AUROC / AUROC within miRNAs | " + " | ".join(tests) + " |", "|---" * (len(tests) + 1) + "|"]
     for name in names:
         rows = [test["models"][name] for test in tests.values()]

@@ -17,6 +17,7 @@ from transformers.utils import ModelOutput
 from .configuration_targetnet import TargetNetConfig
 
 NO_SITE = -10_000.0  # logit of a pair without a candidate site: probability 0, and finite for whoever averages logits
+_SITES_AT_ONCE = 1024  # without gradients; what fits a CPU's cache is twice as fast as a batch that does not
 
 __all__ = ["NO_SITE", "TargetNetModel", "TargetNetOutput", "TargetNetPreTrainedModel"]
 
@@ -219,7 +220,9 @@ class TargetNetModel(TargetNetPreTrainedModel):
             return self._best(self._score(hidden), pair_index, num_pairs)
         with torch.no_grad():
             self.eval()
-            output = self._best(self._score(hidden), pair_index, num_pairs)
+            size = _SITES_AT_ONCE if hidden.device.type == "cpu" else len(hidden)
+            logits = torch.cat([self._score(part) for part in hidden.split(size)])
+            output = self._best(logits, pair_index, num_pairs)
             self.train()
         assert output.logits is not None and output.best_site is not None
         found = output.best_site >= 0
