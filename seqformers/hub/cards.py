@@ -49,6 +49,7 @@ CARD_FACTS: dict[str, str] = {
     "command": "The command that made the run.",
     "task_type": "Task of the model-index (`text-classification`).",
     "metrics": "Dict split -> metric -> number, or dict of `mean`, `sd`, `values` (one a seed).",
+    "tested_on": "Dict split -> name of its data set, for metrics on other data than the training's.",
     "seeds": "The seeds, a list of integers.",
     "published_seed": "The seed whose weights are in the repository, and how it was chosen.",
     "baselines": "Dict baseline -> metric -> number or `mean`/`sd`; measured on the split named by `baseline_split`.",
@@ -253,14 +254,15 @@ def _metadata(model_type: str, facts: dict[str, Any]) -> ModelCardData:
 
 def _results(facts: dict[str, Any]) -> list[EvalResult]:
     data = (facts["data"] or [{}])[0]
-    name = data.get("name") or "unnamed data"
+    own = data.get("name") or "unnamed data"
     config = data.get("config")
+    others = facts["tested_on"] or {}
     return [
         EvalResult(
             task_type=facts["task_type"] or _PIPELINES.get(facts["auto_class"]) or "other",
-            dataset_type=data.get("hub_id") or name,
-            dataset_name=f"{name} ({config})" if config else name,
-            dataset_config=config,
+            dataset_type=others.get(split) or data.get("hub_id") or own,
+            dataset_name=others.get(split) or (f"{own} ({config})" if config else own),
+            dataset_config=None if split in others else config,
             dataset_split=split,
             metric_type=_HUB_METRICS.get(metric, metric),
             metric_name=METRIC_NAMES.get(metric, metric) + _seed_suffix(value, facts["seeds"]),

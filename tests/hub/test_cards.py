@@ -163,3 +163,9 @@ def test_every_family_has_a_template_with_its_limits_and_source(family):
         "none", family.model_type
     )
     assert "clinical" in text and "author = {" in text
+
+
+def test_metrics_on_other_data_name_it():
+    facts = {"name": "m", "metrics": {"test": {"mcc": 0.5}, "elsewhere": {"mcc": 0.25}}, "data": [{"name": "own"}]}
+    card = ModelCard(render_model_card("targetnet", facts | {"tested_on": {"elsewhere": "another set"}}))
+    assert {r.metric_value: r.dataset_name for r in card.data.eval_results} == {0.5: "own", 0.25: "another set"}
