@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 __all__ = ["PROTEIN_METHODS", "alignment_map", "contact_map", "explain_proteins", "plot_alignment", "plot_contacts"]
 
 PROTEIN_METHODS = ("alignment", "contacts")
+_LARGEST_MAP = 4_000**2  # pairs of residues; a map of them is 64 MB
 
 
 def explain_proteins(
@@ -41,7 +42,8 @@ def explain_proteins(
         `Path`: `output`.
 
     Raises:
-        ValueError: the method is unknown, the model cannot do it, a record is empty, or there is nothing to align.
+        ValueError: the method is unknown, the model cannot do it, a record is empty or too long for a map, or there is
+            nothing to align.
         FileExistsError: `output` is there and `overwrite` was not given.
     """
     import torch
@@ -63,6 +65,12 @@ def explain_proteins(
     for name, letters in records:
         if not letters:
             raise ValueError(f"{fasta}: record {name!r} is empty")
+        other = records[0][1] if method == "alignment" else letters
+        if len(letters) * len(other) > _LARGEST_MAP:
+            raise ValueError(
+                f"{fasta}: record {name!r} has {len(letters):,} residues, and a map of {len(letters):,} x "
+                f"{len(other):,} is too large to draw; cut it into domains"
+            )
     if method == "alignment" and len(records) < 2:
         raise ValueError(f"{fasta} holds {len(records)} record; alignment needs two or more")
     output = refuse_existing(output, overwrite=overwrite)

@@ -208,7 +208,9 @@ class DataCollatorForResidueLanguageModeling:
             Two `np.ndarray` of int64, shape `(batch, length)`: ids with residues hidden, and labels.
         """
         if self.strategy == "all":
-            return input_ids, np.where(attention_mask != 0, input_ids, _IGNORED)
+            # Where start and stop share the id of padding (PLUS) they are no targets; TAPE predicts its own.
+            real = (attention_mask != 0) & (input_ids != self.tokenizer.pad_token_id)
+            return input_ids, np.where(real, input_ids, _IGNORED)
         rng = self._generator()
         selectable = self._selectable[input_ids]
         places = np.flatnonzero(selectable)

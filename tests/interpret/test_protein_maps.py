@@ -81,3 +81,6 @@ def test_explain_writes_tables_and_pictures(tmp_path):
         explain(run, fasta, tmp_path / "both", methods=["contacts", "attention"])
     with pytest.raises(ValueError, match="does not align"):
         explain(run, fasta, tmp_path / "wrong", methods=["alignment"])
+    fasta.write_text(f">titin\n{'ACDEFGHIKL' * 3000}\n")
+    with pytest.raises(ValueError, match="'titin' has 30,000 residues, and a map of 30,000 x 30,000 is too large"):
+        explain(run, fasta, tmp_path / "titin", methods=["contacts"])

@@ -169,3 +169,13 @@ def test_p_elmo_pairs_are_independent_of_their_batch():
     assert not any(p.requires_grad for p in model.p_elmo.lm.parameters())
     with pytest.raises(ValueError, match="not a pair"):
         model(ids, mask, torch.zeros_like(kinds))
+
+
+def test_p_elmo_takes_over_its_language_model(tmp_path):
+    sizes = {"hidden_size": 6, "input_size": 6, "lm_hidden_size": 4, "projection_size": 3}
+    first = PElmoForPreTraining(PElmoConfig(**sizes))
+    first.save_pretrained(tmp_path)
+    model = PElmoForPairClassification.from_pretrained(tmp_path, num_labels=5)
+    wanted = first.lm.state_dict()
+    for name, value in model.p_elmo.lm.state_dict().items():
+        torch.testing.assert_close(value, wanted[name])
