@@ -21,14 +21,17 @@ demo: install
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-# The oldest transformers that `pyproject.toml` allows, in an environment of its own.
+# The oldest transformers that `pyproject.toml` allows, in an environment of its own; pip chooses what depends on it.
 OLDEST := .venv-oldest
-test-oldest:
+$(OLDEST)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install -q -c constraints.txt torch
 	grep -v -E '^(transformers|tokenizers|huggingface_hub)==' constraints.txt > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/pip install -q -c $(OLDEST)/constraints.txt -e '.[dev]' \
 		transformers==$$(sed -n 's/.*"transformers>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+	touch $@
+
+test-oldest: $(OLDEST)/.installed
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2
 
 # What the browser test of the Space needs; without it that one test is skipped.

@@ -15,7 +15,12 @@ repo, output = sys.argv[1:]
 tokenizer = AutoTokenizer.from_pretrained(repo, trust_remote_code=True)
 model = AutoModelForSequenceClassification.from_pretrained(repo, trust_remote_code=True).eval()
 sample = tokenizer(["ACGTTGCAACGTGACG", "TTGACCATT"], padding=True, return_tensors="pt")
-OnnxExporter().export(model, dict(sample), config=OnnxConfig(dynamic=True)).save_pretrained(output)
+exported = OnnxExporter().export(model, dict(sample), config=OnnxConfig(dynamic=True))
+if hasattr(exported, "save_pretrained"):
+    exported.save_pretrained(output)
+else:  # transformers before 5.23
+    Path(output).mkdir(parents=True, exist_ok=True)
+    exported.save(Path(output) / "model.onnx")
 
 session = onnxruntime.InferenceSession(Path(output) / "model.onnx")
 worst = 0.0

@@ -37,7 +37,6 @@ def clear_hub_errors(repo_id: str, api: Any) -> Iterator[None]:
         ValueError: the card was refused, or a name is not allowed.
         OSError: everything else: token, rights, network, disk, a commit in between.
     """
-    import httpx2
     from huggingface_hub import errors
 
     try:
@@ -50,7 +49,7 @@ def clear_hub_errors(repo_id: str, api: Any) -> Iterator[None]:
         raise ValueError(redact(f"{repo_id!r} is no name for a repository: {error}")) from error
     except errors.HfHubHTTPError as error:
         raise _explained(error, repo_id) from error
-    except (httpx2.TransportError, ConnectionError) as error:
+    except (errors.HTTPError, ConnectionError) as error:  # the first is the HTTP library's own: no answer came
         raise OSError(
             f"no connection to {api.endpoint} ({type(error).__name__}); nothing was changed on it"
         ) from error

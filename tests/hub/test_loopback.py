@@ -6,7 +6,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import httpx2
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 from huggingface_hub import (
@@ -14,6 +13,7 @@ from huggingface_hub import (
     CommitOperationDelete,
     HfApi,
     ModelCard,
+    get_session,
     hf_hub_download,
     metadata_update,
     snapshot_download,
@@ -126,8 +126,11 @@ def test_pointers_to_nothing_are_refused(api: HfApi, hub: LoopbackHub, repo: str
     ]
     body = "\n".join(map(json.dumps, lines))
     headers = {"Authorization": f"Bearer {hub.token}"}
-    assert httpx2.post(f"{hub.url}/api/models/{repo}/commit/main", content=body, headers=headers).status_code == 400
-    wrong = httpx2.put(f"{hub.url}/lfs/{'0' * 64}", content=b"abc", headers=headers)
+    assert (
+        get_session().post(f"{hub.url}/api/models/{repo}/commit/main", content=body, headers=headers).status_code
+        == 400
+    )
+    wrong = get_session().put(f"{hub.url}/lfs/{'0' * 64}", content=b"abc", headers=headers)
     assert wrong.status_code == 422 and "sha256" in wrong.json()["error"]
 
 
@@ -163,10 +166,10 @@ def test_deletions(api: HfApi, hub: LoopbackHub, repo: str):
 def test_ranges_and_headers(api: HfApi, hub: LoopbackHub, repo: str):
     api.upload_file(path_or_fileobj=b"0123456789", path_in_repo="a.bin", repo_id=repo)
     url = f"{hub.url}/{repo}/resolve/main/a.bin"
-    head = httpx2.head(url)
+    head = get_session().head(url)
     assert head.headers["X-Linked-Size"] == "10" and head.headers["X-Repo-Commit"] == api.model_info(repo).sha
     for asked, status, content in (("0-3", 206, b"0123"), ("7-", 206, b"789"), ("-2", 206, b"89"), ("10-", 416, b"")):
-        answer = httpx2.get(url, headers={"Range": f"bytes={asked}"})
+        answer = get_session().get(url, headers={"Range": f"bytes={asked}"})
         assert (answer.status_code, answer.content) == (status, content)
         assert "Content-Range" in answer.headers
 
@@ -235,7 +238,7 @@ def test_faults_happen_as_told(api: HfApi, hub: LoopbackHub, repo: str):
 
 
 def test_an_unknown_route_fails_loudly(hub: LoopbackHub):
-    answer = httpx2.get(f"{hub.url}/api/something-new")
+    answer = get_session().get(f"{hub.url}/api/something-new")
     assert answer.status_code == 501 and "no route" in answer.json()["error"]
     assert hub.unknown == ["GET /api/something-new"]
     hub.unknown.clear()
