@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,24 @@ _TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")
 _TEXT = {".md", ".json", ".jsonl", ".yaml", ".yml", ".txt", ".py", ".csv", ".tsv", ".toml", ".cfg", ".log", ""}
 
 
-def check_repository(folder: str | Path, paths: Sequence[str], *, repo_id: str, repo_type: str = "model") -> None:
+def check_repository(
+    folder: str | Path,
+    paths: Sequence[str],
+    *,
+    added: Collection[str] = (),
+    repo_id: str,
+    repo_type: str = "model",
+) -> None:
     """Raise `ValueError` with everything that is wrong with the files `paths` of `folder` as a repository.
 
     Every repository needs a card with a metadata block, and must hold no token. A model needs its configuration,
     readable safetensors, and every file its `auto_map` names. A data set needs tables its card's `configs` find,
-    and no script: clients refuse a repository with a `<name>.py`.
+    and no script: clients refuse a repository with a `<name>.py`. `added` names files that join on the way.
     """
     folder = Path(folder)
     problems = _card_problems(folder, repo_type)
     if repo_type == "model":
-        problems += _model_problems(folder, paths)
+        problems += _model_problems(folder, paths, added)
     elif repo_type == "dataset":
         problems += [f"{path}: a data repository must not hold code" for path in paths if path.endswith(".py")]
         if not any(path.endswith(".parquet") for path in paths):
@@ -52,7 +59,7 @@ def _card_problems(folder: Path, repo_type: str) -> list[str]:
     return [] if card.data.to_dict() else ["README.md: there is no metadata block (--- ... ---) at its head"]
 
 
-def _model_problems(folder: Path, paths: Sequence[str]) -> list[str]:
+def _model_problems(folder: Path, paths: Sequence[str], added: Collection[str]) -> list[str]:
     if "config.json" not in paths:
         return ["config.json is missing: this is no folder of a model"]
     problems = []
@@ -63,7 +70,7 @@ def _model_problems(folder: Path, paths: Sequence[str]) -> list[str]:
             except ValueError as error:
                 problems.append(f"{path}: not JSON ({error})")
                 continue
-            problems += _missing_code(path, content, paths)
+            problems += _missing_code(path, content, {*paths, *added})
             problems += _missing_shards(path, content, paths)
         elif path.endswith(".safetensors"):
             problems += _unreadable_weights(folder, path)
@@ -72,13 +79,13 @@ def _model_problems(folder: Path, paths: Sequence[str]) -> list[str]:
     return problems
 
 
-def _missing_code(path: str, content: Any, paths: Sequence[str]) -> list[str]:
+def _missing_code(path: str, content: Any, paths: set[str]) -> list[str]:
     auto_map = content.get("auto_map", {}) if isinstance(content, dict) else {}
     references = [ref for value in auto_map.values() for ref in (value if isinstance(value, list) else [value]) if ref]
     needed = {f"{reference.split('.')[0]}.py" for reference in references if "--" not in reference}
     folder = path.rpartition("/")[0]
     needed = {f"{folder}/{name}" if folder else name for name in needed}
-    return [f"{name} is missing: auto_map in {path} names it" for name in sorted(needed - set(paths))]
+    return [f"{name} is missing: auto_map in {path} names it" for name in sorted(needed - paths)]
 
 
 def _missing_shards(path: str, content: Any, paths: Sequence[str]) -> list[str]:

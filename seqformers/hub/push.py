@@ -1,16 +1,18 @@
 """Push a finished folder to the Hub: check it, send what changed in one commit, compare, tag.
 
-A run folder and what `convert` writes are complete repositories already, so nothing is made here and nothing in the
-folder is touched. The checks come before the first byte is sent; the files appear in one commit or not at all; a push
-that was cut off is completed by the next one, which finds the large files that had arrived.
+A run folder and what `convert` writes are complete repositories already, and nothing in the folder is touched; a model
+of ours without its code (those in the package) is sent with it. The checks come before the first byte is sent; the
+files appear in one commit or not at all; a push that was cut off is completed by the next one, which finds the large
+files that had arrived.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,10 @@ class PlannedFile:
     source: Path
     size: int
     content: bytes | None = None
+
+    def read(self) -> bytes:
+        """What goes up."""
+        return self.source.read_bytes() if self.content is None else self.content
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,12 @@ def plan_push(folder: str | Path, repo_id: str, *, repo_type: str = "model") -> 
             continue
         content = _card_for(source, repo_id) if path == "README.md" else None
         files.append(PlannedFile(path, source, len(content) if content else source.stat().st_size, content))
-    check_repository(folder, [file.path for file in files], repo_id=repo_id, repo_type=repo_type)
-    return PushPlan(folder, repo_type, files, left_out)
+    paths = [file.path for file in files]
+    code = _code_of(folder, paths) if repo_type == "model" else {}
+    check_repository(folder, paths, added=code, repo_id=repo_id, repo_type=repo_type)
+    files = [file for file in files if file.path not in code]
+    files += [PlannedFile(path, folder / path, len(content), content) for path, content in code.items()]
+    return PushPlan(folder, repo_type, sorted(files, key=lambda file: file.path), left_out)
 
 
 def push_to_hub(
@@ -195,7 +205,7 @@ def loading_snippet(plan: PushPlan, repo_id: str, *, revision: str | None = None
         return f'from datasets import load_dataset\n\ndata = load_dataset("{repo_id}"{pinned})'
     if plan.repo_type == "space":
         return f"https://huggingface.co/spaces/{repo_id}"
-    config = json.loads((plan.folder / "config.json").read_text(encoding="utf-8"))
+    config = json.loads(next(file for file in plan.files if file.path == "config.json").read())
     remote = ", trust_remote_code=True" if "auto_map" in config else ""
     architecture = (config.get("architectures") or [""])[0]
     auto = _auto_class(config, architecture)
@@ -203,7 +213,7 @@ def loading_snippet(plan: PushPlan, repo_id: str, *, revision: str | None = None
         return f'from seqformers import {architecture}\n\nmodel = {architecture}.from_pretrained("{repo_id}"{pinned})'
     names = {file.path for file in plan.files}
     loader = "AutoTokenizer" if "tokenizer_config.json" in names else None
-    loader = "AutoProcessor" if names & {"processor_config.json", "preprocessor_config.json"} else loader
+    loader = "AutoProcessor" if "processor_config.json" in names else loader
     lines = [f"from transformers import {', '.join(sorted(filter(None, [auto, loader])))}", ""]
     lines.append(f'model = {auto}.from_pretrained("{repo_id}"{pinned}{remote})')
     if loader:
@@ -223,6 +233,19 @@ def _auto_class(config: dict[str, Any], architecture: str) -> str | None:
             return auto if hasattr(transformers, auto) else None
     stock = re.search(r"For(MaskedLM|SequenceClassification|TokenClassification)$", architecture)
     return f"AutoModelFor{stock[1]}" if stock else "AutoModel"
+
+
+def _code_of(folder: Path, paths: Sequence[str]) -> dict[str, bytes]:
+    """Code, and `auto_map` that names it, for a model of ours that has none beside it; else nothing."""
+    from seqformers._families import FAMILIES
+    from seqformers.hub.repository import code_files
+
+    try:
+        model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError):  # the checks say what is wrong with it
+        return {}
+    is_ours = model_type in [family.model_type for family in FAMILIES]
+    return code_files(folder) if is_ours and f"modeling_{model_type}.py" not in paths else {}
 
 
 def _card_for(source: Path, repo_id: str) -> bytes | None:
@@ -255,8 +278,7 @@ def _with_other_configurations(api: Any, plan: PushPlan, repo_id: str, parent: s
     files = []
     for file in plan.files:
         if file.path == "README.md":
-            here = file.content.decode() if file.content else file.source.read_text(encoding="utf-8")
-            merged = merge_data_cards(here, Path(there).read_text(encoding="utf-8")).encode()
+            merged = merge_data_cards(file.read().decode(), Path(there).read_text(encoding="utf-8")).encode()
             file = replace(file, content=merged, size=len(merged))
         files.append(file)
     return replace(plan, files=files)
@@ -274,20 +296,16 @@ def _compare(plan: PushPlan, remote: dict[str, Any]) -> None:
         entry = remote.get(file.path)
         if entry is None:
             raise OSError(f"{file.path} did not arrive; push again")
-        content = file.content if file.content is not None else None
         if entry.lfs is not None:
-            same = _digest(hashlib.sha256(), file.source, content) == entry.lfs.sha256
+            same = _digest(hashlib.sha256(), file) == entry.lfs.sha256
         else:
-            same = _digest(hashlib.sha1(b"blob %d\0" % file.size), file.source, content) == entry.blob_id
+            same = _digest(hashlib.sha1(b"blob %d\0" % file.size), file) == entry.blob_id
         if not same:
             raise OSError(f"{file.path} arrived with another hash; push again")
 
 
-def _digest(algorithm: Any, source: Path, content: bytes | None) -> str:
-    if content is not None:
-        algorithm.update(content)
-        return algorithm.hexdigest()
-    with source.open("rb") as stream:
+def _digest(algorithm: Any, file: PlannedFile) -> str:
+    with io.BytesIO(file.content) if file.content is not None else file.source.open("rb") as stream:
         while block := stream.read(1 << 20):
             algorithm.update(block)
     return algorithm.hexdigest()

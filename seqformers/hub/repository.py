@@ -8,14 +8,19 @@ so a stranger can load any head, with this package or with `trust_remote_code=Tr
 from __future__ import annotations
 
 import json
-import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from seqformers._families import Family, family_of
+from seqformers._families import FAMILIES, family_of
 
-__all__ = ["write_model_repository"]
+__all__ = ["code_files", "write_model_repository"]
+
+_PROCESSOR, _TOKENIZER = "processor_config.json", "tokenizer_config.json"
+# Class of every tokenizer here -> its module.
+_TOKENIZER_MODULES = {
+    family.tokenizer.partition(":")[2]: family.tokenizer.partition(":")[0] for family in FAMILIES if family.tokenizer
+}
 
 
 def write_model_repository(
@@ -35,41 +40,55 @@ def write_model_repository(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    family = family_of(model.config.model_type)
     model.save_pretrained(directory)
     if tokenizer is not None:
         tokenizer.save_pretrained(directory)
     if processor is not None:
         processor.save_pretrained(directory)
-    _ship_code(directory, family, tokenizer=tokenizer, processor=processor)
+    for name, content in code_files(directory).items():
+        (directory / name).write_bytes(content)
     (directory / "training_args.bin").unlink(missing_ok=True)
     if card is not None:
         (directory / "README.md").write_text(card, encoding="utf-8")
     return directory
 
 
-def _ship_code(directory: Path, family: Family, *, tokenizer: Any, processor: Any) -> None:
-    """Copy the family's self-contained files flat into the repository and point `auto_map` at them."""
-    auto_map = {"AutoConfig": _reference(family.config_module, family.config)}
+def code_files(directory: str | Path) -> dict[str, bytes]:
+    """The code of the model in a folder, and its JSON files with the `auto_map` that names this code.
+
+    The files of a family are self-contained and go flat into the repository. Nothing is written.
+
+    Args:
+        directory (`str` or `Path`): Holds `config.json`, and `tokenizer_config.json` or `processor_config.json`.
+
+    Returns:
+        `dict[str, bytes]`: File name -> content.
+
+    Raises:
+        ValueError: the model is of no family here.
+    """
+    directory = Path(directory)
+    config = _read_json(directory / "config.json")
+    family = family_of(config["model_type"])
+    auto_map: dict[str, Any] = {"AutoConfig": _reference(family.config_module, family.config)}
     auto_map |= {auto: _reference(family.modeling_module, name) for auto, name in family.models.items()}
     modules = [family.config_module, family.modeling_module]
-    if processor is not None and family.processor:
+    files = {}
+    if family.processor and (directory / _PROCESSOR).is_file():
         modules.append(family.processing_module)
         auto_map["AutoProcessor"] = _reference(family.processing_module, family.processor)
-        for name in ("processor_config.json", "preprocessor_config.json"):
-            _merge_json(
-                directory / name, {"auto_map": {"AutoProcessor": auto_map["AutoProcessor"]}}, only_existing=True
-            )
-    module = type(tokenizer).__module__
-    if module.startswith("seqformers."):
-        modules.append(module)
-        reference = _reference(module, type(tokenizer).__name__)
-        auto_map["AutoTokenizer"] = [reference, None]  # type: ignore[assignment]
-        _merge_json(directory / "tokenizer_config.json", {"auto_map": {"AutoTokenizer": [reference, None]}})
-    _merge_json(directory / "config.json", {"auto_map": auto_map})
-    for name in modules:
-        for path in _with_relative_imports(name):
-            shutil.copyfile(path, directory / path.name)
+        own = {"auto_map": {"AutoProcessor": auto_map["AutoProcessor"]}}
+        files[_PROCESSOR] = _as_json(_read_json(directory / _PROCESSOR) | own)
+    if (directory / _TOKENIZER).is_file():
+        tokenizer = _read_json(directory / _TOKENIZER)
+        module = _TOKENIZER_MODULES.get(str(tokenizer.get("tokenizer_class")))
+        if module:
+            modules.append(module)
+            auto_map["AutoTokenizer"] = [_reference(module, tokenizer["tokenizer_class"]), None]
+            own = {"auto_map": {"AutoTokenizer": auto_map["AutoTokenizer"]}}
+            files[_TOKENIZER] = _as_json(tokenizer | own)
+    files["config.json"] = _as_json(config | {"auto_map": auto_map})
+    return files | {path.name: path.read_bytes() for name in modules for path in _with_relative_imports(name)}
 
 
 def _with_relative_imports(module: str) -> list[Path]:
@@ -85,9 +104,9 @@ def _reference(module: str, name: str) -> str:
     return f"{module.rpartition('.')[2]}.{name}"
 
 
-def _merge_json(path: Path, values: dict[str, Any], *, only_existing: bool = False) -> None:
-    if only_existing and not path.exists():
-        return
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    content.update(values)
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _as_json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
