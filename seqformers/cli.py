@@ -319,7 +319,7 @@ def tune(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Changes to its recipe, e.g. data.path=other.")] = None,
     *,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",

@@ -85,26 +85,29 @@ class GuideScorer:
 
 
 def _load(model: Any) -> Any:
+    from seqformers.hub.download import fetch_repository
+
     if model is not None and not isinstance(model, str | Path):
         return model
     if model is None:
         model = packaged_model()
         if not (model / "config.json").is_file():
             raise FileNotFoundError("this installation has no packaged guide model; name one with --model")
-    elif Path(model).is_dir() and not (Path(model) / "config.json").is_file():
+    folder = fetch_repository(model)
+    if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{model} holds no config.json; name a model folder or a Hub id")
     from transformers import AutoConfig
     from transformers.utils import logging
 
     from seqformers.modeling.deepcpf1.modeling_deepcpf1 import DeepCpf1Model
 
-    config = AutoConfig.from_pretrained(str(model))
+    config = AutoConfig.from_pretrained(folder)
     if config.model_type != "deepcpf1":
         raise ValueError(f"{model} is a {config.model_type} model; score-guides needs a deepcpf1 model")
     showed = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # a bar for a file of 400 KB says nothing
     try:
-        return DeepCpf1Model.from_pretrained(str(model))
+        return DeepCpf1Model.from_pretrained(folder)
     finally:
         if showed:
             logging.enable_progress_bar()

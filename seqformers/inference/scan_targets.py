@@ -323,24 +323,24 @@ def load_target_model(model: Any = None) -> tuple[Any, Any]:
     """
     from transformers import AutoConfig
 
+    from seqformers.hub.download import fetch_repository
     from seqformers.modeling.targetnet import pretrained_folder
     from seqformers.modeling.targetnet.modeling_targetnet import TargetNetModel
     from seqformers.modeling.targetnet.processing_targetnet import TargetNetProcessor
 
     if isinstance(model, TargetNetModel):
         return model, TargetNetProcessor(encode_alignment=model.config.encode_alignment)
-    name = str(model) if model is not None else str(pretrained_folder())
-    try:
-        config = AutoConfig.from_pretrained(name)
-    except OSError as error:
-        raise ValueError(f"no model at {name!r}: {str(error).splitlines()[0]}") from error
+    folder = pretrained_folder() if model is None else fetch_repository(model)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{model} holds no model: there is no config.json")
+    config = AutoConfig.from_pretrained(folder)
     if config.model_type != "targetnet":
-        raise ValueError(f"{name} is a {config.model_type} model; scanning for miRNA targets needs a targetnet")
-    try:
-        processor = TargetNetProcessor.from_pretrained(name)
-    except OSError:  # weights saved alone: the published selection
+        raise ValueError(f"{model} is a {config.model_type} model; scanning for miRNA targets needs a targetnet")
+    if (folder / "processor_config.json").is_file():
+        processor = TargetNetProcessor.from_pretrained(folder)
+    else:  # weights saved alone: the published selection
         processor = TargetNetProcessor(encode_alignment=config.encode_alignment)
-    return TargetNetModel.from_pretrained(name), processor
+    return TargetNetModel.from_pretrained(folder), processor
 
 
 def scan_target_files(

@@ -87,18 +87,20 @@ def load_for_inference(run: str | Path, auto_class: str, device: str | None = No
     import transformers
 
     import seqformers  # noqa: F401 (registers the families)
+    from seqformers.hub.download import fetch_repository
 
-    if Path(run).is_dir() and not (Path(run) / "config.json").is_file():
+    folder = fetch_repository(run)
+    if not (folder / "config.json").is_file():
         raise ValueError(f"{run} is not a run folder: it holds no config.json")
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model, info = getattr(transformers, auto_class).from_pretrained(str(run), output_loading_info=True)
+    model, info = getattr(transformers, auto_class).from_pretrained(folder, output_loading_info=True)
     untrained = [name for name in info["missing_keys"] if not name.startswith(f"{model.base_model_prefix}.")]
     if untrained and auto_class != "AutoModel":
         raise ValueError(
             f"{run} has no trained head for this: {', '.join(sorted(untrained)[:3])} are missing from its weights; "
             "fine-tune it first (seqformers finetune) and pass that run"
         )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(run))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     return model.eval().to(place), tokenizer, place
 
 

@@ -51,16 +51,18 @@ def explain_proteins(
 
     import seqformers
     from seqformers.datasets_scripts.fasta import read_fasta
+    from seqformers.hub.download import fetch_repository
     from seqformers.inference.tables import refuse_existing
 
     if method not in PROTEIN_METHODS:
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(PROTEIN_METHODS)}")
-    head = (AutoConfig.from_pretrained(run).architectures or [""])[0]
+    folder = fetch_repository(run)
+    head = (AutoConfig.from_pretrained(folder).architectures or [""])[0]
     if head not in seqformers.__all__:
         raise ValueError(f"{run} holds {head or 'no named model'}, which is none of the models here")
-    model = getattr(seqformers, head).from_pretrained(run)
+    model = getattr(seqformers, head).from_pretrained(folder)
     model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    tokenizer = AutoTokenizer.from_pretrained(run)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     records = [(record.id, record.sequence) for record in read_fasta(fasta)]
     for name, letters in records:
         if not letters:

@@ -21,14 +21,16 @@ def load_model(run: str | Path) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoTokenizer
 
     import seqformers  # noqa: F401  (registers the families)
+    from seqformers.hub.download import fetch_repository
 
-    config = AutoConfig.from_pretrained(run)
+    folder = fetch_repository(run)
+    config = AutoConfig.from_pretrained(folder)
     head = (getattr(config, "architectures", None) or ["Model"])[0]
     name = f"AutoModelFor{head.partition('For')[2]}" if "For" in head else "AutoModel"
     auto = getattr(transformers, name, transformers.AutoModel)
     if not hasattr(config, "max_position_embeddings"):
         raise ValueError(f"{run} is a {config.model_type} model; explaining needs one that reads tokens by attention")
-    return auto.from_pretrained(run).eval(), AutoTokenizer.from_pretrained(run)
+    return auto.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
 
 
 class SequenceScorer:

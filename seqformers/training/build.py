@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seqformers._families import FAMILIES, Family, family_of
+from seqformers.hub.download import fetch_repository
 from seqformers.training.recipe import Recipe
 
 __all__ = ["build_encoder", "build_model", "has_fast_bf16", "head_of", "max_length_of", "training_arguments"]
@@ -90,14 +91,8 @@ def auto_class_of(recipe: Recipe) -> str:
 
 def _check_source(recipe: Recipe) -> None:
     source = recipe.model.from_
-    if source is None:
-        return
-    looks_local = source.startswith((".", "/", "~")) or source.count("/") != 1
-    path = Path(source).expanduser()
-    if path.is_dir() and not (path / "config.json").is_file():
+    if source is not None and not (fetch_repository(source) / "config.json").is_file():
         raise ValueError(f"model.from: {source} is no run folder: it has no config.json. Did its training finish?")
-    if looks_local and not path.is_dir():
-        raise FileNotFoundError(f"model.from: no such folder: {source}")
 
 
 def build_encoder(recipe: Recipe) -> Any:
@@ -111,7 +106,7 @@ def build_encoder(recipe: Recipe) -> Any:
     processor = kind == "processor" or (kind is None and family is not None and family.processor is not None)
     if recipe.model.from_ is not None:
         auto = AutoProcessor if processor else AutoTokenizer
-        encoder = auto.from_pretrained(recipe.model.from_)
+        encoder = auto.from_pretrained(fetch_repository(recipe.model.from_))
         for name, value in options.items():
             if hasattr(encoder, name) and getattr(encoder, name) != value:
                 raise ValueError(
@@ -177,7 +172,7 @@ def _config(recipe: Recipe, encoder: Any, extra: dict[str, Any]) -> Any:
             raise ValueError(f"model.config.{name}={given} does not fit the tokenizer's {name}={found}")
         values.setdefault(name, found)
     if recipe.model.from_ is not None:
-        config = AutoConfig.from_pretrained(recipe.model.from_, **values)
+        config = AutoConfig.from_pretrained(fetch_repository(recipe.model.from_), **values)
         if config.model_type != recipe.model.type:
             raise ValueError(
                 f"{recipe.model.from_} holds a {config.model_type!r} model, the recipe says {recipe.model.type!r} "
@@ -224,7 +219,7 @@ def build_model(recipe: Recipe, encoder: Any, *, kind: str, names: list[str], se
     config = _config(recipe, encoder, extra)
     set_seed(seed)
     if recipe.model.from_ is not None:
-        return cls.from_pretrained(recipe.model.from_, config=config)
+        return cls.from_pretrained(fetch_repository(recipe.model.from_), config=config)
     return cls.from_config(config) if cls.__name__.startswith("AutoModel") else cls(config)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from seqformers.hub.download import fetch_repository
 from seqformers.training.recipe import Recipe, load_recipe
 
 __all__ = ["evaluate"]
@@ -27,7 +28,7 @@ def evaluate(
     """Score a run folder on a split of its own data, or of other data of the same form.
 
     Args:
-        run (`str` or `Path`): Run folder.
+        run (`str` or `Path`): Run folder or Hub repository.
         overrides (`Sequence[str]`): Changes to its recipe, mostly of the data: `data.path=other`,
             `data.label=is_phage`, `metrics=[mcc]`.
         split (`str`): `train`, `validation` or `test`, as `data.splits` names them.
@@ -45,9 +46,7 @@ def evaluate(
     from seqformers.training.build import _head_class
     from seqformers.training.run import Run
 
-    run = Path(run)
-    if not run.is_dir():
-        raise FileNotFoundError(f"no such run folder: {run}")
+    name, run = run, fetch_repository(run)
     if not (run / "recipe.yaml").is_file() or not (run / "config.json").is_file():
         raise ValueError(f"{run} is no finished run: it needs recipe.yaml and config.json")
     recipe = load_recipe(run / "recipe.yaml", overrides)
@@ -62,7 +61,7 @@ def evaluate(
             raise ValueError(f"the data has no split {recipe.data.splits.get(split)!r} (set data.splits.{split})")
         trainer = prepared.trainer(0, scratch, model, precise=True)
         metrics, speed = prepared.score(trainer, split, scratch)
-        result: dict[str, Any] = {"run": str(run), "split": split, "data": prepared.table.facts}
+        result: dict[str, Any] = {"run": str(name), "split": split, "data": prepared.table.facts}
         result |= {"metrics": metrics, "rows_per_second": speed["rows_per_second"]}
         if baselines:
             from seqformers.training.baselines import default_baselines, measure_baselines

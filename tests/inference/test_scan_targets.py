@@ -317,7 +317,7 @@ class TestBadInput:
             scan_targets([LET7], {"u": "ACGU"}, model=model)
 
     def test_wrong_model(self, tmp_path):
-        with pytest.raises(ValueError, match="no model at"):
+        with pytest.raises(FileNotFoundError, match="no such folder"):
             TargetScanner(tmp_path / "nothing")
         (tmp_path / "config.json").write_text('{"model_type": "bert"}')
         with pytest.raises(ValueError, match="is a bert model"):

@@ -120,7 +120,7 @@ def test_evaluate_repeats_the_scores_of_the_run_and_scores_other_data(finetune_r
 
 
 def test_evaluate_refuses_what_is_no_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such run folder"):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
         evaluate(tmp_path / "none")
     with pytest.raises(ValueError, match="no finished run"):
         evaluate(tmp_path)
