@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-__all__ = ["draw_guide_track", "read_guides"]
+from matplotlib.figure import Figure
+
+__all__ = ["draw_guide_track", "plot_guides", "read_guides"]
 
 _STRANDS = {"+": ("^", "#1f6f8b", "forward"), "-": ("v", "#c8553d", "reverse")}
 _NEEDED = ("record_id", "strand", "cut_start", "score", "rank")
@@ -55,11 +57,6 @@ def draw_guide_track(
     Raises:
         ValueError: the table has no scored guide or not the record asked for, or there are more than 12 records.
     """
-    import matplotlib
-
-    matplotlib.use("Agg", force=False)
-    import matplotlib.pyplot as plt
-
     guides = read_guides(table).dropna(subset=["score"])
     if guides.empty:
         raise ValueError(f"{table} holds no scored guide; nothing to draw")
@@ -71,16 +68,28 @@ def draw_guide_track(
         raise ValueError(
             f"{table} has {len(names)} records, a picture takes {_MOST_RECORDS}; choose some with records=[...]"
         )
-    figure, axes = plt.subplots(
-        len(names), 1, figsize=(10, 2.4 * len(names) + 0.8), squeeze=False, layout="constrained"
-    )
-    for axis, name in zip(axes[:, 0], names, strict=True):
+    plot_guides(guides, names, label_best=label_best).savefig(picture, dpi=150)
+    return Path(picture)
+
+
+def plot_guides(guides: Any, records: list[str], *, label_best: int = 5) -> Figure:
+    """The picture of [`draw_guide_track`] from a table in memory.
+
+    Args:
+        guides (`pandas.DataFrame`): Columns record_id, strand, cut_start, score, rank; every score is there.
+        records (`list[str]`): Which records, a panel each.
+        label_best (`int`, defaults to 5): Guides a record that carry rank and cut position.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    figure = Figure(figsize=(10, 2.4 * len(records) + 0.8), layout="constrained")
+    axes = figure.subplots(len(records), 1, squeeze=False)
+    for axis, name in zip(axes[:, 0], records, strict=True):
         _draw_record(axis, str(name), guides[guides["record_id"] == name], label_best)
     axes[0, 0].legend(loc="upper right", frameon=False, ncols=3, fontsize=8)
     axes[-1, 0].set_xlabel("cut (0-based position on the forward strand)")
-    figure.savefig(picture, dpi=150)
-    plt.close(figure)
-    return Path(picture)
+    return figure
 
 
 def _draw_record(axis: Any, name: str, guides: Any, label_best: int) -> None:

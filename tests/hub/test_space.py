@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import pandas as pd
 import pytest
 import torch
+from huggingface_hub import get_session
+from seqformers.modeling.targetnet import pretrained_folder
 
 from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerBertForSequenceClassification, KmerTokenizer
 from seqformers.hub.push import push_to_hub
 from seqformers.hub.repository import write_model_repository
 from seqformers.hub.space import write_space
+from seqformers.inference.guide_scorer import packaged_model
+from seqformers.inference.scan_targets import scan_target_files
+from seqformers.inference.score_guides import guide_table
 from tests.conftest import ROOT
+from tests.hub.forks import Forks
 from tests.hub.loopback import LoopbackHub
 
 CARD = "---\nlicense: apache-2.0\n---\n# Tiny\n"
-PICTURE = ROOT / "docs" / "pictures" / "space.png"
+PICTURES = ROOT / "docs" / "pictures"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 
@@ -77,7 +86,27 @@ def space(run: Path, fasta: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the TargetNet in the package, which lies there without its code."""
+    folder = tmp_path_factory.mktemp("space")
+    return write_space(folder / "targets", pretrained_folder(), title="miRNA targets")
+
+
+@pytest.fixture(scope="module")
+def guides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the guide model in the package."""
+    return write_space(tmp_path_factory.mktemp("space") / "guides", packaged_model(), title="Cpf1 guides")
+
+
+@pytest.fixture(scope="module")
 def url(space: Path) -> Iterator[str]:
+    """Address of the classifier's page."""
+    with started(space) as address:
+        yield address
+
+
+@contextmanager
+def started(space: Path) -> Iterator[str]:
     """The app started as its card says, without a network; its address."""
     pytest.importorskip("gradio", reason="gradio is in the space extra")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
@@ -104,8 +133,9 @@ def test_what_is_written(space: Path):
         "model",
         "requirements.txt",
         "settings.json",
+        "space_common.py",
     }
-    assert "seqformers" not in (space / "app.py").read_text()
+    assert not any("seqformers" in path.read_text() for path in space.glob("*.py"))
     assert (space / "model" / "modeling_kmer_bert.py").is_file()
     assert not list(space.rglob("*.bin"))
 
@@ -125,13 +155,18 @@ def test_refusals(run: Path, space: Path, tmp_path: Path):
     write_model_repository(tmp_path / "masked", KmerBertForMaskedLM(config), tokenizer=KmerTokenizer(k=3), card=CARD)
     with pytest.raises(ValueError, match="holds a KmerBertForMaskedLM"):
         write_space(tmp_path / "b", tmp_path / "masked")
+    with pytest.raises(ValueError, match=r"2 inputs .* 1 examples do not fit"):
+        write_space(tmp_path / "c", pretrained_folder(), examples=[">m\nUGAGGUAGUAGGUUGUAUAGUU"])
+    with pytest.raises(ValueError, match="window is for classifiers"):
+        write_space(tmp_path / "d", packaged_model(), window=34)
+    assert not [path for path in tmp_path.iterdir() if path.name != "masked"]
 
 
 def call(url: str, text: str, folder: Path) -> Any:
     from gradio_client import Client
 
     return Client(url, verbose=False, download_files=str(folder), httpx_kwargs={"timeout": 120}).predict(
-        text, None, api_name="/classify"
+        text, None, api_name="/run"
     )
 
 
@@ -158,19 +193,144 @@ def test_answers_over_its_api(url: str, fasta: str, run: Path, tmp_path: Path):
 def test_bad_input_is_said(url: str, tmp_path: Path):
     from gradio_client.exceptions import AppError
 
-    for text, message in (("", "Paste a sequence"), (">a\nAC1GT", "'1' at position 3"), (">a\n>b\nACGT", "a has no")):
+    for text, message in (
+        ("", "Paste a sequence"),
+        (">a\nAC1GT", "'1' at position 3"),
+        (">a\n>b\nACGT", "a has no"),
+        (">a\nAC\n>a\nGT", "a is there twice"),
+    ):
         with pytest.raises(AppError, match=message):
             call(url, text, tmp_path)
 
 
+# Calls what the button calls, in an interpreter without seqformers; the arguments come as JSON.
+_PRESS = """
+import json, os, runpy, sys
+import gradio
+os.chdir(sys.argv[1])
+sys.path.insert(0, sys.argv[1])
+page = runpy.run_path("app.py")
+said = []
+for arguments in json.loads(sys.argv[2]) or [None]:
+    try:
+        table, figure, file = page["run"](*(arguments or [*page["SETTINGS"]["examples"][0], None, "TTTV"]))
+        figure.savefig(sys.argv[3])
+        said.append(open(file).read())
+    except gradio.Error as error:
+        said.append(error.message)
+json.dump(said, open(sys.argv[4], "w"))
+"""
+
+
+@pytest.fixture
+def press(forks: Forks, tmp_path: Path) -> Callable[..., list[str]]:
+    """Answers of a page, the downloaded table or the error shown, to each list of arguments."""
+    pytest.importorskip("gradio", reason="gradio is in the space extra")
+
+    def press(space: Path, *calls: list[str | None]) -> list[str]:
+        (tmp_path / "press.py").write_text(_PRESS)
+        picture, answers = tmp_path / "picture.png", tmp_path / "answers.json"
+        done = forks.run(
+            tmp_path / "press.py", str(space), json.dumps(calls), str(picture), str(answers), folder=tmp_path
+        )
+        assert done.code == 0, done.stderr[-3000:]
+        assert picture.stat().st_size > 5_000
+        return json.loads(answers.read_text())
+
+    return press
+
+
+def test_the_page_of_targets_answers_as_the_command(targets: Path, press: Callable[..., list[str]], tmp_path: Path):
+    mirna, utr = json.loads((targets / "settings.json").read_text())["examples"][0]
+    (tmp_path / "m.fa").write_text(mirna)
+    (tmp_path / "u.fa").write_text(utr)
+    table, short, protein, nothing = press(
+        targets, [mirna, None, None, str(tmp_path / "u.fa")], [mirna, None, "ACGU", None],
+        [mirna, None, ">p\nMKLV", None], ["", None, utr, None],
+    )  # fmt: skip
+    scan_target_files(tmp_path / "m.fa", tmp_path / "u.fa", tmp_path / "expected.tsv", progress=False)
+    found, expected = (pd.read_csv(source, sep="\t") for source in (io.StringIO(table), tmp_path / "expected.tsv"))
+    expected = expected.sort_values("score", ascending=False, ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-4)
+    assert found.site_type[0] == "8mer" and short.splitlines()[1].split("\t")[2:4] == ["0.0", "0"]
+    assert "'L' at position 3 is no nucleotide" in protein and nothing == "Paste a miRNA, or choose a file."
+
+
+def test_the_page_of_guides_answers_as_the_command(guides: Path, press: Callable[..., list[str]], tmp_path: Path):
+    (gene,) = json.loads((guides / "settings.json").read_text())["examples"][0]
+    (tmp_path / "gene.fa").write_text(gene)
+    table, bad_pam, none = press(guides, [gene, None, "tttv"], [gene, None, "TTT"], ["ACGT" * 20, None, "TTTV"])
+    found = pd.read_csv(io.StringIO(table), sep="\t")
+    expected = guide_table(tmp_path / "gene.fa")
+    shared = ["record_id", "rank", "strand", "pam_start", "cut_start", "pam", "protospacer", "score", "gc"]
+    pd.testing.assert_frame_equal(found[shared], expected[shared], rtol=1e-4, check_dtype=False)
+    assert found.unknown_letters.sum() == 1  # a context that the end cuts off
+    assert "must be 4 IUPAC letters" in bad_pam and none.startswith("There is no TTTV")
+
+
+def test_a_regression_shows_values(press: Callable[..., list[str]], tmp_path: Path):
+    torch.manual_seed(0)
+    config = KmerBertConfig(
+        k=3, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, num_labels=1
+    )
+    model, tokenizer = KmerBertForSequenceClassification(config).eval(), KmerTokenizer(k=3)
+    write_model_repository(tmp_path / "run", model, tokenizer=tokenizer, card=CARD)
+    space = write_space(tmp_path / "space", tmp_path / "run")
+    (table,) = press(space, ["ACGTTGCA", None])
+    expected = model(**tokenizer(["ACGTTGCA"], return_tensors="pt")).logits.item()
+    row = dict(zip(*(line.split("\t") for line in table.splitlines()), strict=True))
+    assert float(row["value"]) == pytest.approx(expected, abs=1e-4) and "class" not in row
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver (make browser)")
-def test_in_a_browser(url: str, fasta: str, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("page", "typed", "shown", "picture"),
+    [
+        ("space", {"fasta": None}, ("rich_one", "even_one", "A-rich"), "space.png"),
+        ("targets", {"mirna": 0, "fasta": 1}, ("hsa-let-7a-5p", "8mer", "UGAGGUAGUA"), "space_targets.png"),
+        ("guides", {"fasta": 0}, ("CCAGGATTCAGCTGAAGCTCTGG", "protospacer", "TTTA"), "space_guides.png"),
+    ],
+)
+def test_in_a_browser(
+    page: str, typed: dict[str, int | None], shown: tuple[str, ...], picture: str, request: pytest.FixtureRequest,
+    fasta: str, tmp_path: Path,
+):  # fmt: skip
     pytest.importorskip("selenium", reason="selenium is in the browser extra (make browser)")
+    folder: Path = request.getfixturevalue(page)
+    examples = json.loads((folder / "settings.json").read_text())["examples"][0]
+    with (
+        nullcontext(request.getfixturevalue("url")) if page == "space" else started(folder) as url,
+        browser() as driver,
+    ):
+        from selenium.webdriver.common.by import By
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        driver.get(url)
+        wait = WebDriverWait(driver, 120)
+        for box, example in typed.items():
+            found = wait.until(lambda d, box=box: d.find_element(By.CSS_SELECTOR, f"#{box} textarea"))
+            found.send_keys(fasta if example is None else examples[example])
+        driver.find_element(By.ID, "run").click()
+        wait.until(lambda d: shown[0] in d.find_element(By.ID, "table").text)
+        table = driver.find_element(By.ID, "table").text
+        assert all(word in table for word in shown)
+        image = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#picture img"))
+        wait.until(lambda d: d.execute_script("return arguments[0].naturalWidth", image) > 300)
+        link = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#download a[href]"))
+        downloaded = get_session().get(link.get_attribute("href")).text
+        assert downloaded.startswith(("name\t", "mirna_id\t", "record_id\t")) and shown[0] in downloaded
+        time.sleep(0.5)
+        shot = (PICTURES if os.environ.get("SEQFORMERS_KEEP_SCREENSHOT") else tmp_path) / picture
+        assert driver.save_screenshot(str(shot))
+        assert shot.stat().st_size > 10_000
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Chromium without a window, and without the network."""
     from selenium import webdriver
     from selenium.common import WebDriverException
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
 
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
@@ -189,24 +349,6 @@ def test_in_a_browser(url: str, fasta: str, tmp_path: Path):
     except WebDriverException:  # a browser that did not come up in time on a busy machine gets a second chance
         driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     try:
-        driver.get(url)
-        wait = WebDriverWait(driver, 120)
-        box = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#fasta textarea"))
-        assert driver.title == "A-rich or even"
-        box.send_keys(fasta)
-        driver.find_element(By.ID, "classify").click()
-        wait.until(lambda d: "rich_one" in d.find_element(By.ID, "table").text)
-        shown = driver.find_element(By.ID, "table").text
-        assert "even_one" in shown and "A-rich" in shown
-        picture = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#picture img"))
-        wait.until(lambda d: d.execute_script("return arguments[0].naturalWidth", picture) > 300)
-        link = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#download a[href]"))
-        downloaded = httpx2.get(link.get_attribute("href")).text
-        assert downloaded.startswith("name\tlength") and "rich_one" in downloaded
-        time.sleep(0.5)
-        shot = PICTURE if os.environ.get("SEQFORMERS_KEEP_SCREENSHOT") else tmp_path / "space.png"
-        shot.parent.mkdir(parents=True, exist_ok=True)
-        assert driver.save_screenshot(str(shot))
-        assert shot.stat().st_size > 10_000
+        yield driver
     finally:
         driver.quit()

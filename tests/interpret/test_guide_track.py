@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from seqformers.interpret.guide_track import draw_guide_track, read_guides
+from seqformers.interpret.guide_track import draw_guide_track, plot_guides, read_guides
 
 
 def table(path, rows=6, **extra):
@@ -23,14 +23,11 @@ def table(path, rows=6, **extra):
     return path
 
 
-def test_every_scored_guide_is_a_mark_and_the_best_carry_their_rank(tmp_path, monkeypatch):
-    import matplotlib.pyplot as plt
-
-    drawn = []
-    monkeypatch.setattr(plt, "close", drawn.append)
-    path = draw_guide_track(table(tmp_path / "g.tsv"), tmp_path / "g.svg", label_best=2)
-    assert path.stat().st_size > 1000
-    axis = drawn[0].axes[0]
+def test_every_scored_guide_is_a_mark_and_the_best_carry_their_rank(tmp_path):
+    guides = table(tmp_path / "g.tsv")
+    assert draw_guide_track(guides, tmp_path / "g.svg", label_best=2).stat().st_size > 1000
+    rows = read_guides(guides).dropna(subset=["score"])
+    (axis,) = plot_guides(rows, rows["record_id"].unique(), label_best=2).axes
     marks = [tuple(point) for collection in axis.collections[::2] for point in collection.get_offsets()]
     assert sorted(marks) == [(10, 50), (17, 20), (24, 70), (31, -3), (38, 10)]
     assert [text.get_text() for text in axis.texts] == ["1: 24", "2: 10"]

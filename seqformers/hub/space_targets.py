@@ -1,0 +1,113 @@
+"""Find the targets of microRNAs in the browser: FASTA of miRNAs and of 3'UTRs in; table, picture, download out.
+
+The model lies in the folder `model` beside this file, with its code; the network is not needed. Start it with
+`python app.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from space_common import MODEL, SETTINGS, fasta_input, launch, read_fasta, results, saved
+from target_picture import draw_target_sites
+from transformers import AutoModel, AutoProcessor
+
+BATCH = 256
+MAX_WINDOWS = 2_000_000
+
+processor = AutoProcessor.from_pretrained(MODEL, trust_remote_code=True)
+model = AutoModel.from_pretrained(MODEL, trust_remote_code=True).eval()
+engine = sys.modules[type(processor).__module__]  # the processor's own file: selection and drawing of sites
+
+
+@torch.inference_mode()
+def find(mirnas: dict[str, str], mrnas: dict[str, str]) -> pd.DataFrame:
+    """All candidate sites of all pairs, by pair and position.
+
+    Raises:
+        gr.Error: a record is no miRNA or no RNA, or there is too much to look at.
+    """
+    try:
+        seeds = [processor.encode_mirna(sequence, name) for name, sequence in mirnas.items()]
+        targets = [engine.encode_rna(sequence, name) for name, sequence in mrnas.items()]
+    except ValueError as error:
+        raise gr.Error(str(error)) from error
+    windows = len(seeds) * sum(map(len, targets))
+    if windows > MAX_WINDOWS:
+        raise gr.Error(f"{windows:,} windows are too many for this page; the limit is {MAX_WINDOWS:,}.")
+    pairs = [(mirna, mrna) for mirna in range(len(seeds)) for mrna in range(len(targets))]
+    tables = []
+    for job in engine.plan_site_jobs(targets, pairs, step=processor.step):
+        sites = job.find(seeds, **processor.options())
+        ids = torch.from_numpy(sites.input_ids)
+        logits = [model(ids[start : start + BATCH]).logits for start in range(0, len(ids), BATCH)]
+        table = pd.DataFrame({"pair": sites.pair, "start": sites.start})
+        table["score"] = torch.cat([*logits, torch.empty(0)]).double().sigmoid().numpy()
+        table["pairings"], table["kind"] = sites.pairings, sites.type_names()
+        aligned = processor.encode_alignment and len(sites)
+        table["alignment"] = engine.draw_alignments(sites.input_ids, sites.pairings) if aligned else ""
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def best(sites: pd.DataFrame, mirnas: dict[str, str], mrnas: dict[str, str]) -> pd.DataFrame:
+    """One row a pair, its best site's; the best pair first. A pair without a site has score 0."""
+    rows = sites.loc[sites.groupby("pair").score.idxmax()].set_index("pair")
+    rows = rows.reindex(range(len(mirnas) * len(mrnas)))
+    table = pd.DataFrame(
+        {
+            "mirna_id": np.repeat(list(mirnas), len(mrnas)),
+            "mrna_id": np.tile(list(mrnas), len(mirnas)),
+            "score": rows.score.fillna(0.0).round(6),
+            "num_sites": sites.groupby("pair").size().reindex(rows.index, fill_value=0),
+            "best_start": rows.start.astype("Int64"),
+            "best_end": rows.start.astype("Int64") + 40,
+            "site_type": rows.kind.fillna("none"),
+            "alignment": rows.alignment.fillna(""),
+        }
+    )
+    return table.sort_values("score", ascending=False, kind="stable")
+
+
+def draw(row: pd.Series, sites: pd.DataFrame, mirna: str, mrna: str) -> Figure:
+    """The sites of one pair along the mRNA, and its best one's pairing."""
+    mine = sites[["start", "score", "pairings", "kind", "alignment"]].itertuples(index=False)
+    start = int(row.best_start) if row.num_sites else -1
+    scored = SimpleNamespace(
+        score=row.score, num_sites=row.num_sites, start=start, alignment=row.alignment, sites=list(mine)
+    )
+    rna = str.maketrans("T", "U")
+    return draw_target_sites(
+        scored, mirna.translate(rna), mrna.translate(rna), title=f"{row.mirna_id} on {row.mrna_id}"
+    )
+
+
+def run(
+    mirna_text: str, mirna_file: str | None, mrna_text: str, mrna_file: str | None
+) -> tuple[pd.DataFrame, Figure, str]:
+    """What the button does."""
+    mirnas, mrnas = read_fasta(mirna_text, mirna_file, "a miRNA"), read_fasta(mrna_text, mrna_file, "a 3'UTR")
+    sites = find(mirnas, mrnas)
+    table = best(sites, mirnas, mrnas)
+    first = table.iloc[0]
+    picture = draw(first, sites[sites.pair == first.name], mirnas[first.mirna_id], mrnas[first.mrna_id])
+    return table, picture, saved(table)
+
+
+with gr.Blocks(title=SETTINGS["title"]) as page:
+    gr.Markdown(f"# {SETTINGS['title']}\n{SETTINGS['summary']}")
+    mirna = fasta_input("Mature miRNAs, 5'→3', 10 to 41 nt", "mirna")
+    mrna = fasta_input("3'UTRs or other targets, 5'→3'", "fasta")
+    button = gr.Button("Find targets", variant="primary", elem_id="run")
+    outputs = results()
+    gr.Examples(SETTINGS["examples"], [mirna[0], mrna[0]], label="Examples")
+    button.click(run, [*mirna, *mrna], outputs, api_name="run")
+
+if __name__ == "__main__":
+    launch(page)
