@@ -2,7 +2,7 @@
 
 The cases take turns, so that a change of the machine's load reaches all of them; medians of CPU and of wall time.
 
-    python benchmarks/speed/import_time.py --output benchmarks/results/speed_import.json
+    python -m benchmarks.speed.import_time --output benchmarks/results/speed_import.json
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     result = {
         "what": "time of a fresh interpreter, medians",
-        "command": "python benchmarks/speed/import_time.py",
+        "command": "python -m benchmarks.speed.import_time --output benchmarks/results/speed_import.json",
         "commit": commit,
         "data": "none",
         "seeds": [],
