@@ -38,13 +38,12 @@ def plain_numpy(model: DeepCpf1Model, contexts: list[str]) -> np.ndarray:
             place = "ACGT".find(letter.upper())
             if place >= 0:
                 one_hot[row, position, place] = 1
-    member = model.members[0]
-    kernel, bias = member.convolution.weight.detach().double().numpy(), member.convolution.bias.detach().numpy()
+    kernel, bias = model.convolution.weight.detach().double().numpy(), model.convolution.bias.detach().numpy()
     hidden = sum(one_hot[:, k : k + 30] @ kernel[:, :, k].T for k in range(5)) + bias
     hidden = np.maximum(hidden, 0).reshape(len(contexts), 15, 2, -1).mean(2).reshape(len(contexts), -1)
-    for layer in member.dense:
+    for layer in model.dense:
         hidden = np.maximum(hidden @ layer.weight.detach().double().numpy().T + layer.bias.detach().numpy(), 0)
-    out = member.sequence_output
+    out = model.sequence_output
     return (hidden @ out.weight.detach().double().numpy().T + out.bias.detach().numpy())[:, 0]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from seqformers.inference.guide_sites import PAM_LENGTH, PROTOSPACER, UPSTREAM
 
-__all__ = ["KINDS", "fit_classical", "letter_features", "thermodynamic_features"]
+__all__ = ["KINDS", "fit_classical", "fit_trees", "letter_features", "structure_features", "thermodynamic_features"]
 
 KINDS = ("l1", "l2", "l1l2", "boosted_trees", "cindel")
 
@@ -47,6 +47,46 @@ def thermodynamic_features(targets: list[str]) -> np.ndarray:
         heat = [primer3.calc_tm(part) for part in (target, guide, guide[:6], guide[6:14], guide[14:])]
         rows.append([*heat, RNA.fold(rna)[1], RNA.fold(_DIRECT_REPEAT + rna)[1]])
     return np.asarray(rows, dtype=np.float32)
+
+
+def structure_features(codes: np.ndarray) -> np.ndarray:
+    """Secondary structure of the crRNA by ViennaRNA, not among the field's features: `(n, 72)`.
+
+    For the guide behind the direct repeat, and for the guide alone: minimum free energy, ensemble free energy, and the
+    probability of every letter to be paired; for the first also the expected pairs between repeat and guide, within
+    the repeat (its stem is what Cpf1 binds), and within the guide.
+    """
+    import RNA
+
+    letters = np.frombuffer(b"ACGUN", dtype=np.uint8)[codes[:, _START : _START + PROTOSPACER]]
+    repeat, rows = len(_DIRECT_REPEAT), []
+    for guide in (row.tobytes().decode() for row in letters):
+        row: list[float] = []
+        for rna in (_DIRECT_REPEAT + guide, guide):
+            fold = RNA.fold_compound(rna)
+            lowest = fold.mfe()[1]
+            fold.exp_params_rescale(lowest)
+            row += [lowest, fold.pf()[1]]
+            pairs = np.array(fold.bpp())[1:, 1:]  # the upper triangle
+            row += [*(pairs.sum(0) + pairs.sum(1))]
+            if rna is not guide:
+                row += [pairs[:repeat, repeat:].sum(), pairs[:repeat, :repeat].sum(), pairs[repeat:, repeat:].sum()]
+        rows.append(row)
+    return np.asarray(rows, dtype=np.float32)
+
+
+def fit_trees(
+    features: np.ndarray, labels: np.ndarray, weights: np.ndarray, test: list[np.ndarray]
+) -> list[np.ndarray]:
+    """More and slower boosted trees than those of [`fit_classical`], on weighted rows; scores of every `test`."""
+    from lightgbm import LGBMRegressor
+
+    trees = LGBMRegressor(
+        n_jobs=1, verbose=-1, random_state=0, n_estimators=1500, learning_rate=0.025, num_leaves=12,
+        min_child_samples=20, colsample_bytree=0.3, subsample=0.7, subsample_freq=1,
+    )  # fmt: skip
+    trees.fit(features, labels, sample_weight=weights)
+    return [np.asarray(trees.predict(x)) for x in test]
 
 
 def fit_classical(kind: str, features: np.ndarray, labels: np.ndarray, test: list[np.ndarray]) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ import torch
 from seqformers.datasets_scripts.cpf1.cpf1 import read_weight
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from benchmarks.tables.deepcpf1_baselines import letter_features, thermodynamic_features
+from benchmarks.tables.deepcpf1_baselines import letter_features, structure_features, thermodynamic_features
 from seqformers import (
     DeepCpf1Config,
     DeepCpf1Model,
@@ -25,7 +25,9 @@ from seqformers import (
     KmerTokenizer,
 )
 
-__all__ = ["LENGTHS", "NETWORKS", "TESTS", "TRAIN", "Data", "Fit", "Store", "fit_network", "network", "predict"]
+__all__ = [
+    "LENGTHS", "NETWORKS", "TESTS", "TRAIN", "Data", "Fit", "Store", "features", "fit_network", "network", "predict",
+]  # fmt: skip
 
 TRAIN, TESTS = "ht_1_1", ("ht_1_2", "ht_2")
 Fit = dict[str, np.ndarray]
@@ -47,19 +49,25 @@ class Data:
         self.labels = {name: rows.indel_freq_pct.to_numpy(np.float32) for name, rows in self.tables.items()}
         self.weight = read_weight(self.tables[TRAIN].total_reads_cpf1.to_numpy(np.float64), 400.0)
         self.fold = np.random.default_rng(1).permutation(len(self.weight)) % 5
-        self._features: dict[str, np.ndarray] = {}
+        self._features: dict[tuple[str, bool], np.ndarray] = {}
 
     def context(self, name: str, length: int) -> np.ndarray:
         """Codes of contexts of another length; see [`LENGTHS`]."""
         start, stop = LENGTHS[length]
         return _encode(self.tables[name].context_50.str[start:stop])
 
-    def features(self, name: str) -> np.ndarray:
-        """The field's features of the 34 letters."""
-        if name not in self._features:
-            heat = thermodynamic_features(list(self.tables[name].target_34))
-            self._features[name] = np.hstack([letter_features(self.codes[name]), heat])
-        return self._features[name]
+    def features(self, name: str, *, structure: bool = False) -> np.ndarray:
+        """[`features`] of one table."""
+        if (name, structure) not in self._features:
+            self._features[name, structure] = features(self.codes[name], structure=structure)
+        return self._features[name, structure]
+
+
+def features(codes: np.ndarray, *, structure: bool) -> np.ndarray:
+    """The field's features of contexts of 34 letters, and the structure of the crRNA if wanted."""
+    targets = [row.tobytes().decode() for row in np.frombuffer(b"ACGTN", dtype=np.uint8)[codes]]
+    parts = [letter_features(codes), thermodynamic_features(targets)]
+    return np.hstack([*parts, structure_features(codes)] if structure else parts)
 
 
 def _encode(sequences: pd.Series) -> np.ndarray:
@@ -103,11 +111,6 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "weighted": True,
     },
     "mlp": {"config": {"num_filters": 0, "hidden_sizes": [120, 80, 40]}, "epochs": 25},
-    "residual_weighted": {
-        "config": {"num_residual_layers": 3, "num_filters": 64, "hidden_sizes": [128, 64]},
-        "epochs": 12,
-        "weighted": True,
-    },
     "transformer_6": {"k": 6, "epochs": 8, "batch": 64},
 }
 

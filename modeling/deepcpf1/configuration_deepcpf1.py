@@ -24,10 +24,6 @@ class DeepCpf1Config(PreTrainedConfig):
         hidden_sizes (`list[int]`, defaults to `[80, 40, 40]`): Units of the dense layers.
         hidden_dropout_prob (`float`, defaults to 0.3): Dropout on the input of every dense layer, the output layer
             included.
-        num_residual_layers (`int`, defaults to 0): Not in the original: layers `x + conv3(dropout(norm(gelu(x))))`
-            between the convolution, which then keeps every position, and the pooling.
-        num_members (`int`, defaults to 1): Independent networks of this shape inside the model. Each is trained on
-            its own error; the prediction is their mean.
         output_scale (`float`, defaults to 1.0): Factor on the output of the sequence branch. Labels are in percent:
             with 30, the weights of the network need not grow by as much first, and training ends better.
         use_accessibility (`bool`, defaults to `False`): Have the chromatin accessibility layer and its own output
@@ -55,8 +51,6 @@ class DeepCpf1Config(PreTrainedConfig):
     pool_size: int = 2
     hidden_sizes: list[int] | tuple[int, ...] = (80, 40, 40)
     hidden_dropout_prob: float | int = 0.3
-    num_residual_layers: int = 0
-    num_members: int = 1
     output_scale: float | int = 1.0
     use_accessibility: bool = False
     accessibility_scale: float | int = 1.0
@@ -72,10 +66,6 @@ class DeepCpf1Config(PreTrainedConfig):
             raise ValueError(f"hidden_sizes must name at least one dense layer of one unit, got {self.hidden_sizes}")
         if self.accessibility_only and not self.use_accessibility:
             raise ValueError("accessibility_only trains the accessibility layer; set use_accessibility too")
-        if self.num_members < 1:
-            raise ValueError(f"num_members must be at least 1, got {self.num_members}")
-        if self.num_residual_layers and (not self.num_filters or self.kernel_size % 2 == 0):
-            raise ValueError("num_residual_layers needs a convolution (num_filters > 0) of odd kernel_size")
         if self.num_filters and (self.context_length - self.kernel_size + 1) // self.pool_size < 1:
             raise ValueError(
                 f"nothing is left of a context of {self.context_length} after filters of length {self.kernel_size} "
@@ -87,6 +77,4 @@ class DeepCpf1Config(PreTrainedConfig):
         """Positions that reach the first dense layer."""
         if not self.num_filters:
             return self.context_length
-        if self.num_residual_layers:
-            return self.context_length // self.pool_size
         return (self.context_length - self.kernel_size + 1) // self.pool_size

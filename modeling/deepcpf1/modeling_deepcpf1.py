@@ -33,71 +33,13 @@ class DeepCpf1Output(ModelOutput):
             below 0 or above 100. The accessibility branch when `accessibility` was given and the model has it,
             otherwise the same as `sequence_scores`.
         sequence_scores (`torch.Tensor` of shape `(batch,)`): Prediction from the sequence alone (Seq-deepCpf1).
-        pooled_states (`torch.Tensor` of shape `(batch, num_members, hidden_sizes[-1])`): Last dense layer.
+        pooled_states (`torch.Tensor` of shape `(batch, hidden_sizes[-1])`): Last dense layer.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     sequence_scores: torch.Tensor | None = None
     pooled_states: torch.Tensor | None = None
-
-
-class DeepCpf1ResidualLayer(nn.Module):
-    """Not in the original: one residual layer on `(batch, filters, context)`."""
-
-    def __init__(self, config: DeepCpf1Config):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(config.num_filters)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob / 2)
-        self.convolution = nn.Conv1d(config.num_filters, config.num_filters, 3, padding=1)
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Same shape out as in."""
-        return hidden + self.convolution(self.dropout(self.norm(nn.functional.gelu(hidden))))
-
-
-class DeepCpf1Network(nn.Module):
-    """One network: `(batch, context, 4)` one-hot to the last dense layer, and its output layers."""
-
-    def __init__(self, config: DeepCpf1Config):
-        super().__init__()
-        self.convolution = nn.Conv1d(NUM_BASES, config.num_filters, config.kernel_size) if config.num_filters else None
-        self.residual = nn.ModuleList(DeepCpf1ResidualLayer(config) for _ in range(config.num_residual_layers))
-        self.pool_size = config.pool_size
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        sizes = [config.num_positions * (config.num_filters or NUM_BASES), *config.hidden_sizes]
-        self.dense = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(sizes))
-        self.sequence_output = nn.Linear(sizes[-1], 1)
-        if config.use_accessibility:
-            self.accessibility_gate = nn.Linear(1, sizes[-1])
-            self.accessibility_output = nn.Linear(sizes[-1], 1)
-
-    def forward(self, one_hot: torch.Tensor) -> torch.Tensor:
-        """`(batch, context, 4)` to `(batch, hidden_sizes[-1])`."""
-        hidden = one_hot
-        if self.convolution is not None:
-            hidden = self._residual_stack(hidden) if self.residual else torch.relu(self._convolve(hidden))
-            positions = hidden.shape[1] // self.pool_size * self.pool_size
-            hidden = hidden[:, :positions].unflatten(1, (-1, self.pool_size)).mean(2)
-        hidden = hidden.flatten(1)  # position-major: index = position * filters + filter
-        for layer in self.dense:
-            hidden = torch.relu(layer(self.dropout(hidden)))
-        return hidden
-
-    def _residual_stack(self, one_hot: torch.Tensor) -> torch.Tensor:
-        assert self.convolution is not None
-        margin = self.convolution.weight.shape[2] // 2
-        hidden = self._convolve(nn.functional.pad(one_hot, (0, 0, margin, margin))).transpose(1, 2)
-        for layer in self.residual:
-            hidden = layer(hidden)
-        return nn.functional.gelu(hidden).transpose(1, 2)
-
-    def _convolve(self, one_hot: torch.Tensor) -> torch.Tensor:
-        """The convolution as one matrix product, several times faster than `nn.Conv1d` with four input channels."""
-        assert self.convolution is not None
-        kernel = self.convolution.weight
-        windows = one_hot.unfold(1, kernel.shape[2], 1).flatten(2)  # (batch, positions, base * length)
-        return nn.functional.linear(windows, kernel.flatten(1), self.convolution.bias)
 
 
 class DeepCpf1PreTrainedModel(PreTrainedModel):
@@ -117,14 +59,6 @@ class DeepCpf1PreTrainedModel(PreTrainedModel):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm1d):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-            assert module.running_mean is not None and module.running_var is not None
-            assert module.num_batches_tracked is not None
-            init.zeros_(module.running_mean)
-            init.ones_(module.running_var)
-            init.zeros_(module.num_batches_tracked)
 
 
 class DeepCpf1Model(DeepCpf1PreTrainedModel):
@@ -149,7 +83,14 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
 
     def __init__(self, config: DeepCpf1Config):
         super().__init__(config)
-        self.members = nn.ModuleList(DeepCpf1Network(config) for _ in range(config.num_members))
+        self.convolution = nn.Conv1d(NUM_BASES, config.num_filters, config.kernel_size) if config.num_filters else None
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        sizes = [config.num_positions * (config.num_filters or NUM_BASES), *config.hidden_sizes]
+        self.dense = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(sizes))
+        self.sequence_output = nn.Linear(sizes[-1], 1)
+        if config.use_accessibility:
+            self.accessibility_gate = nn.Linear(1, sizes[-1])
+            self.accessibility_output = nn.Linear(sizes[-1], 1)
         self.post_init()
         if config.accessibility_only:
             self.freeze_sequence_layers()
@@ -163,7 +104,7 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
         if not self.config.use_accessibility:
             raise ValueError("this model has no accessibility layer; load or make it with use_accessibility=True")
         for name, parameter in self.named_parameters():
-            parameter.requires_grad = ".accessibility_" in name
+            parameter.requires_grad = name.startswith("accessibility_")
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
     def forward(
@@ -209,38 +150,44 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
             raise ValueError("this model has no accessibility layer; leave accessibility out, or load a full DeepCpf1")
         if self.config.accessibility_only and labels is not None and accessibility is None:
             raise ValueError("accessibility_only trains on endogenous targets: give their accessibility")
-        states, sequence, gated = [], [], []
-        for network in self.members:
-            assert isinstance(network, DeepCpf1Network)
-            hidden = network(inputs_embeds)
-            # from_pretrained forgets requires_grad, so the second stage is cut off here as well
-            states.append(hidden.detach() if self.config.accessibility_only else hidden)
-            scores = network.sequence_output(network.dropout(states[-1])).squeeze(-1)
-            sequence.append(scores * self.config.output_scale)
-            if accessibility is not None:
-                gated.append(self._gated(network, states[-1], accessibility))
-        sequence_scores = torch.stack(sequence)
-        scores = torch.stack(gated) if gated else sequence_scores
+        states = self._pooled_states(inputs_embeds)
+        if self.config.accessibility_only:
+            states = states.detach()  # from_pretrained forgets requires_grad: the second stage is cut off here as well
+        sequence_scores = self.sequence_output(self.dropout(states)).squeeze(-1) * self.config.output_scale
+        scores = sequence_scores if accessibility is None else self._gated(states, accessibility)
         output = DeepCpf1Output(
             loss=None if labels is None else _squared_error(scores, labels, sample_weight),
-            logits=scores.mean(0),
-            sequence_scores=sequence_scores.mean(0),
-            pooled_states=torch.stack(states, dim=1),
+            logits=scores,
+            sequence_scores=sequence_scores,
+            pooled_states=states,
         )
         if return_dict is None:
             return_dict = self.config.return_dict
         return output if return_dict else output.to_tuple()
 
-    def _gated(self, network: DeepCpf1Network, states: torch.Tensor, accessibility: torch.Tensor) -> torch.Tensor:
+    def _pooled_states(self, one_hot: torch.Tensor) -> torch.Tensor:
+        """`(batch, context, 4)` to `(batch, hidden_sizes[-1])`."""
+        hidden = one_hot
+        if self.convolution is not None:
+            # the convolution as one matrix product: several times faster than `nn.Conv1d` with four input channels
+            kernel, pool = self.convolution.weight, self.config.pool_size
+            windows = hidden.unfold(1, kernel.shape[2], 1).flatten(2)  # (batch, positions, base * length)
+            hidden = torch.relu(nn.functional.linear(windows, kernel.flatten(1), self.convolution.bias))
+            hidden = hidden[:, : self.config.num_positions * pool].unflatten(1, (-1, pool)).mean(2)
+        hidden = hidden.flatten(1)  # position-major: index = position * filters + filter
+        for layer in self.dense:
+            hidden = torch.relu(layer(self.dropout(hidden)))
+        return hidden
+
+    def _gated(self, states: torch.Tensor, accessibility: torch.Tensor) -> torch.Tensor:
         scaled = accessibility.to(states.dtype).reshape(-1, 1) * self.config.accessibility_scale
-        fused = states * torch.relu(network.accessibility_gate(scaled))
-        scores = network.accessibility_output(network.dropout(fused)).squeeze(-1)
+        fused = states * torch.relu(self.accessibility_gate(scaled))
+        scores = self.accessibility_output(self.dropout(fused)).squeeze(-1)
         return scores * self.config.accessibility_output_scale
 
 
 def _squared_error(scores: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
-    """Mean over rows and members, so that every member of an ensemble is trained on its own error."""
-    error = (scores - labels.to(scores.dtype).reshape(1, -1)).square().mean(0)
+    error = (scores - labels.to(scores.dtype).reshape(-1)).square()
     if weight is None:
         return error.mean()
     weight = weight.to(error.dtype).reshape(-1)

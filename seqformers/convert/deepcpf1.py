@@ -66,7 +66,7 @@ def load_deepcpf1_weights(sequence_weights: str | Path, full_weights: str | Path
     for name, (kernel, bias) in named.items():
         state |= {f"{name}.weight": kernel.T, f"{name}.bias": bias}  # Keras dense kernels are (in, out)
     model = DeepCpf1Model(config)
-    model.load_state_dict({f"members.0.{name}": _tensor(value) for name, value in state.items()}, strict=True)
+    model.load_state_dict({name: _tensor(value) for name, value in state.items()}, strict=True)
     return model.eval()
 
 
