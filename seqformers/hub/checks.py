@@ -80,11 +80,10 @@ def _model_problems(folder: Path, paths: Sequence[str], added: Collection[str]) 
 
 
 def _missing_code(path: str, content: Any, paths: set[str]) -> list[str]:
+    """Files of code that `auto_map` names; clients look for them at the top, for models in a subfolder too."""
     auto_map = content.get("auto_map", {}) if isinstance(content, dict) else {}
     references = [ref for value in auto_map.values() for ref in (value if isinstance(value, list) else [value]) if ref]
     needed = {f"{reference.split('.')[0]}.py" for reference in references if "--" not in reference}
-    folder = path.rpartition("/")[0]
-    needed = {f"{folder}/{name}" if folder else name for name in needed}
     return [f"{name} is missing: auto_map in {path} names it" for name in sorted(needed - paths)]
 
 

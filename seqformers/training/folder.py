@@ -82,6 +82,7 @@ def _write_repository(run: Any, model: Any) -> bool:
         from seqformers.hub.repository import write_model_repository
 
         write_model_repository(run.output, model, **encoder)
+        _name_code_for_other_seeds(run.output)
     else:
         model.save_pretrained(run.output)
         run.encoder.save_pretrained(run.output)
@@ -95,6 +96,14 @@ def _write_repository(run: Any, model: Any) -> bool:
         run.notes.append(f"No portable form: {error}.")
         return False
     return True
+
+
+def _name_code_for_other_seeds(output: Path) -> None:
+    """`from_pretrained(repo, subfolder="seeds/1")` finds the code at the top once its configuration names it."""
+    code = json.loads((output / "config.json").read_text(encoding="utf-8"))["auto_map"]
+    for path in output.glob("seeds/*/config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(config | {"auto_map": code}, indent=2) + "\n", encoding="utf-8")
 
 
 def _summary(
