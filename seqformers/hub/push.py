@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -178,15 +179,17 @@ def push_to_hub(
             for file in plan.files
         ]
         operations += [CommitOperationDelete(path) for path in _stale(plan, remote)]
-        commit = api.create_commit(
-            repo_id,
-            operations,
-            commit_message=message or f"Push {plan.folder.resolve().name} with seqformers",
-            repo_type=repo_type,
-            revision=revision,
-            parent_commit=parent,
-            create_pr=create_pr,
-        )
+        with warnings.catch_warnings():  # a run's predictions belong beside its model
+            warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
+            commit = api.create_commit(
+                repo_id,
+                operations,
+                commit_message=message or f"Push {plan.folder.resolve().name} with seqformers",
+                repo_type=repo_type,
+                revision=revision,
+                parent_commit=parent,
+                create_pr=create_pr,
+            )
         changed = commit.oid != parent
         _compare(plan, {entry.path: entry for entry in _remote_files(api, repo_id, repo_type, commit.oid)})
         if tag is None and changed and not create_pr and revision in (None, "main"):

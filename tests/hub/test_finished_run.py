@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from seqformers.hub.push import push_to_hub
 from seqformers.training import finetune
 from tests.hub.forks import Forks
@@ -33,12 +35,14 @@ def test_every_seed_of_a_run_reaches_a_stranger(
     forks: Forks,
     finetune_recipe: dict[str, Any],  # noqa: F811
     tmp_path: Path,
+    recwarn: pytest.WarningsRecorder,
 ):
     finetune_recipe["seeds"] = [0, 1]
     del finetune_recipe["model"]["config"]["classifier_pooling"]  # so that there is a portable form
     run = finetune(finetune_recipe, output=tmp_path / "run")
     other = next(folder.parent for folder in run.glob("seeds/*/model.safetensors")).relative_to(run).as_posix()
     pushed = push_to_hub(run, "loopback/run")
+    assert not any("data file" in str(warning.message) for warning in recwarn)
     files = hub.files("loopback/run")
     assert f"{other}/model.safetensors" in files and "portable/config.json" in files
     assert not any(path.endswith((".bin", ".pt", ".partial")) for path in files)
