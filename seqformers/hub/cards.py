@@ -49,6 +49,7 @@ CARD_FACTS: dict[str, str] = {
     "command": "The command that made the run.",
     "task_type": "Task of the model-index (`text-classification`).",
     "metrics": "Dict split -> metric -> number, or dict of `mean`, `sd`, `values` (one a seed).",
+    "intervals": "Dict metric -> (low, high) of the published weights, 95 % over the rows of `baseline_split`.",
     "tested_on": "Dict split -> name of its data set, for metrics on other data than the training's.",
     "seeds": "The seeds, a list of integers.",
     "published_seed": "The seed whose weights are in the repository, and how it was chosen.",

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seqformers._families import FAMILIES
 
 __all__ = ["write_run_folder"]
@@ -35,6 +37,7 @@ def write_run_folder(run: Any, results: list[dict[str, Any]], baselines: tuple[s
     model = _load(run, chosen["seed"])
     portable = _write_repository(run, model)
     summary = _summary(run, results, baselines, chosen["seed"])
+    summary["intervals"] = _intervals(run, chosen["seed"], summary["baseline_split"])
     facts = _facts(run, model, summary, portable=portable, why=why)
     (run.output / "README.md").write_text(render_model_card(model.config.model_type, facts), encoding="utf-8")
     write_eval_results(run.output, facts)
@@ -136,6 +139,28 @@ def _summary(
     }
 
 
+def _intervals(run: Any, seed: int, split: str) -> dict[str, tuple[float, float]] | None:
+    """Bootstrap intervals of the published weights, where there is one prediction a row."""
+    import pyarrow.parquet as pq
+
+    from seqformers.metrics import bootstrap_intervals, classification_metrics, regression_metrics
+
+    path = run.output / "seeds" / str(seed) / f"predictions-{split}.parquet"
+    if not path.is_file():
+        return None
+    columns = pq.read_table(path)
+    labels = columns.column("label").to_numpy()
+    scores = np.stack([columns.column(name).to_numpy() for name in columns.column_names if name != "label"], axis=1)
+    if run.table.kind == "regression":
+        return bootstrap_intervals(
+            lambda drawn: regression_metrics(labels[drawn], scores[drawn], run.metrics), len(labels)
+        )
+    logits = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
+    return bootstrap_intervals(
+        lambda drawn: classification_metrics(labels[drawn], logits[drawn], run.metrics), len(labels)
+    )
+
+
 def _facts(run: Any, model: Any, summary: dict[str, Any], *, portable: bool, why: str) -> dict[str, Any]:
     """What the card says."""
     from seqformers.training.build import auto_class_of
@@ -163,6 +188,7 @@ def _facts(run: Any, model: Any, summary: dict[str, Any], *, portable: bool, why
         "command": summary["command"],
         "hyperparameters": _hyperparameters(recipe, first),
         "metrics": splits,
+        "intervals": summary["intervals"],
         "seeds": recipe.seeds,
         "published_seed": why,
         "baselines": summary["baselines"],

@@ -71,12 +71,16 @@ def test_metrics_and_card_tell_the_same(finished):
     assert values["values"] == [seed["metrics"]["test"]["mcc"] for seed in summary["per_seed"]]
     assert values["mean"] == pytest.approx(np.mean(values["values"]))
     assert values["sd"] == pytest.approx(np.std(values["values"], ddof=1))
+    low, high = summary["intervals"]["mcc"]
+    published = next(seed for seed in summary["per_seed"] if seed["seed"] == summary["published_seed"])
+    assert low <= published["metrics"]["test"]["mcc"] <= high
     assert set(summary["baselines"]) == {"majority", "gc_only", "kmer_4_logistic"}
     assert summary["baselines"]["majority"]["mcc"] == 0
     assert summary["baselines"]["gc_only"]["auroc"] > 0.95  # the classes differ in GC alone
     card = ModelCard.load(finished / "ft" / "README.md")
     found = {(r.dataset_split, r.metric_type): r.metric_value for r in card.data.eval_results}
     assert found["test", "matthews_correlation"] == pytest.approx(values["mean"], abs=1e-6)
+    assert "| metric | validation | test | 95 % interval on test |" in card.text
     assert "| gc only |" in card.text and "non-phage, phage" in card.text
     for word in ("learning rate", "seed", "perplexity"):
         assert word in (card.text if word != "perplexity" else (finished / "pt" / "README.md").read_text())
