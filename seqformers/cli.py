@@ -142,7 +142,7 @@ def scan_targets(
     pairs: Annotated[Path | None, typer.Option(help="TSV with columns mirna_id and mrna_id; else all pairs.")] = None,
     model: Annotated[str | None, typer.Option(help="TargetNet folder or Hub name; else the packaged one.")] = None,
     sites: Annotated[bool, typer.Option("--sites", help="One row a candidate site instead of one a pair.")] = False,
-    min_score: Annotated[float, typer.Option(help="With --sites, leave out sites that score less.")] = 0.0,
+    min_score: Annotated[float, typer.Option(help="Leave out pairs (with --sites, sites) that score less.")] = 0.0,
     on_error: Annotated[str, typer.Option(help="At a bad record: raise, or skip it and count.")] = "raise",
     plot: Annotated[Path | None, typer.Option(help="Folder for pictures of the ten best pairs' sites.")] = None,
     threads: Annotated[int | None, typer.Option(help="Worker threads; else one a core.")] = None,

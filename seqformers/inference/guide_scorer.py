@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seqformers.inference.devices import pick_device, quiet_loading
 from seqformers.inference.guide_sites import CONTEXT
 
 __all__ = ["GuideScorer", "packaged_model"]
@@ -40,8 +41,6 @@ class GuideScorer:
     """
 
     def __init__(self, model: Any = None, *, device: str | None = None, batch_size: int = _BATCH):
-        import torch
-
         self.model = _load(model)
         config = self.model.config
         if config.model_type != "deepcpf1":
@@ -50,7 +49,7 @@ class GuideScorer:
             raise ValueError(
                 f"{model} reads contexts of {config.context_length} letters; guides are cut with {CONTEXT}"
             )
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = pick_device(device)
         self.model.to(self.device).eval()
         self.batch_size = batch_size
         self.uses_accessibility = bool(config.use_accessibility)
@@ -97,17 +96,11 @@ def _load(model: Any) -> Any:
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{model} holds no config.json; name a model folder or a Hub id")
     from transformers import AutoConfig
-    from transformers.utils import logging
 
     from seqformers.modeling.deepcpf1.modeling_deepcpf1 import DeepCpf1Model
 
     config = AutoConfig.from_pretrained(folder)
     if config.model_type != "deepcpf1":
         raise ValueError(f"{model} is a {config.model_type} model; score-guides needs a deepcpf1 model")
-    showed = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # a bar for a file of 400 KB says nothing
-    try:
+    with quiet_loading():
         return DeepCpf1Model.from_pretrained(folder)
-    finally:
-        if showed:
-            logging.enable_progress_bar()

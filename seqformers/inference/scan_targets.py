@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqformers.inference.devices import pick_device, quiet_loading
 from seqformers.inference.target_records import ScanReport, TargetRecords, all_pairs, read_pairs
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def scan_targets(
         model (`str`, `Path` or `TargetNetModel`, *optional*): Folder, Hub repository or model; by default the one
             that comes with the package.
         sites (`bool`): One row a candidate site instead of one a pair.
-        min_score (`float`): With `sites`, leave out sites that score less.
+        min_score (`float`): Leave out pairs (with `sites`, sites) that score less.
         on_error (`str`): `"raise"` at the first bad record, or `"skip"` it with a counted warning.
         threads (`int`, *optional*): Worker threads; by default one a core.
         device (`str`, *optional*): Where the network runs; by default a GPU if there is one.
@@ -86,11 +87,7 @@ def scan_targets(
     else:
         named = pairs[["mirna_id", "mrna_id"]].itertuples(index=False) if isinstance(pairs, pd.DataFrame) else pairs
         numbered = read_pairs(enumerate(named, 1), small, large, report, "pair")
-    rows = [
-        row
-        for scored in scanner.scan(small, large, numbered, sites=sites)
-        for row in (scored.site_rows(min_score) if sites else [scored.row()])
-    ]
+    rows = [row for scored in scanner.scan(small, large, numbered, sites=sites) for row in scored.rows(min_score)]
     report.warn()
     table = pd.DataFrame(rows, columns=list(SITE_COLUMNS if sites else PAIR_COLUMNS))
     return table if sites else table.astype({"best_start": "Int64", "best_end": "Int64"})  # may be missing
@@ -110,8 +107,19 @@ class ScoredPair:
     alignment: str = ""
     sites: list[tuple[int, float, int, str, str]] | None = None
 
-    def row(self) -> dict[str, Any]:
-        """One row of the table of pairs; a pair without a site has score 0 and says why."""
+    def rows(self, min_score: float = 0.0) -> list[dict[str, Any]]:
+        """Rows of the table that score so much: the pair's, or its sites' from the mRNA's 5' end on."""
+        if self.sites is None:
+            return [self._row()] if self.score >= min_score else []
+        found = (
+            (self.mirna_id, self.mrna_id, start, start + 40, round(score, 6), *rest)
+            for start, score, *rest in self.sites
+            if score >= min_score
+        )
+        return [dict(zip(SITE_COLUMNS, site, strict=True)) for site in found]
+
+    def _row(self) -> dict[str, Any]:
+        """A pair without a site has score 0 and says why."""
         found = self.num_sites > 0
         return {
             "mirna_id": self.mirna_id,
@@ -123,23 +131,6 @@ class ScoredPair:
             "site_type": self.site_type if found else "too-short" if self.mrna_length < 40 else "none",
             "alignment": self.alignment,
         }
-
-    def site_rows(self, min_score: float = 0.0) -> list[dict[str, Any]]:
-        """One row a candidate site from the mRNA's 5' end on."""
-        return [
-            {
-                "mirna_id": self.mirna_id,
-                "mrna_id": self.mrna_id,
-                "start": start,
-                "end": start + 40,
-                "score": round(score, 6),
-                "pairings": pairings,
-                "site_type": kind,
-                "alignment": alignment,
-            }
-            for start, score, pairings, kind, alignment in self.sites or ()
-            if score >= min_score
-        ]
 
 
 class TargetScanner:
@@ -162,9 +153,7 @@ class TargetScanner:
         threads: int | None = None,
         device: str | None = None,
     ):
-        import torch
-
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = pick_device(device)
         self.model, own = load_target_model(model)
         self.model = self.model.to(self.device).eval()
         self.processor = processor or own
@@ -340,7 +329,8 @@ def load_target_model(model: Any = None) -> tuple[Any, Any]:
         processor = TargetNetProcessor.from_pretrained(folder)
     else:  # weights saved alone: the published selection
         processor = TargetNetProcessor(encode_alignment=config.encode_alignment)
-    return TargetNetModel.from_pretrained(folder), processor
+    with quiet_loading():
+        return TargetNetModel.from_pretrained(folder), processor
 
 
 def scan_target_files(
@@ -370,14 +360,14 @@ def scan_target_files(
             pairs, miRNA by miRNA.
         model (*optional*): As in `scan_targets`.
         sites (`bool`): One row a candidate site.
-        min_score (`float`): With `sites`, leave out sites that score less.
+        min_score (`float`): Leave out pairs (with `sites`, sites) that score less.
         on_error (`str`): `"raise"` or `"skip"`.
         overwrite (`bool`): Replace `output`.
         resume (`bool`): Go on with an interrupted run of the same call.
         threads (`int`, *optional*): As in `scan_targets`.
         device (`str`, *optional*): As in `scan_targets`.
         progress (`bool`): Show a progress bar on stderr.
-        plot (`str` or `Path`, *optional*): Folder for pictures of the ten best pairs' sites.
+        plot (`str` or `Path`, *optional*): Folder for pictures of the sites of the ten best pairs of this call.
 
     Returns:
         `ScanReport`: what was done; its `lines()` say what was left out or odd.
@@ -421,7 +411,7 @@ def _write(
     best: list[ScoredPair] = []
     size = _PAIRS_A_BLOCK_OF_SITES if sites else _PAIRS_A_BLOCK
     while block := list(islice(scored, size)):
-        rows = [row for pair in block for row in (pair.site_rows(min_score) if sites else [pair.row()])]
+        rows = [row for pair in block for row in pair.rows(min_score)]
         table.write(rows, pairs=len(block))
         report.count(block)
         for pair in block:

@@ -200,7 +200,7 @@ def read_pairs(
         `tuple[int, int]`: positions of miRNA and mRNA.
     """
     if isinstance(source, (str, Path)):
-        where, source = f"{source} line", _pair_lines(Path(source))
+        where, source = f"{source} line", _pair_lines(Path(source), report)
     for number, names in source:
         positions = []
         for kind, records, name in zip(("mirna_id", "mrna_id"), (mirnas, mrnas), names, strict=True):
@@ -213,10 +213,10 @@ def read_pairs(
             yield positions[0], positions[1]
 
 
-def _pair_lines(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
+def _pair_lines(path: Path, report: ScanReport) -> Iterator[tuple[int, tuple[str, str]]]:
     if not path.is_file():
         raise FileNotFoundError(f"no such file of pairs: {path}")
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter="\t")
         header = next(rows, [])
         if not {"mirna_id", "mrna_id"} <= set(header):
@@ -227,6 +227,7 @@ def _pair_lines(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
         for number, row in enumerate(rows, 2):
             if not row:
                 continue
-            if len(row) <= max(columns):
-                raise ValueError(f"{path} line {number} has {len(row)} of {len(header)} columns")
-            yield number, (row[columns[0]], row[columns[1]])
+            if len(row) > max(columns):
+                yield number, (row[columns[0]], row[columns[1]])
+            else:
+                report.problem("pairs left out", f"{path} line {number} has {len(row)} of {len(header)} columns")

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from seqformers.datasets_scripts.windows import window_starts
+from seqformers.inference.devices import pick_device
 
 __all__ = ["RecordResult", "Windowing", "context_letters", "load_for_inference", "reverse_complement", "run_records"]
 
@@ -92,7 +93,7 @@ def load_for_inference(run: str | Path, auto_class: str, device: str | None = No
     folder = fetch_repository(run)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{run} is not a run folder: it holds no config.json")
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = pick_device(device)
     model, info = getattr(transformers, auto_class).from_pretrained(folder, output_loading_info=True)
     untrained = [name for name in info["missing_keys"] if not name.startswith(f"{model.base_model_prefix}.")]
     if untrained and auto_class != "AutoModel":

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from seqformers.inference.devices import pick_device
 from seqformers.inference.tables import TableWriter, refuse_existing
 from seqformers.interpret.attention import attention_profiles
 from seqformers.interpret.gradients import gradient_profile
@@ -69,7 +70,6 @@ def explain(
         ValueError: a method or label is unknown, the model cannot do it, or a record has no token.
         FileExistsError: `output` is there and neither `overwrite` nor `resume` was given.
     """
-    import torch
     from rich.progress import track
 
     if methods and set(methods) & set(PROTEIN_METHODS):
@@ -77,7 +77,7 @@ def explain(
             raise ValueError(f"{' and '.join(PROTEIN_METHODS)} are made alone, one at a time, and without --resume")
         return explain_proteins(run, fasta, output, methods[0], plots=plots, device=device, overwrite=overwrite)
     model, tokenizer = load_model(run)
-    model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model.to(pick_device(device))
     chosen = _checked_methods(methods, model)
     records = _read(fasta, tokenizer)
     output = refuse_existing(output, overwrite=overwrite, resume=resume)

@@ -46,12 +46,12 @@ def explain_proteins(
             nothing to align.
         FileExistsError: `output` is there and `overwrite` was not given.
     """
-    import torch
     from transformers import AutoConfig, AutoTokenizer
 
     import seqformers
     from seqformers.datasets_scripts.fasta import read_fasta
     from seqformers.hub.download import fetch_repository
+    from seqformers.inference.devices import pick_device
     from seqformers.inference.tables import refuse_existing
 
     if method not in PROTEIN_METHODS:
@@ -61,7 +61,7 @@ def explain_proteins(
     if head not in seqformers.__all__:
         raise ValueError(f"{run} holds {head or 'no named model'}, which is none of the models here")
     model = getattr(seqformers, head).from_pretrained(folder)
-    model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model.to(pick_device(device))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     records = [(record.id, record.sequence) for record in read_fasta(fasta)]
     for name, letters in records:

@@ -168,8 +168,7 @@ class TestFiles:
         monkeypatch.setattr(SCAN, "_PAIRS_A_BLOCK", 2)
         monkeypatch.setattr(SCAN, "_PAIRS_A_BLOCK_OF_SITES", 3)
         self.scan(files, tmp_path / "whole.tsv", model, sites=sites)
-        rows = "site_rows" if sites else "row"
-        method = getattr(SCAN.ScoredPair, rows)
+        method = SCAN.ScoredPair.rows
         calls = []
 
         def killed(self, *args):
@@ -179,7 +178,7 @@ class TestFiles:
             return method(self, *args)
 
         with monkeypatch.context() as patch:
-            patch.setattr(SCAN.ScoredPair, rows, killed)
+            patch.setattr(SCAN.ScoredPair, "rows", killed)
             with pytest.raises(KeyboardInterrupt):
                 self.scan(files, tmp_path / "cut.tsv", model, sites=sites)
         partial = tmp_path / "cut.tsv.partial"
@@ -198,6 +197,16 @@ class TestFiles:
                 self.scan(files, tmp_path / "t.tsv", model)
         with pytest.raises(ValueError, match="other inputs or options"):
             self.scan(files, tmp_path / "t.tsv", model, resume=True, on_error="skip")
+
+    @pytest.mark.parametrize("sites", [False, True])
+    def test_only_what_scores_enough(self, files, model, tmp_path, sites):
+        self.scan(files, tmp_path / "all.tsv", model, sites=sites)
+        whole = pd.read_csv(tmp_path / "all.tsv", sep="\t", keep_default_na=False)
+        least = float(whole.score.median()) - 1e-6  # scores are rounded to six places
+        self.scan(files, tmp_path / "few.tsv", model, sites=sites, min_score=least)
+        few = pd.read_csv(tmp_path / "few.tsv", sep="\t", keep_default_na=False)
+        pd.testing.assert_frame_equal(few, whole[whole.score >= least].reset_index(drop=True), check_dtype=False)
+        assert 0 < len(few) < len(whole)
 
     def test_existing_output_is_kept(self, files, model, tmp_path):
         (tmp_path / "t.tsv").write_text("mine")
@@ -249,7 +258,9 @@ class TestBadInput:
         mrnas = {**sequences[1], "protein": "MKVLAAGIVGLCAK" * 5}
         files = write_fasta(tmp_path / "m.fa", mirnas), write_fasta(tmp_path / "u.fa", mrnas)
         (tmp_path / "p.tsv").write_text(
-            "mrna_id\tnote\tmirna_id\nutr-0\tx\tmir-0\nutr-0\tx\tshort\nnowhere\tx\tmir-1\nprotein\tx\tmir-1\nutr-2\tx\tmir-1\n"
+            "\ufeffmrna_id\tnote\tmirna_id\r\nutr-0\tx\tmir-0\r\nutr-0\tx\tshort\r\nnowhere\tx\tmir-1\r\n"
+            "protein\tx\tmir-1\r\nutr-0\tx\r\nutr-2\tx\tmir-1\r\n",
+            encoding="utf-8",
         )
         report = scan_target_files(
             *files, tmp_path / "t.tsv", pairs=tmp_path / "p.tsv", model=model, on_error="skip", progress=False
@@ -257,13 +268,18 @@ class TestBadInput:
         table = pd.read_csv(tmp_path / "t.tsv", sep="\t")
         assert table.mirna_id.tolist() == ["mir-0", "mir-1"] and table.mrna_id.tolist() == ["utr-0", "utr-2"]
         lines = "\n".join(report.lines())
-        assert report.counts["pairs left out"] == 3 and report.counts["miRNA records left out"] == 1
+        assert report.counts["pairs left out"] == 4 and report.counts["miRNA records left out"] == 1
         assert "line 3: mirna_id 'short': its record could not be used" in lines
         assert "line 4: mrna_id 'nowhere': no record of this mrna_id" in lines
 
     def test_unknown_ids_raise(self, tmp_path, model, files):
         (tmp_path / "p.tsv").write_text("mirna_id\tmrna_id\nmir-0\tutr-0\nmir-9\tutr-0\n")
         with pytest.raises(ValueError, match=r"p.tsv line 3: mirna_id 'mir-9': no record"):
+            scan_target_files(*files, tmp_path / "t.tsv", pairs=tmp_path / "p.tsv", model=model, progress=False)
+
+    def test_a_line_of_pairs_cut_short(self, tmp_path, model, files):
+        (tmp_path / "p.tsv").write_text("mirna_id\tmrna_id\nmir-0\n")
+        with pytest.raises(ValueError, match=r"p.tsv line 2 has 1 of 2 columns"):
             scan_target_files(*files, tmp_path / "t.tsv", pairs=tmp_path / "p.tsv", model=model, progress=False)
 
     @pytest.mark.parametrize("text", ["mir-0\tutr-0\n", "", "mirna_id mrna_id\n"])
@@ -322,6 +338,11 @@ class TestBadInput:
         (tmp_path / "config.json").write_text('{"model_type": "bert"}')
         with pytest.raises(ValueError, match="is a bert model"):
             TargetScanner(tmp_path)
+
+    @pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+    def test_no_such_device(self, model, device):
+        with pytest.raises(ValueError, match=f"device '{device}' cannot be used here .*; try cpu"):
+            TargetScanner(model, device=device)
 
 
 class TestPackagedModel:

@@ -1,0 +1,52 @@
+"""Where a model runs, and loading it without a bar for a file that takes no time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["pick_device", "quiet_loading"]
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device asked for, or a GPU if there is one, or the CPU.
+
+    Args:
+        name (`str`, *optional*): `cpu`, `cuda`, `cuda:1`, `mps`, ...
+
+    Returns:
+        `torch.device`: one that works here.
+
+    Raises:
+        ValueError: there is no such device.
+
+    Examples:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
+    import torch
+
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
+    return device
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Load weights without a progress bar."""
+    from transformers.utils import logging
+
+    showed = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if showed:
+            logging.enable_progress_bar()
