@@ -30,7 +30,7 @@ PAIR_COLUMNS = (
 )  # fmt: skip
 SITE_COLUMNS = ("mirna_id", "mrna_id", "start", "end", "score", "pairings", "site_type", "alignment")
 _PICTURES = 10
-_PAIRS_A_BLOCK = 512
+_PAIRS_A_BLOCK = 64  # some seconds of whole UTRs: no more is lost to a kill
 _PAIRS_A_BLOCK_OF_SITES = 8  # a long mRNA has thousands of sites
 
 
