@@ -543,15 +543,20 @@ def explain(
 @app.command()
 def space(
     output: Annotated[Path, typer.Argument(help="Folder to write.")],
-    run: Annotated[Path, typer.Option("--run", help="Run folder with a sequence classifier and its tokenizer.")],
+    run: Annotated[
+        str,
+        typer.Option(help="Run folder or Hub repository; targetnet or deepcpf1 for the models in the package."),
+    ],
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     example: Annotated[list[Path] | None, typer.Option(help="FASTA file offered on the page; repeatable.")] = None,
     window: Annotated[int | None, typer.Option(help="Letters scored at once; the model's limit if absent.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier Space.")] = False,
 ) -> None:
-    """Write a web page (a Gradio Space) for a classifier: FASTA in, table and picture out, offline on a CPU.
+    """Write a web page (a Gradio Space) for a model: FASTA in, table and picture out, offline on a CPU.
 
-    A complete call, then start it or publish it:
+    Complete calls, then start a page or publish it:
+
+        seqformers space space/guides --run deepcpf1
 
         seqformers space space/phage --run runs/phage-150 --example contigs.fasta
 

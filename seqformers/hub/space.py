@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def write_space(
 
     Args:
         directory (`str` or `Path`): Folder to write; `seqformers push` sends it to the Hub as a Space.
-        run (`str` or `Path`): A run folder, a converted model, or a model of the Hub.
+        run (`str` or `Path`): A run folder, a converted model, a model of the Hub, or `targetnet` or `deepcpf1` for
+            the models in the package.
         title (`str`, *optional*): Heading of the page; the run's name when absent.
         examples (`Sequence[str]`, *optional*): FASTA texts offered on the page; for a TargetNet miRNAs and 3'UTRs in
             turn.
@@ -67,7 +69,7 @@ def write_space(
         ValueError: there is no page for this model, it is incomplete, or window or examples do not fit it.
         FileExistsError: `directory` is there already.
     """
-    directory, run = Path(directory), fetch_repository(run)
+    directory, run = Path(directory), _model_folder(run)
     if directory.exists() and any(directory.iterdir()):
         if not overwrite or not (directory / "app.py").is_file():
             raise FileExistsError(f"{directory} exists; pass --overwrite to replace an earlier Space")
@@ -98,6 +100,11 @@ def write_space(
     (directory / "requirements.txt").write_text("\n".join(needed).replace("+cpu", "") + "\n", encoding="utf-8")
     (directory / "README.md").write_text(_card(settings["title"]), encoding="utf-8")
     return directory
+
+
+def _model_folder(run: str | Path) -> Path:
+    packaged = Path(str(files("seqformers.modeling"))) / str(run) / "pretrained"
+    return packaged if str(run) in _PAGES and not Path(run).exists() else fetch_repository(run)
 
 
 def _rows(examples: Sequence[str], inputs: int) -> list[list[str]]:

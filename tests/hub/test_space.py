@@ -95,7 +95,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the guide model in the package."""
-    return write_space(tmp_path_factory.mktemp("space") / "guides", packaged_model(), title="Cpf1 guides")
+    return write_space(tmp_path_factory.mktemp("space") / "guides", "deepcpf1", title="Cpf1 guides")
 
 
 @pytest.fixture(scope="module")
