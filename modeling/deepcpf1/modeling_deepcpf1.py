@@ -153,8 +153,7 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
         states = self._pooled_states(inputs_embeds)
         if self.config.accessibility_only:
             states = states.detach()  # from_pretrained forgets requires_grad: the second stage is cut off here as well
-        sequence_scores = self.sequence_output(self.dropout(states)).squeeze(-1) * self.config.output_scale
-        scores = sequence_scores if accessibility is None else self._gated(states, accessibility)
+        sequence_scores, scores = self.score_states(states, accessibility)
         output = DeepCpf1Output(
             loss=None if labels is None else _squared_error(scores, labels, sample_weight),
             logits=scores,
@@ -179,11 +178,25 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
             hidden = torch.relu(layer(self.dropout(hidden)))
         return hidden
 
-    def _gated(self, states: torch.Tensor, accessibility: torch.Tensor) -> torch.Tensor:
+    def score_states(
+        self, states: torch.Tensor, accessibility: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predictions from the last dense layer.
+
+        Args:
+            states (`torch.Tensor` of shape `(batch, hidden_sizes[-1])`): `pooled_states` of [`DeepCpf1Output`].
+            accessibility (`torch.Tensor` of shape `(batch,)`, *optional*): 0 or 1.
+
+        Returns:
+            `tuple[torch.Tensor, torch.Tensor]`: `sequence_scores` and `logits`, `(batch,)` each.
+        """
+        sequence = self.sequence_output(self.dropout(states)).squeeze(-1) * self.config.output_scale
+        if accessibility is None:
+            return sequence, sequence
         scaled = accessibility.to(states.dtype).reshape(-1, 1) * self.config.accessibility_scale
         fused = states * torch.relu(self.accessibility_gate(scaled))
-        scores = self.accessibility_output(self.dropout(fused)).squeeze(-1)
-        return scores * self.config.accessibility_output_scale
+        gated = self.accessibility_output(self.dropout(fused)).squeeze(-1)
+        return sequence, gated * self.config.accessibility_output_scale
 
 
 def _squared_error(scores: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:

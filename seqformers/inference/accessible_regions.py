@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,10 @@ class AccessibleRegions:
     Args:
         regions (`dict[str, np.ndarray]`): Chromosome -> `(n, 2)` of start and end, sorted, merged; 0-based, half-open.
         source (`str`): Where they come from, for messages.
-
-    Attributes:
-        asked (`dict[str, bool]`): Sequence names asked for so far and whether the file knows them.
     """
 
     regions: dict[str, np.ndarray]
     source: str = "regions"
-    asked: dict[str, bool] = field(default_factory=dict)
 
     @classmethod
     def from_bed(cls, path: str | Path) -> AccessibleRegions:
@@ -60,7 +56,6 @@ class AccessibleRegions:
         Returns:
             `np.ndarray` of `bool`.
         """
-        self.asked[name] = name in self.regions
         if name not in self.regions:
             return np.zeros(len(start), dtype=bool)
         regions = self.regions[name]
@@ -68,18 +63,19 @@ class AccessibleRegions:
         inside = following < len(regions)
         return inside & (regions[np.minimum(following, len(regions) - 1), 0] < end)
 
-    def check_names(self) -> str | None:
-        """After the last question: a warning when some names were unknown, `ValueError` when all were."""
-        unknown = [name for name, known in self.asked.items() if not known]
+    def check_names(self, names: Iterable[str]) -> str | None:
+        """A warning when some of these sequence names are unknown, `ValueError` when all are."""
+        every = list(names)
+        unknown = [name for name in every if name not in self.regions]
         if not unknown:
             return None
         here, there = ", ".join(unknown[:3]), ", ".join(list(self.regions)[:3])
-        if len(unknown) == len(self.asked):
+        if len(unknown) == len(every):
             raise ValueError(
                 f"{self.source} names chromosomes {there}, ..., but the sequences are called {here}; "
                 "rename one side (often a 'chr' prefix) so that they agree"
             )
-        return f"{len(unknown)} of {len(self.asked)} sequences have no region in {self.source} (first: {here})"
+        return f"{len(unknown)} of {len(every)} sequences have no region in {self.source} (first: {here})"
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

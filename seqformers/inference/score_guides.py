@@ -181,6 +181,8 @@ class _Job:
     def _score_fasta(self, table: _Table) -> None:
         from seqformers.datasets_scripts.fasta import read_fasta
 
+        if self.regions and (note := self.regions.check_names(record.id for record in read_fasta(self.source))):
+            self.report.notes.append(note)
         empty: list[str] = []
         for record in read_fasta(self.source):
             self.report.records += 1
@@ -190,8 +192,6 @@ class _Job:
                 f"{len(empty)} of {self.report.records} records have no {self.pam.pattern} site on either strand "
                 f"(first: {empty[0]})"
             )
-        if self.regions and (note := self.regions.check_names()):
-            self.report.notes.append(note)
 
     def _score_record(self, name: str, sequence: str, table: _Table, empty: list[str]) -> None:
         sites = find_sites(sequence, self.pam)
@@ -240,16 +240,20 @@ class _StandardOutput:
 
     def __init__(self, columns: list[str]):
         self.rows_done, self.finished, self.columns = 0, False, columns
+        self._writer: Any = None
 
     def write(self, rows: Any) -> None:
+        if self._writer is None:  # an error in the first rows leaves standard output empty
+            self._writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
+            self._writer.writerow(self.columns)
         self._writer.writerows(["" if row[name] is None else row[name] for name in self.columns] for row in rows)
 
     def __enter__(self) -> _StandardOutput:
-        self._writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
-        self._writer.writerow(self.columns)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.write([])  # the header of a table without rows
         sys.stdout.flush()
 
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from seqformers.modeling.deepcpf1.processing_deepcpf1 import UNKNOWN_BASE
 from typer.testing import CliRunner
 
 from seqformers import DeepCpf1Config, DeepCpf1Model, DeepCpf1Processor
 from seqformers.inference.accessible_regions import AccessibleRegions
+from seqformers.inference.guide_scorer import GuideScorer
 from seqformers.inference.guide_sites import Pam, find_sites
 from seqformers.inference.score_guides import GUIDE_COLUMNS, guide_table, score_guides
 
@@ -25,7 +27,7 @@ IUPAC = {"T": "T", "V": "ACG", "N": "ACGT", "Y": "CT", "C": "C", "A": "A", "W": 
 
 def model(**options):
     torch.manual_seed(0)
-    return DeepCpf1Model(DeepCpf1Config(num_filters=6, hidden_sizes=[5, 4], **options)).eval()
+    return DeepCpf1Model(DeepCpf1Config(**{"num_filters": 6, "hidden_sizes": [5, 4], **options})).eval()
 
 
 @pytest.fixture
@@ -58,6 +60,37 @@ def as_tuples(sites):
         (int(start), "-" if reverse else "+", letters[row].tobytes().decode())
         for row, (start, reverse) in enumerate(zip(sites.pam_start, sites.reverse, strict=True))
     ]
+
+
+class TestScorer:
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            {"output_scale": 30},
+            {"use_accessibility": True, "accessibility_scale": 100.0, "hidden_sizes": [5]},
+            {"kernel_size": 4, "pool_size": 3},  # letters left over at the end
+            {"kernel_size": 7, "pool_size": 1},
+            {"kernel_size": 9},  # too many words for a table
+            {"num_filters": 0},
+        ],
+    )
+    def test_scores_are_those_of_the_network(self, shape):
+        network = model(**shape)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter)
+        rng = np.random.default_rng(0)
+        codes = rng.integers(0, 4, (50, 34)).astype(np.uint8)
+        codes[::7, 3:6] = UNKNOWN_BASE
+        access = rng.integers(0, 2, 50)
+        scorer = GuideScorer(network, device="cpu", batch_size=16)
+        assert (scorer.table is None) == (shape in ({"kernel_size": 9}, {"num_filters": 0}))
+        given = torch.from_numpy(access) if "use_accessibility" in shape else None
+        with torch.no_grad():
+            expected = network(torch.from_numpy(codes), accessibility=given)
+        sequence, final = scorer.score(codes, access)
+        np.testing.assert_allclose(sequence, expected.sequence_scores, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(final, expected.logits, rtol=1e-4, atol=1e-3)
+        assert len(set(sequence)) > 30
 
 
 class TestSites:
@@ -286,6 +319,13 @@ class TestCommand:
         lines = result.stdout.splitlines()
         assert lines[0].split("\t") == list(GUIDE_COLUMNS) and len(lines) == 2
         assert "1 of 2 records have no TTTV site" in result.stderr
+
+    def test_a_wrong_table_leaves_standard_output_empty(self, tmp_path):
+        (tmp_path / "t.tsv").write_text(f"id\ttarget\na\t{TARGET}\nb\tACGT\n")
+        result = self.run(tmp_path / "t.tsv")
+        assert "target of 'b' has 4 letters" in str(result.exception) and result.stdout == ""
+        (tmp_path / "none.fa").write_text(">none\nGGGG\n")
+        assert self.run(tmp_path / "none.fa").stdout.split("\t")[0] == "record_id"
 
     def test_the_packaged_model_ranks_guides_and_draws_them(self, fasta, tmp_path):
         gene = "".join(np.random.default_rng(5).choice(list("ACGT"), 1500))
