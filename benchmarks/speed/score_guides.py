@@ -57,7 +57,7 @@ def scoring(contexts: list[str]) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for name, model in models.items():
         scorer, whole = GuideScorer(model, device="cpu"), GuideScorer(model, device="cpu")
-        whole.table = None
+        whole.known_letters = whole.whole_network
         for threads in (1, 2):
             torch.set_num_threads(threads)
             for way, by in ((f"{name}, {threads} threads", scorer), (f"{name}, {threads} threads, no table", whole)):

@@ -35,6 +35,7 @@ class GuideScorer:
 
     Attributes:
         uses_accessibility (`bool`): The model has the accessibility layer.
+        known_letters (callable): Scores batches without unknown letters, by a [`WordTable`] where the shape allows.
 
     Raises:
         ValueError: it is another kind of model, or one for contexts of another length.
@@ -54,7 +55,7 @@ class GuideScorer:
         self.device = pick_device(device)
         self.model.to(self.device).eval()
         self.batch_size = batch_size
-        self.table = WordTable(self.model) if WordTable.fits(config) else None
+        self.known_letters = WordTable(self.model) if WordTable.fits(config) else self.whole_network
         self.uses_accessibility = bool(config.use_accessibility)
 
     def score(self, codes: np.ndarray, accessibility: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -72,9 +73,10 @@ class GuideScorer:
 
         if accessibility is not None and not self.uses_accessibility:
             accessibility = None
-        known = (codes < _BASES).all(1) & (self.table is not None)
+        known = (codes < _BASES).all(1)
         scores = np.empty((2, len(codes)), np.float32)
-        for forward, rows in ((self.table, np.flatnonzero(known)), (self._whole_network, np.flatnonzero(~known))):
+        for forward, chosen in ((self.known_letters, known), (self.whole_network, ~known)):
+            rows = np.flatnonzero(chosen)
             for start in range(0, len(rows), self.batch_size):
                 some = rows[start : start + self.batch_size]
                 batch, given = torch.from_numpy(codes[some]).to(self.device), None
@@ -84,7 +86,8 @@ class GuideScorer:
                     scores[:, some] = torch.stack(forward(batch, given)).float().cpu().numpy()
         return scores[0], scores[1]
 
-    def _whole_network(self, codes: Any, accessibility: Any) -> tuple[Any, Any]:
+    def whole_network(self, codes: Any, accessibility: Any) -> tuple[Any, Any]:
+        """Both scores of a batch of codes by the model itself, unknown letters included."""
         output = self.model(codes, accessibility=accessibility)
         return output.sequence_scores, output.logits
 

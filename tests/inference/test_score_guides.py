@@ -83,7 +83,7 @@ class TestScorer:
         codes[::7, 3:6] = UNKNOWN_BASE
         access = rng.integers(0, 2, 50)
         scorer = GuideScorer(network, device="cpu", batch_size=16)
-        assert (scorer.table is None) == (shape in ({"kernel_size": 9}, {"num_filters": 0}))
+        assert (scorer.known_letters == scorer.whole_network) == (shape in ({"kernel_size": 9}, {"num_filters": 0}))
         given = torch.from_numpy(access) if "use_accessibility" in shape else None
         with torch.no_grad():
             expected = network(torch.from_numpy(codes), accessibility=given)
