@@ -4,6 +4,7 @@ export SEQFORMERS_DATA=...
 python -m benchmarks.tables.targetnet train --work runs/targetnet --seeds 0 1 2
 python -m benchmarks.tables.targetnet evaluate --work runs/targetnet --published targetnet-published
 python -m benchmarks.tables.targetnet ablate --work runs/targetnet
+python -m benchmarks.tables.targetnet recipe --work runs/targetnet-clash   # a run of recipes/targetnet/clash.yaml
 python -m benchmarks.tables.targetnet report package --work runs/targetnet
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from scipy.special import logit
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
 from seqformers.datasets_scripts.miraw.target_report import mirna_only_scores
@@ -210,6 +212,35 @@ def ablate(work: Path, seeds: list[int]) -> None:
     write_result("targetnet_ablations", result, data="mirna_target", seeds=seeds)
 
 
+def measure_run(run: Path) -> None:
+    """Write `results/targetnet_recipe.json`: a run of `recipes/targetnet/clash.yaml` beside its shortcuts."""
+    import seqformers
+
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    data = recipe["data"]
+    tables = {
+        split: rows.to_pandas()
+        for split, rows in seqformers.load_dataset(
+            data["dataset"], name=data["config"], data_dir=data["data_dir"], **data["options"]
+        ).items()
+    }
+    train, test = tables["train"], tables["test"]
+    found = []
+    for seed in recipe["seeds"]:
+        predicted = pd.read_parquet(run / "seeds" / str(seed) / "predictions-test.parquet")
+        assert (predicted["label"].to_numpy() == test["label"].to_numpy()).all()
+        found.append(measure(test, predicted["score_target"].to_numpy()))
+    models = {"TargetNet": pd.DataFrame(found).agg(["mean", "std"]).round(4).to_dict()}
+    others = shortcuts(train, test) | {"miRNA only, of half the test": mirna_only_of_the_test(test)}
+    result = {
+        "epochs": recipe["training"]["num_train_epochs"],
+        "rows": {split: len(rows) for split, rows in tables.items()},
+        "mirnas": {split: int(rows["mirna_seq"].nunique()) for split, rows in tables.items()},
+        "models": models | {name: measure(test, scores) for name, scores in others.items()},
+    }
+    write_result("targetnet_recipe", result, data="mirna_target", seeds=recipe["seeds"])
+
+
 def report() -> None:
     """Write `targetnet.md` beside this file from what was measured."""
     found = json.loads((RESULTS / "targetnet.json").read_text())
@@ -217,13 +248,12 @@ def report() -> None:
     lines = ["# miRNA targets", "", "Written by `python -m benchmarks.tables.targetnet report`.", ""]
     for name, test in found["result"]["tests"].items():
         lines += [f"## {name}: {test['rows']:,} pairs, {test['targets']:,} of them targets", ""]
-        lines += [_table(metrics, {key: [row[m] for m in metrics] for key, row in test["models"].items()}), ""]
+        lines += [_table(metrics, {key: [_shown(row[m]) for m in metrics] for key, row in test["models"].items()}), ""]
     lines += ["## Held-out miRNAs (validation), by seed", ""]
     seeds = found["result"]["validation"]
-    rows = {f"{name}, seed {seed}": [v[name][m] for m in metrics] for seed, v in seeds.items() for name in v}
+    rows = {f"{name}, seed {seed}": [_shown(v[name][m]) for m in metrics] for seed, v in seeds.items() for name in v}
     lines += [_table(metrics, rows), ""]
-    if (RESULTS / "targetnet_ablations.json").exists():
-        lines += _ablations(metrics)
+    lines += _ablations(metrics) + _run_of_the_recipe(metrics)
     Path(__file__).with_suffix(".md").write_text("\n".join(lines))
 
 
@@ -232,18 +262,32 @@ def _ablations(metrics: list[str]) -> list[str]:
     lines = ["## Parts left out, trained on sites only", ""]
     lines += [f"Mean and standard deviation over seeds {parts['seeds']}, one window a site, no made-up mRNAs.", ""]
     for name in ("held-out miRNAs", "clash2013_eval"):
-        spread = {key: [_spread(v[name][m]) for m in metrics] for key, v in parts["result"].items()}
-        lines += [f"### {name}", "", _table(metrics, spread), ""]
+        shown = {key: [_shown(v[name][m]) for m in metrics] for key, v in parts["result"].items()}
+        lines += [f"### {name}", "", _table(metrics, shown), ""]
     return lines
 
 
-def _spread(found: dict[str, float]) -> str:
-    return f"{found['mean']:.3f} ± {found['std']:.3f}"
+def _run_of_the_recipe(metrics: list[str]) -> list[str]:
+    found = json.loads((RESULTS / "targetnet_recipe.json").read_text())
+    result, rows, mirnas = found["result"], found["result"]["rows"], found["result"]["mirnas"]
+    return [
+        "## `recipes/targetnet/clash.yaml`, test split of other miRNAs",
+        "",
+        f"{result['epochs']} epochs on {rows['train']:,} pairs of {mirnas['train']} miRNAs, measured on "
+        f"{rows['test']:,} of {mirnas['test']} others; mean and standard deviation over seeds {found['seeds']}.",
+        "",
+        _table(metrics, {name: [_shown(values[m]) for m in metrics] for name, values in result["models"].items()}),
+        "",
+    ]
 
 
-def _table(columns: list[str], rows: dict[str, list[Any]]) -> str:
+def _shown(value: float | dict[str, float]) -> str:
+    return f"{value['mean']:.3f} ± {value['std']:.3f}" if isinstance(value, dict) else f"{value:.3f}"
+
+
+def _table(columns: list[str], rows: dict[str, list[str]]) -> str:
     head = ["", *(name.replace("_", " ") for name in columns)]
-    body = [[name, *(v if isinstance(v, str) else f"{v:.3f}" for v in values)] for name, values in rows.items()]
+    body = [[name, *values] for name, values in rows.items()]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
 
 
@@ -333,7 +377,7 @@ def _notes(tests: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("actions", nargs="+", choices=["train", "evaluate", "ablate", "report", "package"])
+    parser.add_argument("actions", nargs="+", choices=["train", "evaluate", "ablate", "recipe", "report", "package"])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--published", help="folder of the converted published weights")
@@ -349,6 +393,8 @@ def main() -> None:
         evaluate(given.work, given.published)
     if "ablate" in given.actions:
         ablate(given.work, given.seeds)
+    if "recipe" in given.actions:
+        measure_run(given.work)
     if "report" in given.actions:
         report()
     if "package" in given.actions:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ScanReport", "TargetRecords", "all_pairs", "read_pairs"]
 
 _SHOWN = 3
+_MANY = 20  # pairs of which a share can be told
 
 
 class ScanReport:
@@ -56,11 +57,17 @@ class ScanReport:
             self.functional += pair.score > 0.5
 
     def lines(self) -> list[str]:
-        """One line a kind of remark."""
-        return [
+        """One line a kind of remark, and one if the scores say little."""
+        lines = [
             f"{count:,} {what}: {'; '.join(self.examples[what])}{' ...' if count > _SHOWN else ''}"
             for what, count in self.counts.items()
         ]
+        if self.pairs >= _MANY and 2 * self.functional > self.pairs:
+            lines.append(
+                "most pairs score above 0.5: the best of many sites is high by chance, so long mRNAs nearly always "
+                "do; compare mRNAs by rank, miRNA by miRNA, or keep high scores only with --min-score"
+            )
+        return lines
 
     def warn(self) -> None:
         """Raise every remark as a Python warning."""

@@ -22,6 +22,7 @@ from seqformers.inference.scan_targets import (
     scan_target_files,
     scan_targets,
 )
+from seqformers.inference.target_records import ScanReport
 from tests.conftest import golden_cases
 
 SCAN = sys.modules["seqformers.inference.scan_targets"]  # the package's attribute of this name is the function
@@ -312,6 +313,12 @@ class TestBadInput:
         assert "shorter than 40 nt, so they have no candidate site and score 0: s" in lines
         last = pd.read_csv(tmp_path / "t.tsv", sep="\t").iloc[-1]
         assert last.score == 0 and last.num_sites == 0 and last.site_type == "too-short"
+
+    @pytest.mark.parametrize("functional", [10, 11])
+    def test_a_threshold_that_says_nothing_is_told(self, functional):
+        report = ScanReport()
+        report.count(SCAN.ScoredPair("m", "u", 50, score=0.6 if i < functional else 0.4) for i in range(20))
+        assert any("compare mRNAs by rank" in line for line in report.lines()) == (functional > 10)
 
     def test_empty_fasta(self, tmp_path, model):
         (tmp_path / "m.fa").write_text("")
