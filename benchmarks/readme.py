@@ -90,6 +90,49 @@ def targets() -> str:
     return "\n".join([*lines, "", _about(found)])
 
 
+def guides() -> str:
+    """Spearman's correlation of Cpf1 guide models, the most telling rows."""
+    found = _result("deepcpf1_models")
+    if found is None:
+        return "Not measured yet."
+    names = {
+        "packaged": "packaged",
+        "published_weights": "published weights, converted",
+        "paper": "the paper's network, trained here, 3 seeds",
+        "boosted_trees": "boosted trees on the field's features",
+        "wide_weighted, mean of 3, and trees + crRNA structure": "3 wide networks and trees that read crRNA structure",
+        "transformer_6": "6-mer transformer, 3 seeds",
+        "pam_alone": "PAM alone",
+    }
+    lines = ["| Spearman | HT 1-2 | HT 2 |", "|---|---|---|"]
+    for name, title in names.items():
+        row = found["result"]["rows"][name]
+        cells = [_mean(row[data]["spearman"], row[data].get("sd")) for data in ("ht_1_2", "ht_2")]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", _about(found)])
+
+
+def proteins() -> str:
+    """Scores of the protein tasks at small size."""
+    found = _result("proteins")
+    if found is None:
+        return "Not measured yet."
+    arms = ("majority", "composition", "one_hot_linear", "scratch", "mlm_only", "plus_rnn", "plus_tfm")
+    titles = [arm.replace("_", " ") for arm in arms]
+    lines = ["| task (metric) | " + " | ".join(titles) + " |", "|---" * (len(arms) + 1) + "|"]
+    for name, task in found["tasks"].items():
+        rows = [task["arms"].get(arm) for arm in arms]
+        metric = task["metric"]
+        cells = ["not run" if row is None else _mean(row["mean"][metric], row["sd"][metric]) for row in rows]
+        title = f"{name} ({task['metric']})".replace("_", " ")
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", _about(found)])
+
+
+def _mean(mean: float, sd: float | None) -> str:
+    return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
+
+
 def _fasta_windows(result: dict[str, Any]) -> str:
     rates = result["rates"]
     rate = {name: rates[name]["mb_per_cpu_s"] for name in rates}
@@ -137,7 +180,13 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_push": _push,
 }
 
-BLOCKS: dict[str, Callable[[], str]] = {"phage": phage, "targets": targets, "speed": speed}
+BLOCKS: dict[str, Callable[[], str]] = {
+    "phage": phage,
+    "targets": targets,
+    "guides": guides,
+    "proteins": proteins,
+    "speed": speed,
+}
 
 
 def filled(text: str) -> str:
