@@ -22,7 +22,15 @@ from seqformers.datasets_scripts.sources import Source, fetch, fetch_and_extract
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PUBLISHED_DIGESTS", "MirawBuilder", "MirawConfig", "content_digest", "group_split", "read_target_table"]
+__all__ = [
+    "PUBLISHED_DIGESTS",
+    "MirawBuilder",
+    "MirawConfig",
+    "content_digest",
+    "group_split",
+    "match_mirnas",
+    "read_target_table",
+]
 
 _ARCHIVES = (
     "https://github.com/mswzeus/TargetNet/archive/b0c44ad.tar.gz",
@@ -70,6 +78,8 @@ class MirawConfig(datasets.BuilderConfig):
         seed (`int`, *optional*, defaults to 0): Of a new split.
         drop_duplicates (`bool`, *optional*, defaults to `False`): Keep one of rows that repeat a pair and its label.
         drop_conflicts (`bool`, *optional*, defaults to `False`): Leave out pairs that occur with both labels.
+        mirna_match (`bool`, *optional*, defaults to `False`): Keep as many targets as non-targets of each miRNA in
+            each split (and fold), drawn with `seed`, so that the miRNA alone says nothing.
         mirror (`str`, *optional*): Address of an archive tried first when no `data_dir` is given.
         sha256 (`str`, *optional*): Checksum the downloaded archive must have.
     """
@@ -80,6 +90,7 @@ class MirawConfig(datasets.BuilderConfig):
     seed: int = 0
     drop_duplicates: bool = False
     drop_conflicts: bool = False
+    mirna_match: bool = False
     mirror: str | None = None
     sha256: str | None = None
 
@@ -138,6 +149,8 @@ class MirawBuilder(datasets.ArrowBasedBuilder):
                 test=self.config.test_fraction,
                 seed=self.config.seed,
             )
+        if self.config.mirna_match:
+            tables = {split: self._match(table) for split, table in tables.items()}
         return [datasets.SplitGenerator(name=split, gen_kwargs={"table": table}) for split, table in tables.items()]
 
     def _folders(self, dl_manager: datasets.DownloadManager) -> list[Path]:
@@ -176,6 +189,15 @@ class MirawBuilder(datasets.ArrowBasedBuilder):
                 log.warning(f"left out {int(repeated.sum())} rows that repeat another")
             table = table[~repeated]
         return table.reset_index(drop=True)
+
+    def _match(self, table: pd.DataFrame) -> pd.DataFrame:
+        if "label" not in table:
+            raise ValueError(f"mirna_match balances labels; {self.config.name!r} has none")
+        matched = match_mirnas(table, self.config.seed)
+        datasets.logging.get_logger(__name__).warning(
+            f"mirna_match: kept {len(matched)} of {len(table)} rows, as many targets as non-targets of each miRNA"
+        )
+        return matched
 
     def _generate_tables(self, table: pd.DataFrame) -> Iterator[tuple[Any, pa.Table]]:
         columns = list(self.info.features)
@@ -344,6 +366,16 @@ def group_split(
     sides = side[owner]
     splits = {name: pool[sides == number] for number, name in ((2, "train"), (1, "validation"), (0, "test"))}
     return {name: table.reset_index(drop=True) for name, table in splits.items() if len(table)}
+
+
+def match_mirnas(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """As many targets as non-targets of each miRNA in each fold, drawn at random, in the order given."""
+    shuffled = table.sample(frac=1, random_state=seed)
+    labels = shuffled.groupby(["fold", "mirna_seq"])["label"]
+    targets = labels.transform("sum")
+    fewer = targets.clip(upper=labels.transform("size") - targets)
+    kept = shuffled.groupby(["fold", "mirna_seq", "label"]).cumcount() < fewer
+    return table[kept.reindex(table.index)].reset_index(drop=True)
 
 
 def content_digest(table: pd.DataFrame) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from seqformers.datasets_scripts.miraw.miraw import PUBLISHED_DIGESTS, content_digest, group_split, read_target_table
+from seqformers.datasets_scripts.miraw.miraw import (
+    PUBLISHED_DIGESTS,
+    content_digest,
+    group_split,
+    match_mirnas,
+    read_target_table,
+)
 from seqformers.datasets_scripts.miraw.target_report import (
     mirna_only_scores,
     report_markdown,
@@ -80,6 +86,24 @@ def test_group_split_shares_and_seed():
     again = group_split({"a": table}, "key", validation=0.1, test=0.2, seed=0)
     other = group_split({"a": table}, "key", validation=0.1, test=0.2, seed=1)
     assert splits["test"].equals(again["test"]) and not splits["test"].equals(other["test"])
+
+
+def test_matched_mirnas_say_nothing():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"mirna_seq": rng.choice(list("abc"), 300), "fold": rng.integers(0, 2, 300)})
+    table["label"] = (rng.random(300) < table["mirna_seq"].map({"a": 0.9, "b": 0.2, "c": 0.0})).astype(int)
+    matched = match_mirnas(table.assign(row=range(300)), seed=1)
+    counts = table.groupby(["fold", "mirna_seq"])["label"].agg(["sum", "size"])
+    expected = 2 * np.minimum(counts["sum"], counts["size"] - counts["sum"])
+    found = matched.groupby(["fold", "mirna_seq"])["label"].agg(["mean", "size"])
+    assert found["mean"].eq(0.5).all() and found["size"].to_dict() == expected[expected > 0].to_dict()
+    assert matched["row"].is_monotonic_increasing
+    assert not matched.equals(match_mirnas(table.assign(row=range(300)), seed=2))
+
+
+def test_matching_needs_labels(published):
+    with pytest.raises(ValueError, match="mirna_match balances labels"):
+        load(published, "lfc", mirna_match=True)
 
 
 def test_deepmirtar_is_turned_round(tmp_path):
