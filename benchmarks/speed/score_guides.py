@@ -3,8 +3,8 @@
     python -m benchmarks.speed.score_guides
 
 Contenders for scoring: the published layer list in NumPy with a loop over letters for the one-hot, as the original
-script has it, and the network without the table of words. Contender for scanning: a regular expression a strand. The
-whole command is timed on a FASTA file too.
+script has it, and the network without the table of words. Contender for scanning: a regular expression a strand. All
+on one thread. The whole command is timed on a FASTA file too.
 """
 
 from __future__ import annotations
@@ -58,17 +58,14 @@ def scoring(contexts: list[str]) -> dict[str, Any]:
     for name, model in models.items():
         scorer, whole = GuideScorer(model, device="cpu"), GuideScorer(model, device="cpu")
         whole.known_letters = whole.whole_network
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            for way, by in ((f"{name}, {threads} threads", scorer), (f"{name}, {threads} threads, no table", whole)):
-                rows[way] = _rate(time_call(lambda s=by: s.score(codes), repeats=9), len(contexts), threads)
-    torch.set_num_threads(1)
+        for way, by in ((name, scorer), (f"{name}, no table", whole)):
+            rows[way] = _rate(time_call(lambda s=by: s.score(codes), repeats=9), len(contexts))
     few = contexts[:2000]
     reference = plain_numpy(models["published shape"], few)
     found, _ = GuideScorer(models["published shape"], device="cpu").score(codes[:2000])
     assert np.allclose(found, reference, atol=1e-3)
     rows["plain NumPy, letter by letter, published shape"] = _rate(
-        time_call(lambda: plain_numpy(models["published shape"], few), repeats=3, warm_up=1), len(few), 1
+        time_call(lambda: plain_numpy(models["published shape"], few), repeats=3, warm_up=1), len(few)
     )
     slow = rows["plain NumPy, letter by letter, published shape"]["contexts_per_cpu_s"]
     for row in rows.values():
@@ -76,12 +73,11 @@ def scoring(contexts: list[str]) -> dict[str, Any]:
     return rows
 
 
-def _rate(seconds: dict[str, float], count: int, threads: int) -> dict[str, float]:
+def _rate(seconds: dict[str, float], count: int) -> dict[str, float]:
     return {
         "contexts_per_s": round(count / seconds["median_s"]),
         "best_contexts_per_s": round(count / seconds["min_s"]),
         "contexts_per_cpu_s": round(count / seconds["median_cpu_s"]),
-        "threads": threads,
     }
 
 
@@ -114,7 +110,6 @@ def scanning(path: Path, sequence: str) -> dict[str, Any]:
 
 
 def whole_command(path: Path, bases: int) -> dict[str, float]:
-    torch.set_num_threads(2)
     scorer = DeepCpf1Model.from_pretrained(packaged_model())
     wall, cpu = time.perf_counter(), time.process_time()
     report = score_guides(path, path.with_suffix(".tsv"), model=scorer, overwrite=True)
@@ -130,6 +125,7 @@ def main() -> None:
     parser.add_argument("--contexts", type=int, default=65_536)
     parser.add_argument("--megabases", type=int, default=20)
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     letters = random_bases(rng, arguments.contexts * 34)
     contexts = [letters[start : start + 34] for start in range(0, len(letters), 34)]

@@ -208,10 +208,11 @@ def nested_table(data: Data, store: Store, arguments: argparse.Namespace) -> dic
     """
     labels = data.labels[TRAIN]
     rows: dict[str, Any] = {}
-    for size in arguments.sizes:
+    outer_folds = arguments.outer if len(arguments.outer) > 1 else arguments.outer * len(arguments.sizes)
+    for size, outers in zip(arguments.sizes, outer_folds, strict=True):
         scores, chosen = [], []
         folds = np.array_split(np.random.default_rng(0).permutation(len(labels)), 10)
-        for outer in range(arguments.outer):
+        for outer in range(outers):
             rest = np.concatenate([part for index, part in enumerate(folds) if index != outer])[:size]
             best = _choose(data, store, rest, f"nested/{size}_{outer}", configurations()[: arguments.configurations])
             found = _nested_fit(data, store, f"nested/{size}_{outer}_test", best, rest, folds[outer])
@@ -223,7 +224,7 @@ def nested_table(data: Data, store: Store, arguments: argparse.Namespace) -> dic
             "folds": [round(score, 4) for score in scores],
             "chosen": chosen,
             "configurations": f"{arguments.configurations} of 180",
-            "outer_folds": f"{arguments.outer} of 10",
+            "outer_folds": f"{outers} of 10",
         }
     return {"rows": rows}
 
@@ -277,7 +278,9 @@ def markdown() -> str:
 
 
 def _cell(value: dict[str, Any]) -> str:
-    spread = f" ± {value['sd']:.4f}" if "sd" in value else " ({:.3f} to {:.3f})".format(*value["interval_95"])
+    spread = (
+        f" ± {value['sd']:.4f}" if value.get("sd") is not None else " ({:.3f} to {:.3f})".format(*value["interval_95"])
+    )
     return f"{value['spearman']:.4f}{spread}"
 
 
@@ -331,7 +334,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), help="nested-cv: training targets")
     parser.add_argument("--configurations", type=int, default=180, help="nested-cv: how many, drawn at random")
-    parser.add_argument("--outer", type=int, default=10, help="nested-cv: outer folds to run")
+    parser.add_argument(
+        "--outer", nargs="+", type=int, default=[10], help="nested-cv: outer folds to run, may differ a size"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data = Data(data_folder("cpf1_activity"))
