@@ -452,7 +452,7 @@ def score_guides(
     order: Annotated[str, typer.Option(help="Rows of a record by `rank` (best first) or by `position`.")] = "rank",
     track: Annotated[Path | None, typer.Option(help="Picture of the guides along each record, .png or .svg.")] = None,
     device: Annotated[str | None, typer.Option(help="Torch device; default: a GPU when there is one.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Contexts the model sees at once.")] = 4096,
+    batch_size: Annotated[int, typer.Option(min=1, help="Contexts the model sees at once.")] = 1024,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interrupted run.")] = False,
 ) -> None:

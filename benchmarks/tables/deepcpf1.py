@@ -278,10 +278,9 @@ def markdown() -> str:
 
 
 def _cell(value: dict[str, Any]) -> str:
-    spread = (
-        f" ± {value['sd']:.4f}" if value.get("sd") is not None else " ({:.3f} to {:.3f})".format(*value["interval_95"])
-    )
-    return f"{value['spearman']:.4f}{spread}"
+    if interval := value.get("interval_95"):
+        return f"{value['spearman']:.4f} ({interval[0]:.3f} to {interval[1]:.3f})"
+    return f"{value['spearman']:.4f}" + (f" ± {value['sd']:.4f}" if value["sd"] is not None else "")
 
 
 def _models_page(result: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from seqformers.inference.guide_sites import CONTEXT
 
 __all__ = ["GuideScorer", "packaged_model"]
 
-_BATCH = 4096
+_BATCH = 1024
 _BASES = 4
 
 
@@ -33,7 +33,7 @@ class GuideScorer:
         model (`str`, `Path` or `DeepCpf1Model`, *optional*): Folder, Hub id or model; by default the one that comes
             with the package, which knows no chromatin accessibility.
         device (`str`, *optional*): Torch device; by default a GPU when there is one.
-        batch_size (`int`, defaults to 4096): Contexts at once.
+        batch_size (`int`, defaults to 1024): Contexts at once.
 
     Attributes:
         uses_accessibility (`bool`): The model has the accessibility layer.

@@ -60,7 +60,7 @@ def score_guides(
     accessible: str | Path | None = None,
     order: str = "rank",
     device: str | None = None,
-    batch_size: int = 4096,
+    batch_size: int = 1024,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = False,
@@ -89,7 +89,7 @@ def score_guides(
         order (`str`, defaults to `"rank"`): `"rank"` puts the best guide of a record first, `"position"` keeps the
             order along the sequence.
         device (`str`, *optional*): Torch device.
-        batch_size (`int`, defaults to 4096): Contexts the model sees at once.
+        batch_size (`int`, defaults to 1024): Contexts the model sees at once.
         overwrite (`bool`): Replace an existing output.
         resume (`bool`): Go on after the rows that an interrupted run has written.
         progress (`bool`): Show progress on stderr.
@@ -122,7 +122,7 @@ def guide_table(
     accessible: str | Path | None = None,
     order: str = "rank",
     device: str | None = None,
-    batch_size: int = 4096,
+    batch_size: int = 1024,
 ) -> Any:
     """The table of [`score_guides`] in memory, as a `pandas.DataFrame`; arguments as there."""
     import pandas as pd
