@@ -287,7 +287,8 @@ def _models_page(result: dict[str, Any]) -> str:
     lines = [
         "## Models\n\nTrained on HT 1-1. ± standard deviation over seeds; (95 % bootstrap interval) where there is "
         f"one fit. Cross-validation: mean over {FOLDS} of five folds of HT 1-1. p: Steiger's test of the packaged "
-        "model against the row (its first seed).\n",
+        "model against the row (its first seed). Weighted: training targets count by their reads. crRNA structure: "
+        "energies and pairing probabilities by ViennaRNA, which no network here reads.\n",
         "| model | cross-validation | HT 1-2 | HT 2 | p, HT 1-2 | p, HT 2 |\n|---|---|---|---|---|---|",
     ]
     p = {(test["second"], test["data"]): f"{test['p']:.2g}" for test in result["tests"]}

@@ -25,9 +25,7 @@ from seqformers import (
     KmerTokenizer,
 )
 
-__all__ = [
-    "LENGTHS", "NETWORKS", "TESTS", "TRAIN", "Data", "Fit", "Store", "features", "fit_network", "network", "predict",
-]  # fmt: skip
+__all__ = ["LENGTHS", "NETWORKS", "TESTS", "TRAIN", "Data", "Fit", "Store", "fit_network", "network", "predict"]
 
 TRAIN, TESTS = "ht_1_1", ("ht_1_2", "ht_2")
 Fit = dict[str, np.ndarray]
@@ -57,17 +55,13 @@ class Data:
         return _encode(self.tables[name].context_50.str[start:stop])
 
     def features(self, name: str, *, structure: bool = False) -> np.ndarray:
-        """[`features`] of one table."""
+        """The field's features of the 34 letters, and the structure of the crRNA if wanted."""
         if (name, structure) not in self._features:
-            self._features[name, structure] = features(self.codes[name], structure=structure)
+            parts = [letter_features(self.codes[name]), thermodynamic_features(list(self.tables[name].target_34))]
+            if structure:
+                parts.append(structure_features(self.codes[name]))
+            self._features[name, structure] = np.hstack(parts)
         return self._features[name, structure]
-
-
-def features(codes: np.ndarray, *, structure: bool) -> np.ndarray:
-    """The field's features of contexts of 34 letters, and the structure of the crRNA if wanted."""
-    targets = [row.tobytes().decode() for row in np.frombuffer(b"ACGTN", dtype=np.uint8)[codes]]
-    parts = [letter_features(codes), thermodynamic_features(targets)]
-    return np.hstack([*parts, structure_features(codes)] if structure else parts)
 
 
 def _encode(sequences: pd.Series) -> np.ndarray:

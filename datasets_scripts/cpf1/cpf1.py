@@ -11,7 +11,12 @@ import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from seqformers.datasets_scripts.cpf1.supplementary_tables import DATA_SETS, find_table, read_activity_table
+from seqformers.datasets_scripts.cpf1.supplementary_tables import (
+    DATA_SETS,
+    find_sheets,
+    find_table,
+    read_activity_table,
+)
 from seqformers.datasets_scripts.sources import Source, fetch
 
 __all__ = ["Cpf1Builder", "Cpf1Config", "read_weight"]
@@ -100,15 +105,8 @@ class Cpf1Builder(datasets.ArrowBasedBuilder):
                 "one file a data set or the workbook), or url=ADDRESS and md5=SUM of one"
             )
         path = fetch(dl_manager, Source(urls=(self.config.url,), md5=self.config.md5))
-        if path.suffix.lower() not in (".xlsx", ".csv", ".tsv", ".parquet"):  # the cache drops the suffix
-            link = path.with_name(path.name + Path(self.config.url).suffix.lower())
-            if not link.exists():
-                link.symlink_to(path)
-            path = link
-        if path.suffix.lower() == ".xlsx":
-            for sheet in pd.ExcelFile(path).sheet_names:
-                if "".join(filter(str.isalnum, str(sheet).lower())).endswith(DATA_SETS[which]):
-                    return path, str(sheet)
+        if path.suffix.lower() == ".xlsx" and (sheets := find_sheets(path, which)):
+            return path, sheets[0]
         return (path, None) if self.config.name == which else None
 
     def _generate_tables(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["DATA_SETS", "find_table", "read_activity_table"]
+__all__ = ["DATA_SETS", "find_sheets", "find_table", "read_activity_table"]
 
 # Configuration -> what a file or sheet of it is called once letters other than a-z and 0-9 are gone.
 DATA_SETS: dict[str, str] = {
@@ -45,10 +45,15 @@ def find_table(folder: Path, name: str) -> tuple[Path, str | None] | None:
     if not found:
         for path in files:
             if path.suffix.lower() == ".xlsx":
-                found += [(path, sheet) for sheet in _workbook(path).sheet_names if _plain(sheet).endswith(key)]
+                found += [(path, sheet) for sheet in find_sheets(path, name)]
     if len(found) > 1:
         raise ValueError(f"{folder} has several tables of {name}: {', '.join(str(path) for path, _ in found)}")
     return found[0] if found else None
+
+
+def find_sheets(workbook: Path, name: str) -> list[str]:
+    """Sheets of a workbook that go by the name of a data set."""
+    return [sheet for sheet in _workbook(workbook).sheet_names if _plain(sheet).endswith(DATA_SETS[name])]
 
 
 def read_activity_table(path: Path, sheet: str | None = None) -> pd.DataFrame:

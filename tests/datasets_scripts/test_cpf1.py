@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,6 +48,22 @@ class TestSplits:
         table.head(3).to_parquet(folder / "Dataset_HT_1_2.parquet")
         build_dataset("cpf1", "ht", output=tmp_path / "built", data_dir=folder, validation=0)
         assert "3" in (tmp_path / "built" / "README.md").read_text().split("| test |")[1]
+
+    def test_an_address_names_a_table_or_a_workbook(self, folder, tmp_path):
+        table = folder / "ht_1_1.csv"
+        md5 = hashlib.md5(table.read_bytes()).hexdigest()
+        where = {"name": "ht_1_1", "split": "train", "cache_dir": tmp_path / "cache"}
+        assert len(load_dataset("cpf1", url=str(table), md5=md5, **where)) == 40
+        with pytest.raises(OSError, match="damaged or was replaced"):
+            load_dataset("cpf1", url=str(table), md5=md5[::-1], **where)
+        with pytest.raises(ValueError, match="holds no table of ht_1_1"):
+            load_dataset("cpf1", url=str(table), md5=md5, cache_dir=tmp_path / "cache")
+        pytest.importorskip("openpyxl")
+        with pd.ExcelWriter(tmp_path / "supplement.xlsx") as book:
+            for sheet in ("Data set HT 1-2", "Data set HT 1-1"):
+                pd.read_csv(table).head(7 if sheet.endswith("2") else 20).to_excel(book, sheet_name=sheet, index=False)
+        data = load_dataset("cpf1", url=str(tmp_path / "supplement.xlsx"), validation=5, cache_dir=tmp_path / "cache")
+        assert {split: len(rows) for split, rows in data.items()} == {"train": 15, "validation": 5, "test": 7}
 
     def test_no_source_says_what_to_give(self, tmp_path):
         with pytest.raises(ValueError, match="give data_dir=FOLDER"):
