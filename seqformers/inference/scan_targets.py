@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqformers.inference.devices import pick_device, quiet_loading
-from seqformers.inference.target_records import ScanReport, TargetRecords, all_pairs, read_pairs
+from seqformers.inference.target_records import ScanReport, TargetRecords, all_pairs, find_pairs, read_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +86,7 @@ def scan_targets(
         numbered = all_pairs(small, large)
     else:
         named = pairs[["mirna_id", "mrna_id"]].itertuples(index=False) if isinstance(pairs, pd.DataFrame) else pairs
-        numbered = read_pairs(enumerate(named, 1), small, large, report, "pair")
+        numbered = find_pairs(enumerate(named, 1), small, large, report)
     rows = [row for scored in scanner.scan(small, large, numbered, sites=sites) for row in scored.rows(min_score)]
     report.warn()
     table = pd.DataFrame(rows, columns=list(SITE_COLUMNS if sites else PAIR_COLUMNS))
@@ -388,7 +388,7 @@ def scan_target_files(
             return report
         numbered, total = all_pairs(small, large), len(small) * len(large)
         if pairs is not None:
-            numbered, total = read_pairs(pairs, small, large, report), 0
+            numbered, total = find_pairs(read_pairs(Path(pairs), report), small, large, report, f"{pairs} line"), 0
         report.resumed = table.skip(numbered)
         scored = scanner.scan(small, large, numbered, sites=sites)
         with _progress_bar(total, report.resumed, progress) as bar:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ScanReport", "TargetRecords", "all_pairs", "read_pairs"]
+__all__ = ["ScanReport", "TargetRecords", "all_pairs", "find_pairs", "read_pairs"]
 
 _SHOWN = 3
 _MANY = 20  # pairs of which a share can be told
@@ -187,17 +187,17 @@ def all_pairs(mirnas: TargetRecords, mrnas: TargetRecords) -> Iterator[tuple[int
     return iter(product(range(len(mirnas)), range(len(mrnas))))
 
 
-def read_pairs(
-    source: str | Path | Iterable[tuple[int, tuple[str, str]]],
+def find_pairs(
+    named: Iterable[tuple[int, tuple[str, str]]],
     mirnas: TargetRecords,
     mrnas: TargetRecords,
     report: ScanReport,
-    where: str = "",
+    where: str = "pair",
 ) -> Iterator[tuple[int, int]]:
     """Pairs of ids as pairs of positions, one at a time.
 
     Args:
-        source: Tab-separated file with columns `mirna_id` and `mrna_id`, or numbered pairs.
+        named: Pairs of ids, each with its number in the source.
         mirnas (`TargetRecords`): miRNAs.
         mrnas (`TargetRecords`): mRNAs.
         report (`ScanReport`): Told of pairs that name unknown ids.
@@ -206,9 +206,7 @@ def read_pairs(
     Yields:
         `tuple[int, int]`: positions of miRNA and mRNA.
     """
-    if isinstance(source, (str, Path)):
-        where, source = f"{source} line", _pair_lines(Path(source), report)
-    for number, names in source:
+    for number, names in named:
         positions = []
         for kind, records, name in zip(("mirna_id", "mrna_id"), (mirnas, mrnas), names, strict=True):
             if name in records.index:
@@ -220,7 +218,8 @@ def read_pairs(
             yield positions[0], positions[1]
 
 
-def _pair_lines(path: Path, report: ScanReport) -> Iterator[tuple[int, tuple[str, str]]]:
+def read_pairs(path: Path, report: ScanReport) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Line number and ids of each pair in a tab-separated file with columns `mirna_id` and `mrna_id`."""
     if not path.is_file():
         raise FileNotFoundError(f"no such file of pairs: {path}")
     with path.open(encoding="utf-8-sig", newline="") as file:
