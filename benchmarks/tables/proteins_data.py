@@ -77,9 +77,9 @@ TASKS: dict[str, Task] = {
         "residues.",
     ),
     "remote_homology": Task(
-        "tape", "remote_homology", "train", "test_fold_holdout", "classification", "accuracy", 3000, 718, 200, 8,
+        "tape", "remote_homology", "train", "test_fold_holdout", "classification", "accuracy", 12312, 718, 200, 8,
         published=(("TAPE transformer", 0.21), ("TAPE LSTM", 0.26), ("TAPE one-hot", 0.09)),
-        differs="3,000 of 12,312 training domains; whole fold holdout; first 200 residues.",
+        differs="All 12,312 training domains and the whole fold holdout; first 200 residues.",
     ),
     "localization": Task(
         "plus_tasks", "localization", "validation", "test", "classification", "accuracy", 1678, 1500, 200, 6,
@@ -89,9 +89,9 @@ TASKS: dict[str, Task] = {
         "first and last 100 residues instead of 500; 1,500 of 2,768 test proteins.",
     ),
     "fluorescence": Task(
-        "tape", "fluorescence", "train", "test", "regression", "spearman", 1000, 3000, 237, 6,
+        "tape", "fluorescence", "train", "test", "regression", "spearman", 8000, 3000, 237, 6,
         published=((_PLUS, 0.67), ("TAPE transformer", 0.68), ("TAPE one-hot", 0.14)),
-        differs="1,000 of 21,446 training genotypes; 3,000 of 27,217 test genotypes.",
+        differs="8,000 of 21,446 training genotypes; 3,000 of 27,217 test genotypes.",
     ),
 }  # fmt: skip
 
