@@ -462,9 +462,16 @@ def score_guides(
 
         seqformers score-guides gene.fasta --output guides.tsv --track guides.png
 
+    Positions count from 0 on the forward strand; cut_start begins the five-letter overhang; ranks are per record.
+
     A table of 34-letter targets (columns id, target and, if known, accessible 0/1) keeps its order:
 
-        seqformers score-guides targets.tsv --model deepcpf1-published --output scored.tsv
+        seqformers score-guides targets.tsv --output scored.tsv
+
+    Accessibility (that column, or --accessible for FASTA) needs the published weights:
+
+        seqformers convert deepcpf1 Seq_deepCpf1_weights.h5 published --full DeepCpf1_weights.h5
+        seqformers score-guides gene.fasta --model published --accessible peaks.narrowPeak --output guides.tsv
     """
     from seqformers.inference.score_guides import score_guides as run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,14 @@ def draw_guide_track(
     Args:
         table (`str` or `Path`): What `score-guides` wrote for FASTA input.
         picture (`str` or `Path`): `.png`, `.svg` or `.pdf` to write.
-        records (`list[str]`, *optional*): Which records; default all, at most 12.
+        records (`list[str]`, *optional*): Which records; default all. A picture shows 12, more are a warning.
         label_best (`int`, defaults to 5): Guides a record that carry rank and cut position.
 
     Returns:
         `Path`: `picture`.
 
     Raises:
-        ValueError: the table has no scored guide or not the record asked for, or there are more than 12 records.
+        ValueError: the table has no scored guide or not the record asked for.
     """
     guides = read_guides(table).dropna(subset=["score"])
     if guides.empty:
@@ -65,10 +66,12 @@ def draw_guide_track(
     if unknown:
         raise ValueError(f"{table} has no scored guide of record {unknown[0]!r}")
     if len(names) > _MOST_RECORDS:
-        raise ValueError(
-            f"{table} has {len(names)} records, a picture takes {_MOST_RECORDS}; choose some with records=[...]"
+        warnings.warn(
+            f"{table} has guides of {len(names)} records, {picture} shows the first {_MOST_RECORDS}; others by "
+            "draw_guide_track(table, picture, records=[...])",
+            stacklevel=2,
         )
-    plot_guides(guides, names, label_best=label_best).savefig(picture, dpi=150)
+    plot_guides(guides, names[:_MOST_RECORDS], label_best=label_best).savefig(picture, dpi=150)
     return Path(picture)
 
 

@@ -38,6 +38,17 @@ def test_png_with_accessibility(tmp_path):
     assert path.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_more_records_than_a_picture_takes_are_a_warning(tmp_path):
+    rows = pd.DataFrame(
+        {"record_id": [f"r{n}" for n in range(20)], "strand": "+", "cut_start": 5, "score": 9.0, "rank": 1}
+    )
+    rows.to_csv(tmp_path / "g.csv", index=False)
+    with pytest.warns(UserWarning, match=r"guides of 20 records, .*g.svg shows the first 12"):
+        draw_guide_track(tmp_path / "g.csv", tmp_path / "g.svg")
+    text = (tmp_path / "g.svg").read_text()
+    assert "r11 (1 guides)" in text and "r12 (" not in text
+
+
 def test_wrong_tables_say_what_to_do(tmp_path):
     pd.DataFrame({"id": ["a"], "score": [1]}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(ValueError, match="a track needs the table of a FASTA file"):
