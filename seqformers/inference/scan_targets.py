@@ -62,10 +62,11 @@ def scan_targets(
         device (`str`, *optional*): Where the network runs; by default a GPU if there is one.
 
     Returns:
-        `pd.DataFrame`: Columns `PAIR_COLUMNS`: `score` is the probability of the best site (0 with no candidate),
-        `num_sites` the candidate sites, `best_start` and `best_end` the best one's 40 nt, 0-based half-open on the
-        5'->3' mRNA, `site_type` its canonical seed match, `alignment` its extended seed: miRNA 5'->3' / marks / mRNA
-        3'->5'. With `sites`, columns `SITE_COLUMNS`.
+        `pd.DataFrame`: Columns `PAIR_COLUMNS`: `score` is the probability of the best site (0 with no
+        candidate), `num_sites` the candidate sites, `best_start` and `best_end` the best one's 40 nt, 0-based
+        half-open on the 5'->3' mRNA, `site_type` its canonical seed match (`none` with no candidate,
+        `too-short` under 40 nt), `alignment` its extended seed: miRNA 5'->3' / marks / mRNA 3'->5'. With
+        `sites`, columns `SITE_COLUMNS`.
 
     Raises:
         ValueError: a record cannot be used, or a pair names an unknown id.

@@ -71,6 +71,9 @@ def reverse_complement(sequence: str) -> str:
     return sequence.translate(_COMPLEMENT)[::-1]
 
 
+_OWN_COMMANDS = {"targetnet": "seqformers scan-targets", "deepcpf1": "seqformers score-guides"}
+
+
 def load_for_inference(run: str | Path, auto_class: str, device: str | None = None) -> tuple[Any, Any, torch.device]:
     """Load model and tokenizer of a run folder or Hub repository.
 
@@ -83,7 +86,8 @@ def load_for_inference(run: str | Path, auto_class: str, device: str | None = No
         model in evaluation mode, tokenizer, device.
 
     Raises:
-        ValueError: the folder is not a run folder, or its model has no trained head of this kind.
+        ValueError: the folder is not a run folder, or its model has no trained head of this kind,
+            or it reads something else than a sequence.
     """
     import transformers
 
@@ -93,6 +97,9 @@ def load_for_inference(run: str | Path, auto_class: str, device: str | None = No
     folder = fetch_repository(run)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{run} is not a run folder: it holds no config.json")
+    kind = transformers.AutoConfig.from_pretrained(folder).model_type
+    if kind in _OWN_COMMANDS:
+        raise ValueError(f"{run} is a {kind} model, with a command of its own: {_OWN_COMMANDS[kind]} --model {run}")
     place = pick_device(device)
     model, info = getattr(transformers, auto_class).from_pretrained(folder, output_loading_info=True)
     untrained = [name for name in info["missing_keys"] if not name.startswith(f"{model.base_model_prefix}.")]

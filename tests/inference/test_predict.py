@@ -18,6 +18,7 @@ from seqformers.hub.repository import write_model_repository
 from seqformers.inference.embed import embed
 from seqformers.inference.predict import predict
 from seqformers.inference.windows_scorer import reverse_complement
+from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)
 LENGTHS = [300, 60, 6, 61, 5, 1000, 59, 120]
@@ -191,6 +192,14 @@ def test_a_run_without_a_classifier_is_refused(tmp_path, fasta):
         predict(tmp_path / "mlm", fasta, tmp_path / "p.tsv", progress=False)
     with pytest.raises(ValueError, match="not a run folder"):
         predict(tmp_path, fasta, tmp_path / "q.tsv", progress=False)
+
+
+@pytest.mark.parametrize(("family", "verb"), [("targetnet", "scan-targets"), ("deepcpf1", "score-guides")])
+@pytest.mark.parametrize("function", [predict, embed])
+def test_models_of_pairs_and_guides_name_their_command(tmp_path, fasta, family, verb, function):
+    folder = ROOT / "modeling" / family / "pretrained"
+    with pytest.raises(ValueError, match=f"a {family} model, with a command of its own: seqformers {verb} --model"):
+        function(folder, fasta, tmp_path / "p.parquet", progress=False)
 
 
 # -- embed -----------------------------------------------------------------------------------------------------------
