@@ -297,7 +297,6 @@ def training_arguments(
     seed: int,
     has_validation: bool,
     metric: str,
-    greater: bool,
     counts_tokens: bool,
     half: bool,
 ) -> Any:
@@ -308,20 +307,21 @@ def training_arguments(
         output (`Path`): Where checkpoints go.
         seed (`int`): Of weights, order and dropout.
         has_validation (`bool`): Without validation rows nothing is evaluated on the way and the last step counts.
-        metric (`str`): Metric that chooses the best checkpoint.
-        greater (`bool`): Whether more of it is better.
+        metric (`str`): Metric that chooses the best checkpoint, unless the recipe names another.
         counts_tokens (`bool`): Whether batches have `input_ids`, whose number per second is then logged.
         half (`bool`): Switch bf16 autocast on, unless the recipe says anything about precision.
     """
     import torch
     from transformers import TrainingArguments
 
+    from seqformers.metrics import GREATER_IS_BETTER
+
     values = {**_DEFAULTS[recipe.task], **recipe.training}
     if not has_validation:
         values |= {"eval_strategy": "no", "load_best_model_at_end": False}
     if values.get("load_best_model_at_end"):
-        values.setdefault("metric_for_best_model", metric)
-        values.setdefault("greater_is_better", greater)
+        chosen = values.setdefault("metric_for_best_model", metric).removeprefix("eval_")
+        values.setdefault("greater_is_better", GREATER_IS_BETTER.get(chosen, True))
     if half and not {"bf16", "fp16", "bf16_full_eval", "fp16_full_eval"} & set(recipe.training):
         values["bf16"] = True
         values.setdefault("use_cpu", not torch.accelerator.is_available())

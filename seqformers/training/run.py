@@ -316,7 +316,6 @@ class Run:
         from transformers import Trainer
         from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-        from seqformers.metrics import GREATER_IS_BETTER
         from seqformers.training.build import has_fast_bf16, training_arguments
 
         collate = self.collate
@@ -328,7 +327,6 @@ class Run:
             seed=seed,
             has_validation="validation" in self.table.splits,
             metric=self.metrics[0],
-            greater=GREATER_IS_BETTER.get(self.metrics[0], True),
             counts_tokens=self.table.sequences_are_text and hasattr(self.encoder, "pad_token_id"),
             half=not precise and has_fast_bf16(model.config),
         )

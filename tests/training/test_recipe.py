@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from seqformers.training.build import training_arguments
 from seqformers.training.recipe import load_recipe
 from tests.conftest import ROOT
 
@@ -98,3 +99,16 @@ def test_missing_and_broken_files(tmp_path):
     path.write_text("- a")
     with pytest.raises(ValueError, match="holds no recipe"):
         load_recipe(path)
+
+
+@pytest.mark.parametrize(("chosen", "greater"), [(None, True), ("loss", False), ("eval_loss", False), ("mcc", True)])
+def test_the_best_checkpoint_has_most_or_least_of_the_metric_that_chooses(tmp_path, chosen, greater):
+    overrides = [
+        "training.load_best_model_at_end=true",
+        *([f"training.metric_for_best_model={chosen}"] * bool(chosen)),
+    ]
+    recipe = load_recipe(MINIMAL, [*overrides, "training.save_strategy=epoch"], task="finetune")
+    arguments = training_arguments(
+        recipe, tmp_path, seed=0, has_validation=True, metric="f1_macro", counts_tokens=False, half=False
+    )
+    assert arguments.metric_for_best_model == (chosen or "f1_macro") and arguments.greater_is_better == greater
