@@ -61,10 +61,6 @@ def speed() -> str:
         found = _result(name)
         if found:
             lines.append(row(found["result"]))
-    found = _result("speed_import")
-    if found:
-        added = found["added_seconds"]["cpu_seconds"]["to import transformers"]
-        lines.append(f"| `import seqformers` on top of `import transformers` | {added * 1000:.0f} ms | |")
     return "\n".join(lines)
 
 
@@ -82,12 +78,12 @@ def targets() -> str:
         "seed rule: 6mer",
         "always a target",
     ]
-    lines = ["| F1 / AUROC / AUROC within miRNAs | " + " | ".join(tests) + " |", "|---" * (len(tests) + 1) + "|"]
-    for name in names:
-        rows = [test["models"][name] for test in tests.values()]
-        cells = [" / ".join(f"{row[key]:.3f}" for key in ("f1", "auroc", "auroc_within_mirna")) for row in rows]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", _about(found)])
+    keys = ("f1", "auroc", "auroc_within_mirna")
+    rows = [
+        [name, *(" / ".join(f"{test['models'][name][key]:.3f}" for key in keys) for test in tests.values())]
+        for name in names
+    ]
+    return "\n".join([*_table(["F1 / AUROC / AUROC within miRNAs", *tests], rows), "", _about(found)])
 
 
 def guides() -> str:
@@ -104,12 +100,12 @@ def guides() -> str:
         "transformer_6": "6-mer transformer, 3 seeds",
         "pam_alone": "PAM alone",
     }
-    lines = ["| Spearman | HT 1-2 | HT 2 |", "|---|---|---|"]
-    for name, title in names.items():
-        row = found["result"]["rows"][name]
-        cells = [_mean(row[data]["spearman"], row[data].get("sd")) for data in ("ht_1_2", "ht_2")]
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", _about(found)])
+    scores = found["result"]["rows"]
+    rows = [
+        [title, *(_mean(scores[name][data]["spearman"], scores[name][data].get("sd")) for data in ("ht_1_2", "ht_2"))]
+        for name, title in names.items()
+    ]
+    return "\n".join([*_table(["Spearman", "HT 1-2", "HT 2"], rows), "", _about(found)])
 
 
 def proteins() -> str:
@@ -117,16 +113,17 @@ def proteins() -> str:
     found = _result("proteins")
     if found is None:
         return "Not measured yet."
-    arms = ("majority", "composition", "one_hot_linear", "scratch", "mlm_only", "plus_rnn", "plus_tfm")
-    titles = [arm.replace("_", " ") for arm in arms]
-    lines = ["| task (metric) | " + " | ".join(titles) + " |", "|---" * (len(arms) + 1) + "|"]
+    rows = []
     for name, task in found["tasks"].items():
-        rows = [task["arms"].get(arm) for arm in arms]
         metric = task["metric"]
-        cells = ["not run" if row is None else _mean(row["mean"][metric], row["sd"][metric]) for row in rows]
-        title = f"{name} ({task['metric']})".replace("_", " ")
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", _about(found)])
+        cells = [_mean(arm["mean"][metric], arm["sd"][metric]) for arm in task["arms"].values()]
+        rows.append([f"{name} ({metric})".replace("_", " "), *cells])
+    head = ["task (metric)", *(arm.replace("_", " ") for arm in task["arms"])]
+    return "\n".join([*_table(head, rows), "", _about(found)])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *("| " + " | ".join(row) + " |" for row in rows)]
 
 
 def _mean(mean: float, sd: float | None) -> str:
@@ -177,12 +174,18 @@ def _push(result: dict[str, Any]) -> str:
     )
 
 
+def _import(result: dict[str, Any]) -> str:
+    added = result["added_seconds"]["cpu_seconds"]["to a bare interpreter"]
+    return f"| `import seqformers`, beyond a bare interpreter | {added * 1000:.0f} ms | |"
+
+
 SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_fasta_windows": _fasta_windows,
     "speed_scan_targets": _scan_targets,
     "speed_score_guides": _score_guides,
     "speed_soft_align": _soft_align,
     "speed_push": _push,
+    "speed_import": _import,
 }
 
 BLOCKS: dict[str, Callable[[], str]] = {

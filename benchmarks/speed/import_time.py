@@ -2,21 +2,19 @@
 
 The cases take turns, so that a change of the machine's load reaches all of them; medians of CPU and of wall time.
 
-    python -m benchmarks.speed.import_time --output benchmarks/results/speed_import.json
+    python -m benchmarks.speed.import_time
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
-from pathlib import Path
+
+from benchmarks._results import write_result
 
 CASES = {
     "nothing": "pass",
@@ -43,7 +41,6 @@ def measure(code: str) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     for code in CASES.values():  # byte code and file cache
         measure(code)
@@ -60,16 +57,9 @@ def main() -> None:
     }
     auto = "from transformers import AutoModel, BertModel"
     ours = f"import seqformers; {auto}"
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     result = {
         "what": "time of a fresh interpreter, medians",
-        "command": "python -m benchmarks.speed.import_time --output benchmarks/results/speed_import.json",
-        "commit": commit,
-        "data": "none",
-        "seeds": [],
         "repeats": arguments.repeats,
-        "device": f"CPU, {platform.machine()}",
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in ("transformers", "torch")}},
         "cases": table,
         "added_seconds": {
             kind: {
@@ -82,10 +72,7 @@ def main() -> None:
             for kind in ("wall_seconds", "cpu_seconds")
         },
     }
-    text = json.dumps(result, indent=2)
-    if arguments.output:
-        arguments.output.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(write_result("speed_import", result, data="none").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ comparing. The second push finds everything there; the third changes the card on
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ def main() -> None:
 
 
 def dnabert(folder: Path) -> Path:
-    """A 6-mer BERT of the original's size with every head's code and the portable form, as a run folder has it."""
+    """A 6-mer BERT of the original's size with the code of every head; no portable form."""
     from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerTokenizer
     from seqformers.hub.cards import render_model_card
     from seqformers.hub.repository import write_model_repository
@@ -44,20 +46,18 @@ def dnabert(folder: Path) -> Path:
     return folder
 
 
-def packaged(family: str) -> Callable[[Path], Path]:
+def packaged(family: str, folder: Path) -> Path:
     """A copy of a model that comes with the package."""
+    from seqformers.packaged import packaged_model
 
-    def make(folder: Path) -> Path:
-        import shutil
-
-        import seqformers.modeling
-
-        return Path(shutil.copytree(Path(seqformers.modeling.__file__).parent / family / "pretrained", folder))
-
-    return make
+    return Path(shutil.copytree(packaged_model(family), folder))
 
 
-REPOSITORIES = {"targetnet": packaged("targetnet"), "deepcpf1": packaged("deepcpf1"), "dnabert": dnabert}
+REPOSITORIES: dict[str, Callable[[Path], Path]] = {
+    "targetnet": partial(packaged, "targetnet"),
+    "deepcpf1": partial(packaged, "deepcpf1"),
+    "dnabert": dnabert,
+}
 
 
 def measure(hub: LoopbackHub, name: str, folder: Path, repeats: int = 3) -> dict[str, Any]:

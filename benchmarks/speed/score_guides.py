@@ -22,9 +22,10 @@ from seqformers.datasets_scripts.fasta import read_fasta
 
 from benchmarks._results import time_call, write_result
 from seqformers import DeepCpf1Config, DeepCpf1Model, DeepCpf1Processor
-from seqformers.inference.guide_scorer import GuideScorer, packaged_model
+from seqformers.inference.guide_scorer import GuideScorer
 from seqformers.inference.guide_sites import find_sites
 from seqformers.inference.score_guides import score_guides
+from seqformers.packaged import packaged_model
 
 
 def random_bases(rng: np.random.Generator, count: int) -> str:
@@ -52,7 +53,7 @@ def scoring(contexts: list[str]) -> dict[str, Any]:
     codes = DeepCpf1Processor().encode(contexts)
     models = {
         "published shape": DeepCpf1Model(DeepCpf1Config()).eval(),
-        "model in the package": DeepCpf1Model.from_pretrained(packaged_model()),
+        "model in the package": DeepCpf1Model.from_pretrained(packaged_model("deepcpf1")),
     }
     rows: dict[str, Any] = {}
     for name, model in models.items():
@@ -110,7 +111,7 @@ def scanning(path: Path, sequence: str) -> dict[str, Any]:
 
 
 def whole_command(path: Path, bases: int) -> dict[str, float]:
-    scorer = DeepCpf1Model.from_pretrained(packaged_model())
+    scorer = DeepCpf1Model.from_pretrained(packaged_model("deepcpf1"))
     wall, cpu = time.perf_counter(), time.process_time()
     report = score_guides(path, path.with_suffix(".tsv"), model=scorer, overwrite=True)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

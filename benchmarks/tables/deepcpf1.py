@@ -42,7 +42,7 @@ from benchmarks.tables.deepcpf1_fits import (
 )
 from benchmarks.tables.rank_tests import bootstrap_interval, steiger
 from seqformers import DeepCpf1Config, DeepCpf1Model
-from seqformers.inference.guide_scorer import packaged_model
+from seqformers.packaged import packaged_model
 
 FOLDS = 2  # of the five in HT 1-1
 CHOICES = ("paper", "paper_weighted", "wide_weighted")  # compared by those folds
@@ -73,7 +73,7 @@ def models_table(data: Data, store: Store, arguments: argparse.Namespace) -> dic
     fits[f"{both}, and {TREES}"] = [_mean([*fits[both], *fits[TREES]])]
     if "SEQFORMERS_CHECKPOINTS" in os.environ:
         fits["published_weights"] = [published(data, Path(os.environ["SEQFORMERS_CHECKPOINTS"]))]
-    fits["packaged"] = [_scores(data, DeepCpf1Model.from_pretrained(packaged_model()))]
+    fits["packaged"] = [_scores(data, DeepCpf1Model.from_pretrained(packaged_model("deepcpf1")))]
     rows = {kind: _summary(data, found) for kind, found in fits.items()}
     held = {name: held_out(data, store, name) for name in (*CHOICES, TREES)}
     for name, found in held.items():

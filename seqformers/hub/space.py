@@ -6,12 +6,12 @@ import json
 import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from seqformers.hub.download import fetch_repository
 from seqformers.hub.push import plan_push
+from seqformers.packaged import PACKAGED, packaged_model
 
 __all__ = ["write_space"]
 
@@ -103,8 +103,7 @@ def write_space(
 
 
 def _model_folder(run: str | Path) -> Path:
-    packaged = Path(str(files("seqformers.modeling"))) / str(run) / "pretrained"
-    return packaged if str(run) in _PAGES and not Path(run).exists() else fetch_repository(run)
+    return packaged_model(str(run)) if run in PACKAGED and not Path(run).exists() else fetch_repository(run)
 
 
 def _rows(examples: Sequence[str], inputs: int) -> list[list[str]]:

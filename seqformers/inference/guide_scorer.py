@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,12 @@ import numpy as np
 
 from seqformers.inference.devices import pick_device, quiet_loading
 from seqformers.inference.guide_sites import CONTEXT
+from seqformers.packaged import packaged_model
 
-__all__ = ["GuideScorer", "packaged_model"]
+__all__ = ["GuideScorer"]
 
 _BATCH = 1024
 _BASES = 4
-
-
-def packaged_model() -> Path:
-    """Folder of the model that comes with the package."""
-    spec = find_spec("seqformers.modeling.deepcpf1")
-    assert spec is not None and spec.submodule_search_locations
-    return Path(next(iter(spec.submodule_search_locations))) / "pretrained"
 
 
 class GuideScorer:
@@ -114,7 +107,7 @@ def _load(model: Any) -> Any:
     if model is not None and not isinstance(model, str | Path):
         return model
     if model is None:
-        model = packaged_model()
+        model = packaged_model("deepcpf1")
         if not (model / "config.json").is_file():
             raise FileNotFoundError("this installation has no packaged guide model; name one with --model")
     folder = fetch_repository(model)

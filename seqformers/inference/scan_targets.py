@@ -314,13 +314,13 @@ def load_target_model(model: Any = None) -> tuple[Any, Any]:
     from transformers import AutoConfig
 
     from seqformers.hub.download import fetch_repository
-    from seqformers.modeling.targetnet import pretrained_folder
     from seqformers.modeling.targetnet.modeling_targetnet import TargetNetModel
     from seqformers.modeling.targetnet.processing_targetnet import TargetNetProcessor
+    from seqformers.packaged import packaged_model
 
     if isinstance(model, TargetNetModel):
         return model, TargetNetProcessor(encode_alignment=model.config.encode_alignment)
-    folder = pretrained_folder() if model is None else fetch_repository(model)
+    folder = packaged_model("targetnet") if model is None else fetch_repository(model)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{model} holds no model: there is no config.json")
     config = AutoConfig.from_pretrained(folder)

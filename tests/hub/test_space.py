@@ -20,15 +20,14 @@ import pandas as pd
 import pytest
 import torch
 from huggingface_hub import get_session
-from seqformers.modeling.targetnet import pretrained_folder
 
 from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerBertForSequenceClassification, KmerTokenizer
 from seqformers.hub.push import push_to_hub
 from seqformers.hub.repository import write_model_repository
 from seqformers.hub.space import write_space
-from seqformers.inference.guide_scorer import packaged_model
 from seqformers.inference.scan_targets import scan_target_files
 from seqformers.inference.score_guides import guide_table
+from seqformers.packaged import packaged_model
 from tests.conftest import ROOT
 from tests.hub.forks import Forks
 from tests.hub.loopback import LoopbackHub
@@ -89,7 +88,7 @@ def space(run: Path, fasta: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the TargetNet in the package, which lies there without its code."""
     folder = tmp_path_factory.mktemp("space")
-    return write_space(folder / "targets", pretrained_folder(), title="miRNA targets")
+    return write_space(folder / "targets", packaged_model("targetnet"), title="miRNA targets")
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +155,9 @@ def test_refusals(run: Path, space: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="holds a KmerBertForMaskedLM"):
         write_space(tmp_path / "b", tmp_path / "masked")
     with pytest.raises(ValueError, match=r"2 inputs .* 1 examples do not fit"):
-        write_space(tmp_path / "c", pretrained_folder(), examples=[">m\nUGAGGUAGUAGGUUGUAUAGUU"])
+        write_space(tmp_path / "c", packaged_model("targetnet"), examples=[">m\nUGAGGUAGUAGGUUGUAUAGUU"])
     with pytest.raises(ValueError, match="window is for classifiers"):
-        write_space(tmp_path / "d", packaged_model(), window=34)
+        write_space(tmp_path / "d", packaged_model("deepcpf1"), window=34)
     assert not [path for path in tmp_path.iterdir() if path.name != "masked"]
 
 

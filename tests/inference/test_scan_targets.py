@@ -365,12 +365,13 @@ class TestPackagedModel:
 
     def test_is_a_small_repository_without_pickles(self):
         from huggingface_hub import ModelCard
-        from seqformers.modeling.targetnet import pretrained_folder
 
-        files = {path.name: path.stat().st_size for path in pretrained_folder().iterdir()}
+        from seqformers.packaged import packaged_model
+
+        files = {path.name: path.stat().st_size for path in packaged_model("targetnet").iterdir()}
         assert {"config.json", "model.safetensors", "processor_config.json", "README.md"} <= set(files)
         assert sum(files.values()) < 100_000 and not any(name.endswith((".bin", ".pt", ".py")) for name in files)
-        card = ModelCard.load(pretrained_folder() / "README.md")
+        card = ModelCard.load(packaged_model("targetnet") / "README.md")
         assert card.data.eval_results
 
 
