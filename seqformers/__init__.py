@@ -24,13 +24,13 @@ _EXPORTS: dict[str, str] = {
     "DataCollatorForResidueLanguageModeling": "seqformers.training.collators_protein",
     "KmerTokenizer": "seqformers.tokenization.tokenization_kmer",
     "ProteinTokenizer": "seqformers.tokenization.tokenization_protein",
-    "build_dataset": "seqformers.data",
-    "guide_table": "seqformers.inference.score_guides",
+    "build_dataset": "seqformers.datasets",
+    "guide_table": "seqformers.guides.score",
     "embed": "seqformers.inference.embed",
     "predict": "seqformers.inference.predict",
-    "load_dataset": "seqformers.data",
-    "scan_targets": "seqformers.inference.scan_targets",
-    "score_guides": "seqformers.inference.score_guides",
+    "load_dataset": "seqformers.datasets",
+    "scan_targets": "seqformers.targets.scan",
+    "score_guides": "seqformers.guides.score",
 }
 for _family in FAMILIES:
     _EXPORTS.update(_family.exports())

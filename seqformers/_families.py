@@ -1,6 +1,6 @@
 """The model families: one row each, read by registration, the public names, `auto_map` writing and conversion.
 
-Adding a family means adding its folder under `modeling/` and one row here.
+Adding a family means adding its files to a folder under `modeling/` and one row here.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ class Family:
     """Where the classes of one family live and which Auto class loads each of them.
 
     Args:
-        model_type (`str`): The `model_type` of its configuration; also the folder under `modeling/` and the
-            card template `model_cards/<model_type>.md`.
+        model_type (`str`): The `model_type` of its configuration; also the end of its files' names and the card
+            template `model_cards/<model_type>.md`.
+        room (`str`): The folder under `modeling/` that holds its files and what they share with their neighbours.
         config (`str`): Name of the configuration class.
         models (`dict[str, str]`): Auto class name -> class name, base model and every head.
         tokenizer (`str`, *optional*): `module:Class` of the tokenizer that goes with it.
@@ -24,6 +25,7 @@ class Family:
     """
 
     model_type: str
+    room: str
     config: str
     models: dict[str, str] = field(default_factory=dict)
     tokenizer: str | None = None
@@ -32,7 +34,7 @@ class Family:
     @property
     def package(self) -> str:
         """Import path of the family's folder."""
-        return f"seqformers.modeling.{self.model_type}"
+        return f"seqformers.modeling.{self.room}"
 
     @property
     def config_module(self) -> str:
@@ -61,6 +63,7 @@ class Family:
 FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="kmer_bert",
+        room="dna",
         config="KmerBertConfig",
         models={
             "AutoModel": "KmerBertModel",
@@ -73,18 +76,21 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="deepcpf1",
+        room="guides",
         config="DeepCpf1Config",
         models={"AutoModel": "DeepCpf1Model"},
         processor="DeepCpf1Processor",
     ),
     Family(
         model_type="targetnet",
+        room="targets",
         config="TargetNetConfig",
         models={"AutoModel": "TargetNetModel", "AutoModelForSequenceClassification": "TargetNetModel"},
         processor="TargetNetProcessor",
     ),
     Family(
         model_type="plus_rnn",
+        room="protein",
         config="PlusRnnConfig",
         models={
             "AutoModel": "PlusRnnModel",
@@ -97,6 +103,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="protein_bert",
+        room="protein",
         config="ProteinBertConfig",
         models={
             "AutoModel": "ProteinBertModel",
@@ -111,6 +118,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="p_elmo",
+        room="protein",
         config="PElmoConfig",
         models={
             "AutoModel": "PElmoModel",
@@ -123,6 +131,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="tape_lstm",
+        room="protein",
         config="TapeLstmConfig",
         models={
             "AutoModel": "TapeLstmModel",
@@ -135,6 +144,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="tape_resnet",
+        room="protein",
         config="TapeResnetConfig",
         models={
             "AutoModel": "TapeResnetModel",
@@ -147,6 +157,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="unirep",
+        room="protein",
         config="UniRepConfig",
         models={
             "AutoModel": "UniRepModel",
@@ -159,6 +170,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="onehot",
+        room="protein",
         config="OneHotConfig",
         models={
             "AutoModel": "OneHotModel",

@@ -59,7 +59,7 @@ def build(
 
     where `genomes/` holds one folder of FASTA files a class: `genomes/phage/*.fna.gz`, `genomes/non-phage/*.fna.gz`.
     """
-    from seqformers import data
+    from seqformers import datasets as data
 
     if dataset == "list":
         typer.echo("\n".join(data.DATASETS))
@@ -160,7 +160,7 @@ def scan_targets(
     Columns: mirna_id, mrna_id, score (0 to 1, above 0.5 is functional), num_sites (candidates), best_start and
     best_end (0-based, half-open, on the 5'->3' mRNA), site_type, alignment (miRNA 5'->3' / marks / mRNA 3'->5').
     """
-    from seqformers.inference.scan_targets import scan_target_files
+    from seqformers.targets.scan import scan_target_files
 
     report = scan_target_files(
         mirna,
@@ -334,7 +334,7 @@ def evaluate(
 
         seqformers evaluate runs/ft data.path=data/reads-1000 --split test --baselines --output scores.json
     """
-    from seqformers.inference.tables import refuse_existing
+    from seqformers.tables import refuse_existing
     from seqformers.training.evaluation import evaluate as score
     from seqformers.training.report import print_scores
 
@@ -473,7 +473,7 @@ def score_guides(
         seqformers convert deepcpf1 Seq_deepCpf1_weights.h5 published --full DeepCpf1_weights.h5
         seqformers score-guides gene.fasta --model published --accessible peaks.narrowPeak --output guides.tsv
     """
-    from seqformers.inference.score_guides import score_guides as run
+    from seqformers.guides.score import score_guides as run
 
     if track is not None and output is None:
         raise ValueError("--track draws what is written: name the table with --output too")
@@ -488,7 +488,7 @@ def score_guides(
             typer.echo(f"{label}: {count:,} guides, marked in the column warnings", err=True)
     typer.echo(f"{report.rows:,} rows{f' -> {output}' if output else ''}", err=True)
     if track is not None and output is not None:
-        from seqformers.interpret.guide_track import draw_guide_track
+        from seqformers.guides.track import draw_guide_track
 
         typer.echo(f"picture -> {draw_guide_track(output, track)}", err=True)
 
@@ -571,7 +571,7 @@ def space(
 
         seqformers push space/phage me/phage
     """
-    from seqformers.hub.space import write_space
+    from seqformers.hub.spaces.write import write_space
 
     examples = [path.read_text(encoding="utf-8") for path in example or []]
     folder = write_space(output, run, title=title, examples=examples, window=window, overwrite=overwrite)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from seqformers.datasets_scripts.fasta import LetterReport, read_fasta
+from seqformers.datasets_scripts.common.fasta import LetterReport, read_fasta
+from seqformers.datasets_scripts.common.windows import letters_of, strings_of_spans, take_windows, window_starts
 from seqformers.datasets_scripts.phage.draws import LengthLaw, cut_lengths
-from seqformers.datasets_scripts.windows import letters_of, strings_of_spans, take_windows, window_starts
 
 from benchmarks._results import time_call, write_result
 

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 import torch
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
-from seqformers.modeling.targetnet.processing_targetnet import plan_site_jobs
+from seqformers.modeling.targets.processing_targetnet import plan_site_jobs
 from torch.nn import functional
 
 from benchmarks._results import data_folder, time_call, write_result
-from seqformers.inference.scan_targets import TargetScanner
-from seqformers.inference.target_records import ScanReport, TargetRecords
+from seqformers.targets.records import ScanReport, TargetRecords
+from seqformers.targets.scan import TargetScanner
 
 PAIRING = {(a, b): float(a + b in ("AU", "UA", "GC", "CG", "GU", "UG")) for a in "ACGU" for b in "ACGU"}
 

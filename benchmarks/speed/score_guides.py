@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from seqformers.datasets_scripts.fasta import read_fasta
+from seqformers.datasets_scripts.common.fasta import read_fasta
 
 from benchmarks._results import time_call, write_result
 from seqformers import DeepCpf1Config, DeepCpf1Model, DeepCpf1Processor
-from seqformers.inference.guide_scorer import GuideScorer
-from seqformers.inference.guide_sites import find_sites
-from seqformers.inference.score_guides import score_guides
-from seqformers.packaged import packaged_model
+from seqformers.guides.score import score_guides
+from seqformers.guides.scorer import GuideScorer
+from seqformers.guides.sites import find_sites
+from seqformers.hub.packaged import packaged_model
 
 
 def random_bases(rng: np.random.Generator, count: int) -> str:

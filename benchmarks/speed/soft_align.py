@@ -17,7 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
-from seqformers.modeling.plus_rnn import soft_align
+from seqformers.modeling.protein.modeling_plus_rnn import soft_align
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 

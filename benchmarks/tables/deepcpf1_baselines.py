@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seqformers.inference.guide_sites import PAM_LENGTH, PROTOSPACER, UPSTREAM
+from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM
 
 __all__ = ["KINDS", "fit_classical", "fit_trees", "letter_features", "structure_features", "thermodynamic_features"]
 

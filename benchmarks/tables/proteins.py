@@ -31,8 +31,8 @@ from sklearn.metrics import matthews_corrcoef
 from benchmarks.tables.proteins_data import TASKS, Task, load, rows_of
 from benchmarks.tables.proteins_networks import NETWORKS, PRETRAINING, RNN, TFM, fine_tune, pretrain
 from benchmarks.tables.proteins_shortcuts import SHORTCUTS, shortcut
-from seqformers.metrics_protein import masked_accuracy, regression_metrics, secondary_structure_metrics
-from seqformers.transmembrane import topology_metrics
+from seqformers.metrics.protein import masked_accuracy, regression_metrics, secondary_structure_metrics
+from seqformers.metrics.topology import topology_metrics
 
 __all__ = ["ARMS", "collect", "main", "run", "score"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from seqformers.data import load_dataset
+from seqformers.datasets import load_dataset
 
 __all__ = ["TASKS", "Rows", "Task", "families", "load", "rows_of"]
 

@@ -29,8 +29,8 @@ from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_sco
 from benchmarks._results import RESULTS, data_folder, write_result
 from benchmarks.tables.targetnet_data import TRAINING, made_up_mrnas, training_rows
 from benchmarks.tables.targetnet_training import ABLATIONS, DROPOUT, MADE_UP, ON_MRNAS, ON_SITES, site_scores, train
-from seqformers.inference import scan_targets
-from seqformers.metrics_targets import auroc_within_mirna
+from seqformers.metrics.targets import auroc_within_mirna
+from seqformers.targets.scan import scan_targets
 
 TESTS = {
     "miraw_test_0_4": "miraw_test_0_4.parquet",
@@ -383,7 +383,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--published", help="folder of the converted published weights")
-    default = Path(__file__).resolve().parent.parent.parent / "modeling" / "targetnet" / "pretrained"
+    default = Path(__file__).resolve().parent.parent.parent / "modeling" / "targets" / "pretrained" / "targetnet"
     parser.add_argument("--output", type=Path, default=default)
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
-from seqformers.modeling.targetnet.processing_targetnet import encode_rna, find_sites
+from seqformers.modeling.targets.processing_targetnet import encode_rna, find_sites
 
 # Source -> file, and how often its rows count: sites on 3'UTRs are few beside the CLASH targets.
 TRAINING = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from seqformers.modeling.targetnet.modeling_targetnet import TargetNetOutput
+from seqformers.modeling.targets.modeling_targetnet import TargetNetOutput
 from torch import nn
 from transformers import Trainer, TrainingArguments, set_seed
 

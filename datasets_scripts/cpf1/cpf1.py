@@ -11,13 +11,13 @@ import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from seqformers.datasets_scripts.common.sources import Source, fetch
 from seqformers.datasets_scripts.cpf1.supplementary_tables import (
     DATA_SETS,
     find_sheets,
     find_table,
     read_activity_table,
 )
-from seqformers.datasets_scripts.sources import Source, fetch
 
 __all__ = ["Cpf1Builder", "Cpf1Config", "read_weight"]
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import datasets
 import pyarrow as pa
+from seqformers.datasets_scripts.common.sources import Source, fetch, fetch_and_extract
 from seqformers.datasets_scripts.miraw.target_report import report_markdown, target_report
-from seqformers.datasets_scripts.sources import Source, fetch, fetch_and_extract
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,13 +14,13 @@ from typing import Any, ClassVar, NamedTuple
 import datasets
 import numpy as np
 import pyarrow as pa
-from seqformers.datasets_scripts import leakage
-from seqformers.datasets_scripts.fasta import read_fasta
+from seqformers.datasets_scripts.common import leakage
+from seqformers.datasets_scripts.common.fasta import read_fasta
+from seqformers.datasets_scripts.common.protein_report import protein_report
+from seqformers.datasets_scripts.common.records import RECORD_SUFFIXES, read_records
+from seqformers.datasets_scripts.common.residues import clean_protein, first_present
+from seqformers.datasets_scripts.common.sources import Source, fetch
 from seqformers.datasets_scripts.pfam.family_pairs import FamilyPairs
-from seqformers.datasets_scripts.protein_report import protein_report
-from seqformers.datasets_scripts.records import RECORD_SUFFIXES, read_records
-from seqformers.datasets_scripts.residues import clean_protein, first_present
-from seqformers.datasets_scripts.sources import Source, fetch
 
 __all__ = ["PfamBuilder", "PfamConfig"]
 

@@ -18,13 +18,13 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from seqformers.datasets_scripts import leakage
-from seqformers.datasets_scripts.download import download
-from seqformers.datasets_scripts.genomes import GenomeRecord, GenomeStore, write_store
+from seqformers.datasets_scripts.common import leakage
+from seqformers.datasets_scripts.common.download import download
+from seqformers.datasets_scripts.common.genomes import GenomeRecord, GenomeStore, write_store
+from seqformers.datasets_scripts.common.splits import fraction_ranks, match_histograms, split_groups, spread_ranks
+from seqformers.datasets_scripts.common.windows import evaluation_starts, strings_of_spans
 from seqformers.datasets_scripts.phage import draws, sources
 from seqformers.datasets_scripts.phage.sources import LABEL_NAMES, Census
-from seqformers.datasets_scripts.splits import fraction_ranks, match_histograms, split_groups, spread_ranks
-from seqformers.datasets_scripts.windows import evaluation_starts, strings_of_spans
 
 __all__ = ["PhageBuilder", "PhageConfig"]
 

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import datasets
 import numpy as np
 import pyarrow as pa
-from seqformers.datasets_scripts import leakage
-from seqformers.datasets_scripts.fasta import read_fasta
+from seqformers.datasets_scripts.common import leakage
+from seqformers.datasets_scripts.common.fasta import read_fasta
+from seqformers.datasets_scripts.common.protein_report import protein_report
+from seqformers.datasets_scripts.common.records import RECORD_SUFFIXES, find_splits, read_records
+from seqformers.datasets_scripts.common.residues import IGNORED, clean_protein, first_present, residue_labels
+from seqformers.datasets_scripts.common.sources import Source, fetch_and_extract
 from seqformers.datasets_scripts.plus_tasks.homology_pairs import LEVELS, HomologyPairs
-from seqformers.datasets_scripts.protein_report import protein_report
-from seqformers.datasets_scripts.records import RECORD_SUFFIXES, find_splits, read_records
-from seqformers.datasets_scripts.residues import IGNORED, clean_protein, first_present, residue_labels
-from seqformers.datasets_scripts.sources import Source, fetch_and_extract
 
 __all__ = ["HSP_CLASSES", "LOCALIZATIONS", "PlusTasksBuilder", "PlusTasksConfig"]
 

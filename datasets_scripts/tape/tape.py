@@ -14,11 +14,11 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from seqformers.datasets_scripts import leakage
-from seqformers.datasets_scripts.protein_report import protein_report
-from seqformers.datasets_scripts.records import find_splits, read_records
-from seqformers.datasets_scripts.residues import IGNORED, clean_protein, first_present, residue_labels
-from seqformers.datasets_scripts.sources import Source, fetch_and_extract
+from seqformers.datasets_scripts.common import leakage
+from seqformers.datasets_scripts.common.protein_report import protein_report
+from seqformers.datasets_scripts.common.records import find_splits, read_records
+from seqformers.datasets_scripts.common.residues import IGNORED, clean_protein, first_present, residue_labels
+from seqformers.datasets_scripts.common.sources import Source, fetch_and_extract
 
 __all__ = ["SS3_STATES", "SS8_STATES", "TapeBuilder", "TapeConfig", "contact_labels"]
 

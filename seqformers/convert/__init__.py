@@ -11,7 +11,7 @@ from importlib import import_module
 from inspect import signature
 from pathlib import Path
 
-from seqformers.inference.tables import refuse_existing
+from seqformers.tables import refuse_existing
 
 __all__ = ["CONVERTERS", "convert"]
 

@@ -33,7 +33,7 @@ def convert(source: Path, output: Path, *, full: Path | None = None) -> Path:
         ValueError: a file does not hold the layers of the network, or the two files do not belong together.
     """
     from seqformers.hub.repository import write_model_repository
-    from seqformers.modeling.deepcpf1.processing_deepcpf1 import DeepCpf1Processor
+    from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
 
     model = load_deepcpf1_weights(source, full)
     processor = DeepCpf1Processor(context_length=model.config.context_length)
@@ -42,8 +42,8 @@ def convert(source: Path, output: Path, *, full: Path | None = None) -> Path:
 
 def load_deepcpf1_weights(sequence_weights: str | Path, full_weights: str | Path | None = None) -> Any:
     """The published weights as a [`DeepCpf1Model`] in evaluation mode; arguments as in [`convert`]."""
-    from seqformers.modeling.deepcpf1.configuration_deepcpf1 import DeepCpf1Config
-    from seqformers.modeling.deepcpf1.modeling_deepcpf1 import DeepCpf1Model
+    from seqformers.modeling.guides.configuration_deepcpf1 import DeepCpf1Config
+    from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
 
     layers = _read_layers(sequence_weights)
     convolution, dense, output = _sequence_layers(layers, sequence_weights)

@@ -79,8 +79,8 @@ def convert(source: Path, output: Path, *, stride: int = 1, bias_added_twice: bo
         ValueError: the weights are of another kind of model, or of a head that does not exist here.
     """
     from seqformers.hub.repository import write_model_repository
-    from seqformers.modeling.kmer_bert import modeling_kmer_bert as kmer_bert
-    from seqformers.modeling.kmer_bert.configuration_kmer_bert import KmerBertConfig
+    from seqformers.modeling.dna import modeling_kmer_bert as kmer_bert
+    from seqformers.modeling.dna.configuration_kmer_bert import KmerBertConfig
     from seqformers.tokenization.tokenization_kmer import KmerTokenizer
 
     path = _weight_file(Path(source))

@@ -15,7 +15,8 @@ def is_language_model(state: dict[str, Any]) -> bool:
 
 def convert_language_model(state: dict[str, Any], source: Path) -> Any:
     """Build [`PElmoForPreTraining`] from the tensors of the language model."""
-    from seqformers.modeling.p_elmo import PElmoConfig, PElmoForPreTraining
+    from seqformers.modeling.protein.configuration_p_elmo import PElmoConfig
+    from seqformers.modeling.protein.modeling_p_elmo import PElmoForPreTraining
 
     model = PElmoForPreTraining(PElmoConfig(**_language_model_sizes(state)))
     _load(model, _named(state, {"embed.": "lm.embeddings.", "rnn.": "lm.layers.", "decoder.": "lm_head."}), source)
@@ -27,7 +28,8 @@ def convert_encoder(state: dict[str, Any], language_model: dict[str, Any], sourc
 
     The residue decoder beside the encoder, which regularised its fine-tuning, has no place here and is left out.
     """
-    from seqformers.modeling.p_elmo import PElmoConfig, PElmoForPairClassification
+    from seqformers.modeling.protein.configuration_p_elmo import PElmoConfig
+    from seqformers.modeling.protein.modeling_p_elmo import PElmoForPairClassification
 
     thresholds = state["ordinal_bias"].numel() if "ordinal_bias" in state else 1
     config = PElmoConfig(

@@ -97,7 +97,8 @@ def convert(source: Path, output: Path, *, full: Path | None = None) -> Path:
 
 
 def _plus_rnn(state: dict[str, Any], source: Path) -> Any:
-    from seqformers.modeling.plus_rnn import PlusRnnConfig, PlusRnnForPairClassification, PlusRnnForPreTraining
+    from seqformers.modeling.protein.configuration_plus_rnn import PlusRnnConfig
+    from seqformers.modeling.protein.modeling_plus_rnn import PlusRnnForPairClassification, PlusRnnForPreTraining
 
     needed = {"embed.weight", "rnn.weight_hh_l0", "fc.weight"}
     if missing := sorted(needed - state.keys()):

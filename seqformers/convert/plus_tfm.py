@@ -42,8 +42,8 @@ def convert_plus_tfm(state: dict[str, Any], source: Path) -> Any:
     Raises:
         ValueError: names or sizes are not those of PLUS-TFM, or positions are learned.
     """
-    from seqformers.modeling.protein_bert import (
-        ProteinBertConfig,
+    from seqformers.modeling.protein.configuration_protein_bert import ProteinBertConfig
+    from seqformers.modeling.protein.modeling_protein_bert import (
         ProteinBertForPairClassification,
         ProteinBertForPreTraining,
     )

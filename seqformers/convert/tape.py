@@ -37,7 +37,8 @@ def convert(source: Path, output: Path) -> Path:
         ValueError: the weights are not those of TAPE's transformer.
     """
     from seqformers.hub.repository import write_model_repository
-    from seqformers.modeling.protein_bert import ProteinBertConfig, ProteinBertForMaskedLM, ProteinBertModel
+    from seqformers.modeling.protein.configuration_protein_bert import ProteinBertConfig
+    from seqformers.modeling.protein.modeling_protein_bert import ProteinBertForMaskedLM, ProteinBertModel
     from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 
     folder = source if source.is_dir() else source.parent

@@ -41,9 +41,9 @@ def convert(source: Path, output: Path) -> Path:
     import torch
 
     from seqformers.hub.repository import write_model_repository
-    from seqformers.modeling.targetnet.configuration_targetnet import TargetNetConfig
-    from seqformers.modeling.targetnet.modeling_targetnet import TargetNetModel
-    from seqformers.modeling.targetnet.processing_targetnet import TargetNetProcessor
+    from seqformers.modeling.targets.configuration_targetnet import TargetNetConfig
+    from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
+    from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
 
     try:
         state = torch.load(source, map_location="cpu", weights_only=True)

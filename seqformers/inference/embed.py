@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from seqformers.inference.predict import read_sequences
-from seqformers.inference.tables import TableWriter
 from seqformers.inference.windows_scorer import Windowing, context_letters, load_for_inference, run_records
+from seqformers.tables import TableWriter
 
 __all__ = ["embed", "embed_records", "residue_mask"]
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seqformers.datasets_scripts.fasta import read_fasta
-from seqformers.inference.tables import TableWriter
+from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.inference.windows_scorer import (
     RecordResult,
     Windowing,
@@ -21,6 +20,7 @@ from seqformers.inference.windows_scorer import (
     load_for_inference,
     run_records,
 )
+from seqformers.tables import TableWriter
 
 __all__ = ["COLUMNS", "predict", "predict_records", "read_sequences"]
 

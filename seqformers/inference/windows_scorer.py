@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seqformers.datasets_scripts.windows import window_starts
+from seqformers.datasets_scripts.common.windows import window_starts
 from seqformers.inference.devices import pick_device
 
 __all__ = ["RecordResult", "Windowing", "context_letters", "load_for_inference", "reverse_complement", "run_records"]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from seqformers.inference.devices import pick_device
-from seqformers.inference.tables import TableWriter, refuse_existing
 from seqformers.interpret.attention import attention_profiles
 from seqformers.interpret.gradients import gradient_profile
 from seqformers.interpret.motifs import count_matrix, discover_motifs
@@ -19,6 +18,7 @@ from seqformers.interpret.plots import plot_logo, plot_mutations, plot_profile
 from seqformers.interpret.protein_maps import PROTEIN_METHODS, explain_proteins
 from seqformers.interpret.scoring import SequenceScorer, load_model
 from seqformers.interpret.windows import Span, token_room, windows
+from seqformers.tables import TableWriter, refuse_existing
 
 __all__ = ["METHODS", "explain"]
 
@@ -270,7 +270,7 @@ def _checked_methods(methods: Sequence[str] | None, model: Any) -> set[str]:
 
 
 def _read(fasta: str | Path, tokenizer: Any) -> list[tuple[str, str]]:
-    from seqformers.datasets_scripts.fasta import read_fasta
+    from seqformers.datasets_scripts.common.fasta import read_fasta
 
     records = [(record.id, record.sequence) for record in read_fasta(fasta)]
     shortest = getattr(tokenizer, "k", 1)

@@ -49,10 +49,10 @@ def explain_proteins(
     from transformers import AutoConfig, AutoTokenizer
 
     import seqformers
-    from seqformers.datasets_scripts.fasta import read_fasta
+    from seqformers.datasets_scripts.common.fasta import read_fasta
     from seqformers.hub.download import fetch_repository
     from seqformers.inference.devices import pick_device
-    from seqformers.inference.tables import refuse_existing
+    from seqformers.tables import refuse_existing
 
     if method not in PROTEIN_METHODS:
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(PROTEIN_METHODS)}")
@@ -115,7 +115,7 @@ def alignment_map(model: Any, tokenizer: Any, first: str, second: str) -> tuple[
     """
     import torch
 
-    from seqformers.modeling.plus_rnn import soft_align, soft_align_map
+    from seqformers.modeling.protein.modeling_plus_rnn import soft_align, soft_align_map
 
     base = getattr(model, "plus_rnn", None)
     if base is None or base.projection is None:

@@ -122,14 +122,14 @@ def measure_baselines(
     Args:
         names (`Sequence[str]`): `majority`, `gc_only`, `kmer_<k>_logistic`, `residue_composition`.
         table (`Table`): Rows with labels.
-        metrics (`Sequence[str]`): Names of `seqformers.metrics`.
+        metrics (`Sequence[str]`): Names of `seqformers.metrics.scores`.
         split (`str`): `test` or `validation`.
         max_train_rows (`int`): Training rows beyond this are left out (drawn with seed 0).
 
     Returns:
         `dict`: baseline -> metric -> value.
     """
-    from seqformers.metrics import classification_metrics, regression_metrics
+    from seqformers.metrics.scores import classification_metrics, regression_metrics
 
     names = check_baselines(names)
     rng = np.random.default_rng(0)
@@ -170,7 +170,7 @@ def _best_outputs(
     A table of thousands of correlated k-mers needs a ridge orders of magnitude stronger than a few columns do; fixed
     in advance, the shortcut would be made to look weaker than it is.
     """
-    from seqformers.metrics import GREATER_IS_BETTER, classification_metrics, regression_metrics
+    from seqformers.metrics.scores import GREATER_IS_BETTER, classification_metrics, regression_metrics
 
     features, wanted = _features(name, train), _features(name, held)
     few = features.shape[1] <= _FEW

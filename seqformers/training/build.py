@@ -314,7 +314,7 @@ def training_arguments(
     import torch
     from transformers import TrainingArguments
 
-    from seqformers.metrics import GREATER_IS_BETTER
+    from seqformers.metrics.scores import GREATER_IS_BETTER
 
     values = {**_DEFAULTS[recipe.task], **recipe.training}
     if not has_validation:

@@ -104,7 +104,7 @@ def _load(recipe: DataRecipe) -> tuple[Mapping[str, Any], dict[str, Any]]:
         if getattr(recipe, name)
     }
     if recipe.dataset is not None:
-        from seqformers.data import load_dataset
+        from seqformers.datasets import load_dataset
 
         raw = load_dataset(recipe.dataset, name=recipe.config, data_dir=recipe.data_dir, **recipe.options)
         info = next(iter(raw.values())).info

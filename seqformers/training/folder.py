@@ -56,7 +56,7 @@ def write_run_folder(run: Any, results: list[dict[str, Any]], baselines: tuple[s
 def _choose(run: Any, results: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
     """The seed to publish: best on validation, or the first where there is nothing to choose by."""
     from seqformers.hub.cards import METRIC_NAMES
-    from seqformers.metrics import GREATER_IS_BETTER
+    from seqformers.metrics.scores import GREATER_IS_BETTER
 
     name = run.metrics[0]
     scored = [result for result in results if name in result["metrics"].get("validation", {})]
@@ -113,7 +113,7 @@ def _summary(
     run: Any, results: list[dict[str, Any]], baselines: tuple[str, dict[str, Any]], published: int
 ) -> dict[str, Any]:
     """`metrics.json`: everything measured, with what made it."""
-    from seqformers.metrics import spread
+    from seqformers.metrics.scores import spread
 
     metrics: dict[str, Any] = {}
     for split in ("validation", "test"):
@@ -143,7 +143,7 @@ def _intervals(run: Any, seed: int, split: str) -> dict[str, tuple[float, float]
     """Bootstrap intervals of the published weights, where there is one prediction a row."""
     import pyarrow.parquet as pq
 
-    from seqformers.metrics import bootstrap_intervals, classification_metrics, regression_metrics
+    from seqformers.metrics.scores import bootstrap_intervals, classification_metrics, regression_metrics
 
     path = run.output / "seeds" / str(seed) / f"predictions-{split}.parquet"
     if not path.is_file():

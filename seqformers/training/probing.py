@@ -129,7 +129,7 @@ def _key(run: Any, model: Any, split: str) -> str:
 
 def _fit(run: Any, features: dict[str, np.ndarray], held: str | None) -> tuple[float, np.ndarray, np.ndarray]:
     """Weights of the strength that scores best on validation (the middle one where there is none)."""
-    from seqformers.metrics import GREATER_IS_BETTER, classification_metrics, regression_metrics
+    from seqformers.metrics.scores import GREATER_IS_BETTER, classification_metrics, regression_metrics
 
     strengths = run.recipe.probe.get("c") or (_STRENGTHS if held else (0.01,))
     strengths = [strengths] if isinstance(strengths, int | float) else list(strengths)

@@ -129,7 +129,7 @@ class Recipe:
             `strategy`, `max_masked` of residues; `legacy`; `seed`, default the run's).
         training (`dict`): Fields of `transformers.TrainingArguments`.
         seeds (`list[int]`): One training run each.
-        metrics (`list[str]`): Names of `seqformers.metrics`; the first one chooses checkpoint and published seed.
+        metrics (`list[str]`): Names in `seqformers.metrics.scores`; the first chooses checkpoint and published seed.
         baselines (`BaselineRecipe`): Shortcuts.
         probe (`dict`): `c` (inverse strengths of the ridge to try on validation), `cache` (keep features on disk).
         tune (`TuneRecipe`): Search space of `tune`.

@@ -114,7 +114,7 @@ def train(
 
 
 def _prepare_folder(output: Path, *, overwrite: bool, resume: bool) -> Path:
-    from seqformers.inference.tables import refuse_existing
+    from seqformers.tables import refuse_existing
 
     if output.exists() and overwrite and not resume and not _is_run(output):
         raise FileExistsError(f"{output} is not an earlier run (it has no recipe.yaml), so it is not replaced")
@@ -165,7 +165,7 @@ class Run:
             command (`str`, *optional*): For the card.
             names (`list[str]`, *optional*): Classes of a trained model, which those of the data must be.
         """
-        from seqformers.metrics import check_metrics
+        from seqformers.metrics.scores import check_metrics
         from seqformers.training.baselines import check_baselines
         from seqformers.training.build import (
             _DEFAULTS,
@@ -412,7 +412,7 @@ class Run:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        from seqformers.metrics import probabilities
+        from seqformers.metrics.scores import probabilities
 
         if self.table.kind in ("tokens", "contacts"):
             return
@@ -433,7 +433,7 @@ class Run:
         return _contact_probabilities if self.table.kind == "contacts" else _first_logits
 
     def _scorer(self) -> Callable[[Any], dict[str, float]] | None:
-        from seqformers.metrics import classification_metrics, regression_metrics
+        from seqformers.metrics.scores import classification_metrics, regression_metrics
 
         if self.recipe.task == "pretrain":
             return lambda outcome: {"masked_accuracy": _masked_accuracy(outcome)}
@@ -533,7 +533,7 @@ def _contact_probabilities(logits: Any, labels: Any) -> Any:
 
 def _contact_scores(outcome: Any, names: Sequence[str]) -> dict[str, float]:
     """Precision of contacts from batches of maps; the padding of a map, -100 on its diagonal, is cut off."""
-    from seqformers.metrics_protein import contact_precision
+    from seqformers.metrics.protein import contact_precision
 
     maps: tuple[list[Any], list[Any]] = ([], [])
     for scores, labels in zip(outcome.predictions, outcome.label_ids, strict=True):

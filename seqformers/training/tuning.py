@@ -38,7 +38,7 @@ def tune(
     _check_space(recipe)
     from transformers.utils import logging
 
-    from seqformers.metrics import GREATER_IS_BETTER, check_metrics
+    from seqformers.metrics.scores import GREATER_IS_BETTER, check_metrics
     from seqformers.training.build import build_model
     from seqformers.training.callbacks import RunLog, clear_disk_errors
     from seqformers.training.run import Run, _prepare_folder

@@ -155,7 +155,7 @@ def test_missing_files_and_columns(tmp_path):
 
 
 def test_build_writes_report_and_card(published, tmp_path):
-    from seqformers.data import build_dataset
+    from seqformers.datasets import build_dataset
 
     folder = build_dataset("miraw", "pairs", output=tmp_path / "out", data_dir=published)
     text = (folder / "README.md").read_text()

@@ -16,7 +16,7 @@ from seqformers.datasets_scripts.phage.sources import label_of
 from typer.testing import CliRunner
 
 from seqformers import cli
-from seqformers.data import build_dataset, dataset_builder, load_dataset
+from seqformers.datasets import build_dataset, dataset_builder, load_dataset
 
 GENOMES = 24
 

@@ -12,8 +12,8 @@ from threading import Thread
 import numpy as np
 import pandas as pd
 import pytest
-from seqformers.datasets_scripts import sources
-from seqformers.datasets_scripts.records import read_records
+from seqformers.datasets_scripts.common import sources
+from seqformers.datasets_scripts.common.records import read_records
 from seqformers.datasets_scripts.tape import tape
 from seqformers.datasets_scripts.tape.tape import TapeBuilder, contact_labels
 
@@ -230,7 +230,7 @@ def test_web_addresses_are_fetched_and_checked(tmp_path, monkeypatch):
 
 
 def test_a_build_reports_what_its_splits_share(tmp_path):
-    from seqformers.data import build_dataset
+    from seqformers.datasets import build_dataset
 
     rows = [{"primary": "MKVLAACDEFGHIK" + "W" * i, "stability_score": [0]} for i in range(4)]
     write_json(tmp_path / "in" / "stability_train.json", rows)

@@ -38,7 +38,7 @@ def pack(folder: Path, archive: Path) -> None:
 
 def build(cls: Any, tmp_path: Path, name: str, data_dir: Path | None, **options: Any) -> Any:
     """All splits of a configuration, built in a cache of the test's own."""
-    from seqformers.data import _prepare
+    from seqformers.datasets import _prepare
 
     where = None if data_dir is None else str(data_dir)
     builder = cls(config_name=name, data_dir=where, cache_dir=str(tmp_path / "cache"), **options)

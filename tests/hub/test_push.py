@@ -20,7 +20,7 @@ from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 from typer.testing import CliRunner
 
 from seqformers.cli import app
-from seqformers.data import push_dataset
+from seqformers.datasets import push_dataset
 from seqformers.hub.download import fetch_repository
 from seqformers.hub.push import plan_push, push_to_hub
 from tests.hub.loopback import LoopbackHub

@@ -17,7 +17,7 @@ from huggingface_hub import DatasetCard, HfApi, ModelCard
 
 import seqformers
 from seqformers._families import FAMILIES, Family
-from seqformers.data import DATASETS, build_dataset, builder_class, push_dataset
+from seqformers.datasets import DATASETS, build_dataset, builder_class, push_dataset
 from seqformers.hub.cards import render_model_card
 from seqformers.hub.push import PushResult, push_to_hub
 from seqformers.hub.repository import write_model_repository

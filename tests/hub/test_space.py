@@ -22,12 +22,12 @@ import torch
 from huggingface_hub import get_session
 
 from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerBertForSequenceClassification, KmerTokenizer
+from seqformers.guides.score import guide_table
+from seqformers.hub.packaged import packaged_model
 from seqformers.hub.push import push_to_hub
 from seqformers.hub.repository import write_model_repository
-from seqformers.hub.space import write_space
-from seqformers.inference.scan_targets import scan_target_files
-from seqformers.inference.score_guides import guide_table
-from seqformers.packaged import packaged_model
+from seqformers.hub.spaces.write import write_space
+from seqformers.targets.scan import scan_target_files
 from tests.conftest import ROOT
 from tests.hub.forks import Forks
 from tests.hub.loopback import LoopbackHub

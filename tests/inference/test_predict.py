@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 import seqformers
 from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerBertForSequenceClassification, KmerTokenizer
 from seqformers.cli import app
+from seqformers.hub.packaged import packaged_model
 from seqformers.hub.repository import write_model_repository
 from seqformers.inference.embed import embed
 from seqformers.inference.predict import predict
 from seqformers.inference.windows_scorer import reverse_complement
-from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)
 LENGTHS = [300, 60, 6, 61, 5, 1000, 59, 120]
@@ -56,7 +56,7 @@ def slow_scores(run, path, window):
     model = AutoModelForSequenceClassification.from_pretrained(run).eval()
     tokenizer = AutoTokenizer.from_pretrained(run)
     scores = []
-    for record in seqformers.datasets_scripts.fasta.read_fasta(path):
+    for record in seqformers.datasets_scripts.common.fasta.read_fasta(path):
         starts = list(range(0, max(len(record.sequence) - window, 0) + 1, window))
         if starts[-1] + window < len(record.sequence):
             starts.append(len(record.sequence) - window)
@@ -197,7 +197,7 @@ def test_a_run_without_a_classifier_is_refused(tmp_path, fasta):
 @pytest.mark.parametrize(("family", "verb"), [("targetnet", "scan-targets"), ("deepcpf1", "score-guides")])
 @pytest.mark.parametrize("function", [predict, embed])
 def test_models_of_pairs_and_guides_name_their_command(tmp_path, fasta, family, verb, function):
-    folder = ROOT / "modeling" / family / "pretrained"
+    folder = packaged_model(family)
     with pytest.raises(ValueError, match=f"a {family} model, with a command of its own: seqformers {verb} --model"):
         function(folder, fasta, tmp_path / "p.parquet", progress=False)
 
@@ -212,7 +212,7 @@ def test_embeddings_equal_one_window_at_a_time(run, fasta, tmp_path, pooling):
     embed(run, fasta, tmp_path / "e.parquet", pooling=pooling, window=60, batch_size=5, progress=False)
     table = pd.read_parquet(tmp_path / "e.parquet")
     model, tokenizer = AutoModel.from_pretrained(run).eval(), AutoTokenizer.from_pretrained(run)
-    record = next(iter(seqformers.datasets_scripts.fasta.read_fasta(fasta)))
+    record = next(iter(seqformers.datasets_scripts.common.fasta.read_fasta(fasta)))
     vectors = []
     for start in range(0, 300, 60):
         hidden = model(**tokenizer(record.sequence[start : start + 60], return_tensors="pt")).last_hidden_state[0]

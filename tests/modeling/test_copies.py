@@ -37,7 +37,7 @@ COPIES = {
 
 def definitions(family: str) -> dict[str, str]:
     """What a family's modeling file defines: name -> code without docstrings, the family's name taken out."""
-    text = (ROOT / "modeling" / family / f"modeling_{family}.py").read_text(encoding="utf-8")
+    text = (ROOT / "modeling" / "protein" / f"modeling_{family}.py").read_text(encoding="utf-8")
     tree = ast.parse(text.replace(PREFIXES[family], "Family").replace(f"self.{family}", "self.family"))
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):

@@ -187,7 +187,7 @@ class TestProcessor:
             DeepCpf1Processor()(TARGETS, accessibility=values)
 
     def test_unknown_letters_are_counted(self, monkeypatch):
-        from seqformers.modeling.deepcpf1 import processing_deepcpf1
+        from seqformers.modeling.guides import processing_deepcpf1
 
         said = []
         monkeypatch.setattr(processing_deepcpf1.logger, "warning", said.append)

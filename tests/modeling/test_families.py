@@ -321,7 +321,9 @@ def test_repositories_hold_no_pickle(family: Family, head: str, repositories: Pa
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
 def test_shipped_files_import_nothing_a_stranger_lacks(family: Family) -> None:
-    for path in (ROOT / "modeling" / family.model_type).glob("*.py"):
+    paths = list((ROOT / "modeling" / family.room).glob("*.py"))
+    assert {f"configuration_{family.model_type}", f"modeling_{family.model_type}"} <= {path.stem for path in paths}
+    for path in paths:
         assert "import seqformers" not in path.read_text().replace(">>> import seqformers", "")
         for line in path.read_text().splitlines():
             assert not line.startswith("from seqformers"), f"{path.name}: {line}"

@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from seqformers.modeling.plus_rnn import (
-    PlusRnnConfig,
+from seqformers.modeling.protein import modeling_plus_rnn as implementation
+from seqformers.modeling.protein.configuration_plus_rnn import PlusRnnConfig
+from seqformers.modeling.protein.modeling_plus_rnn import (
     PlusRnnForPairClassification,
     PlusRnnForPreTraining,
     PlusRnnForSequenceClassification,
@@ -16,7 +17,6 @@ from seqformers.modeling.plus_rnn import (
     soft_align,
     soft_align_map,
 )
-from seqformers.modeling.plus_rnn import modeling_plus_rnn as implementation
 from transformers import Trainer, TrainingArguments
 
 from tests.conftest import golden_cases

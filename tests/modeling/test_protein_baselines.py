@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from seqformers.modeling.p_elmo import modeling_p_elmo
-from seqformers.modeling.plus_rnn import soft_align
+from seqformers.modeling.protein import modeling_p_elmo
+from seqformers.modeling.protein.modeling_plus_rnn import soft_align
 
 from seqformers import (
     OneHotConfig,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from seqformers.modeling.protein_bert import (
-    ProteinBertConfig,
+from seqformers.modeling.protein import modeling_protein_bert as implementation
+from seqformers.modeling.protein.configuration_protein_bert import ProteinBertConfig
+from seqformers.modeling.protein.modeling_protein_bert import (
     ProteinBertForContactPrediction,
     ProteinBertForMaskedLM,
     ProteinBertForPairClassification,
@@ -14,7 +15,6 @@ from seqformers.modeling.protein_bert import (
     ProteinBertForTokenClassification,
     ProteinBertModel,
 )
-from seqformers.modeling.protein_bert import modeling_protein_bert as implementation
 from transformers import BertForMaskedLM, BertForTokenClassification, Trainer, TrainingArguments
 
 from tests.conftest import golden_cases

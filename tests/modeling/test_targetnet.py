@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from seqformers.modeling.targetnet.modeling_targetnet import NO_SITE
-from seqformers.modeling.targetnet.processing_targetnet import (
+from seqformers.modeling.targets.modeling_targetnet import NO_SITE
+from seqformers.modeling.targets.processing_targetnet import (
     CRITERIA,
     align_seed,
     draw_alignments,

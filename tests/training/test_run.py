@@ -129,7 +129,7 @@ def test_a_stranger_loads_it_in_a_fresh_interpreter_and_we_load_the_same(finishe
     )  # fmt: skip
     model = AutoModelForSequenceClassification.from_pretrained(path).eval()
     tokenizer = AutoTokenizer.from_pretrained(path)
-    assert type(model).__module__ == "seqformers.modeling.kmer_bert.modeling_kmer_bert"
+    assert type(model).__module__ == "seqformers.modeling.dna.modeling_kmer_bert"
     with torch.no_grad():
         batch = tokenizer(["ACGTTGCAACGTGACG", "GGGCCC"], padding=True, return_tensors="pt")
         ours = model(**batch).logits.flatten().tolist()

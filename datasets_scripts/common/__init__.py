@@ -1,0 +1,1 @@
+"""What the builders share: reading, windows, splits, groups, leakage, download."""

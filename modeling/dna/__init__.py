@@ -1,0 +1,1 @@
+"""DNA models: k-mer transformers."""

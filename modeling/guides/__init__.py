@@ -1,0 +1,1 @@
+"""Models of CRISPR-Cpf1 guides."""

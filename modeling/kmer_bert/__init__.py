@@ -1,1 +1,0 @@
-"""k-mer BERT: DNABERT-style encoders whose weights are interchangeable with transformers' BERT."""

@@ -1,0 +1,1 @@
+"""Protein models: PLUS, TAPE and the baselines they are compared with."""

@@ -1,1 +1,0 @@
-"""TargetNet (Min et al. 2022): does this microRNA act on this mRNA, from their aligned candidate target sites."""

@@ -1,0 +1,1 @@
+"""Cpf1 guides: sites, scores, table and track."""

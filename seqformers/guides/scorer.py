@@ -1,0 +1,124 @@
+"""The model behind `score-guides`: 34-letter contexts in, predicted indel frequencies out, in small fast batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqformers.guides.sites import CONTEXT
+from seqformers.hub.packaged import packaged_model
+from seqformers.inference.devices import pick_device, quiet_loading
+
+__all__ = ["GuideScorer"]
+
+_BATCH = 1024
+_BASES = 4
+
+
+class GuideScorer:
+    """A DeepCpf1 model ready to score.
+
+    Args:
+        model (`str`, `Path` or `DeepCpf1Model`, *optional*): Folder, Hub id or model; by default the one that comes
+            with the package, which knows no chromatin accessibility.
+        device (`str`, *optional*): Torch device; by default a GPU when there is one.
+        batch_size (`int`, defaults to 1024): Contexts at once.
+
+    Attributes:
+        uses_accessibility (`bool`): The model has the accessibility layer.
+        known_letters (callable): Scores batches without unknown letters, by a [`WordTable`] where the shape allows.
+
+    Raises:
+        ValueError: it is another kind of model, or one for contexts of another length.
+    """
+
+    def __init__(self, model: Any = None, *, device: str | None = None, batch_size: int = _BATCH):
+        from seqformers.guides.lookup import WordTable
+
+        self.model = _load(model)
+        config = self.model.config
+        if config.model_type != "deepcpf1":
+            raise ValueError(f"{model} is a {config.model_type} model; score-guides needs a deepcpf1 model")
+        if config.context_length != CONTEXT:
+            raise ValueError(
+                f"{model} reads contexts of {config.context_length} letters; guides are cut with {CONTEXT}"
+            )
+        self.device = pick_device(device)
+        self.model.to(self.device).eval()
+        self.batch_size = batch_size
+        self.known_letters = WordTable(self.model) if WordTable.fits(config) else self.whole_network
+        self.uses_accessibility = bool(config.use_accessibility)
+
+    def score(self, codes: np.ndarray, accessibility: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Score encoded contexts.
+
+        Args:
+            codes (`np.ndarray` of `uint8`, shape `(n, 34)`): As [`DeepCpf1Processor.encode`] gives them.
+            accessibility (`np.ndarray` of shape `(n,)`, *optional*): 0 or 1; used when the model has its layer.
+
+        Returns:
+            `tuple[np.ndarray, np.ndarray]`: Scores from the sequence alone and final scores, percent, shape `(n,)`.
+            The same values twice without accessibility or without its layer.
+        """
+        import torch
+
+        if accessibility is not None and not self.uses_accessibility:
+            accessibility = None
+        known = (codes < _BASES).all(1)
+        scores = np.empty((2, len(codes)), np.float32)
+        with _one_thread():
+            for forward, chosen in ((self.known_letters, known), (self.whole_network, ~known)):
+                rows = np.flatnonzero(chosen)
+                for start in range(0, len(rows), self.batch_size):
+                    some = rows[start : start + self.batch_size]
+                    batch, given = torch.from_numpy(codes[some]).to(self.device), None
+                    if accessibility is not None:
+                        given = torch.from_numpy(accessibility[some].astype(np.float32)).to(self.device)
+                    scores[:, some] = torch.stack(forward(batch, given)).float().cpu().numpy()
+        return scores[0], scores[1]
+
+    def whole_network(self, codes: Any, accessibility: Any) -> tuple[Any, Any]:
+        """Both scores of a batch of codes by the model itself, unknown letters included."""
+        output = self.model(codes, accessibility=accessibility)
+        return output.sequence_scores, output.logits
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Inference on one core: a million contexts a second, and no waiting for cores that other programs keep busy."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _load(model: Any) -> Any:
+    from seqformers.hub.download import fetch_repository
+
+    if model is not None and not isinstance(model, str | Path):
+        return model
+    if model is None:
+        model = packaged_model("deepcpf1")
+        if not (model / "config.json").is_file():
+            raise FileNotFoundError("this installation has no packaged guide model; name one with --model")
+    folder = fetch_repository(model)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{model} holds no config.json; name a model folder or a Hub id")
+    from transformers import AutoConfig
+
+    from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
+
+    config = AutoConfig.from_pretrained(folder)
+    if config.model_type != "deepcpf1":
+        raise ValueError(f"{model} is a {config.model_type} model; score-guides needs a deepcpf1 model")
+    with quiet_loading():
+        return DeepCpf1Model.from_pretrained(folder)

@@ -1,0 +1,1 @@
+"""miRNA targets: records, scan, table and picture."""

@@ -1,0 +1,43 @@
+"""A picture of the candidate sites of one miRNA along one mRNA, and of its best site's alignment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_target_sites"]
+
+
+def plot_target_sites(mirna: str, mrna: str, model: Any = None, *, title: str = "", threshold: float = 0.5) -> Figure:
+    """Draw the score of every candidate site at its place on the mRNA, and the best one's pairing.
+
+    Args:
+        mirna (`str`): Mature miRNA, 5'->3'.
+        mrna (`str`): mRNA, 5'->3'.
+        model (*optional*): Folder, Hub repository, `TargetNetModel` or `TargetScanner`; by default the model that
+            comes with the package.
+        title (`str`): Above the picture.
+        threshold (`float`): Where the dashed line stands; sites above it count as functional.
+
+    Returns:
+        `matplotlib.figure.Figure`: save it with `figure.savefig("sites.png")`.
+
+    Raises:
+        ValueError: a sequence cannot be read.
+
+    Examples:
+        >>> figure = plot_target_sites("UGAGGUAGUAGGUUGUAUAGUU", "A" * 25 + "AACUACCUCA" + "G" * 20)
+        >>> figure.savefig("sites.png")  # doctest: +SKIP
+    """
+    from seqformers.targets.picture import draw_target_sites
+    from seqformers.targets.records import ScanReport, TargetRecords, all_pairs
+    from seqformers.targets.scan import TargetScanner
+
+    scanner = model if isinstance(model, TargetScanner) else TargetScanner(model)
+    report = ScanReport()
+    small = TargetRecords.from_mapping({"miRNA": mirna}, "miRNA", scanner.processor, report)
+    large = TargetRecords.from_mapping({"mRNA": mrna}, "mRNA", scanner.processor, report)
+    (scored,) = scanner.scan(small, large, all_pairs(small, large), sites=True)
+    return draw_target_sites(scored, small.sequence("miRNA"), large.sequence("mRNA"), title=title, threshold=threshold)

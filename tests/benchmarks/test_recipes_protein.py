@@ -1,0 +1,217 @@
+"""The protein recipes: every key is read, every data set, option, head and field exists, and one small one runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqformers._families import family_of
+from seqformers.datasets import builder_class, builder_options
+from seqformers.training.recipe import load_recipe
+from tests.conftest import ROOT
+
+RECIPES = sorted(
+    path for folder in ("plus", "tape") for path in (ROOT / "benchmarks" / "recipes" / folder).glob("*.yaml")
+)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_recipe_fits_the_data_and_the_model(path):
+    recipe = load_recipe(path)
+    builder = builder_class(recipe.data.dataset)
+    assert recipe.data.config in {config.name for config in builder.BUILDER_CONFIGS}
+    assert set(recipe.data.options) <= set(builder_options(recipe.data.dataset))
+    made = builder(config_name=recipe.data.config, data_dir=".", **recipe.data.options)
+    columns = set(made.info.features)
+    assert set(recipe.data.columns.values()) <= columns
+    if recipe.task != "pretrain":
+        assert recipe.data.label in columns
+    family = family_of(recipe.model.type)
+    assert recipe.model.head in family.models
+    config = getattr(import_module(family.config_module), family.config)
+    assert set(recipe.model.config) <= {field.name for field in dataclasses.fields(config)}
+    config(**recipe.model.config)
+    assert f"seqformers {recipe.task} {path.relative_to(ROOT)}" in path.read_text()
+
+
+def test_every_task_has_its_recipes():
+    names = {path.stem for path in RECIPES if path.parent.name == "plus"}
+    tasks = {
+        "homology", "solubility", "localization", "stability", "fluorescence", "secondary_structure", "transmembrane"
+    }  # fmt: skip
+    for model in ("rnn-base", "rnn-large", "tfm"):
+        assert {f"pretrain-{model}", *(f"{task}-{model}" for task in tasks)} <= names
+
+
+def test_the_small_recipe_runs(tmp_path):
+    from seqformers.training.run import finetune
+
+    rng = np.random.default_rng(0)
+    sequences = ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 12)) for _ in range(40)]
+    (tmp_path / "data").mkdir()
+    for split in ("train", "test"):
+        rows = {"sequence": sequences, "label": [index % 2 for index in range(40)]}
+        pd.DataFrame(rows).to_parquet(tmp_path / "data" / f"{split}.parquet")
+    overrides = [
+        f"data.data_dir={tmp_path / 'data'}",
+        "model.from=null",
+        "tokenizer.preset=plus",
+        "model.config.hidden_size=4",
+        "training.num_train_epochs=1",
+        "seeds=[0]",
+    ]
+    recipe = ROOT / "benchmarks" / "recipes" / "plus" / "signal_peptide-rnn-small.yaml"
+    finetune(recipe, overrides, output=tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").is_file() and (tmp_path / "run" / "README.md").is_file()
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression", "tokens"])
+@pytest.mark.parametrize("arm", ["composition", "one_hot_linear", "scratch", "plus_tfm"])
+def test_arms_of_the_table_of_tasks(tmp_path, monkeypatch, arm, kind):
+    """Every arm fits a few rows and gives one output a test row, or a residue, in order."""
+    from benchmarks.tables import proteins_networks as networks
+    from benchmarks.tables.proteins import score
+    from benchmarks.tables.proteins_data import Rows, Task
+    from benchmarks.tables.proteins_shortcuts import SHORTCUTS, shortcut
+
+    monkeypatch.setattr(networks, "RNN", {**networks.RNN, "hidden_size": 4})
+    monkeypatch.setattr(networks, "TFM", {**networks.TFM, "hidden_size": 8, "intermediate_size": 8})
+    monkeypatch.setattr(networks, "PRETRAINING", {})
+    proteins = _proteins(40)
+    labels = {
+        "classification": [sequence.count("A") % 2 for sequence in proteins],
+        "regression": [sequence.count("A") / 9 for sequence in proteins],
+        "tokens": [[int(letter in "ACDE") for letter in sequence] for sequence in proteins],
+    }[kind]
+    rows = Rows(proteins[:30], labels[:30], proteins[30:], labels[30:])
+    config = "secondary_structure" if kind == "tokens" else "any"
+    task = Task("any", config, "train", "test", kind, "any", 30, 10, 50, 1)
+    outputs = shortcut(arm, task, rows) if arm in SHORTCUTS else networks.fine_tune(arm, task, rows, tmp_path, 0)[0]
+    assert len(outputs) == 10
+    if kind == "tokens":
+        assert [len(output) for output in outputs] == [len(sequence) for sequence in rows.tested]
+        if arm == "one_hot_linear":
+            guess = [(output.reshape(len(output), -1)[:, -1] > 0).astype(int) for output in outputs]
+            assert (np.concatenate(guess) == np.concatenate(rows.truth)).mean() > 0.9
+    elif kind == "classification":
+        assert 0 <= score(task, outputs, rows.truth)["accuracy"] <= 1
+    else:
+        assert np.isfinite(score(task, outputs, rows.truth)["mse"])
+
+
+SMALL = {
+    "onehot": ["model.config.classifier_hidden_size=4"],
+    "transformer": [
+        "tokenizer.preset=tape",
+        "model.config.hidden_size=8",
+        "model.config.num_hidden_layers=1",
+        "model.config.num_attention_heads=2",
+        "model.config.intermediate_size=8",
+        "model.config.max_position_embeddings=64",
+    ],
+    "lstm": ["tokenizer.preset=tape", "model.config.hidden_size=4", "model.config.embedding_size=4"],
+    "resnet": ["tokenizer.preset=tape", "model.config.hidden_size=4", "model.config.num_hidden_layers=1"],
+    "unirep": ["tokenizer.preset=unirep", "model.config.hidden_size=4"],
+}
+
+
+def _proteins(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), rng.integers(18, 30))) for _ in range(count)]
+
+
+def _write_folds(folder, split, count, seed):
+    """Proteins on a random walk, some residues without coordinates, as TAPE's JSON."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for number, sequence in enumerate(_proteins(count, seed)):
+        tertiary = rng.normal(size=(len(sequence), 3)).cumsum(0) * 3
+        tertiary[3] = np.nan
+        mask = np.arange(len(sequence)) != 5
+        records.append(
+            {"id": str(number), "primary": sequence, "tertiary": tertiary.tolist(), "valid_mask": mask.tolist()}
+        )
+    (folder / f"proteinnet_{split}.json").write_text(json.dumps(records))
+
+
+@pytest.mark.parametrize("model", list(SMALL))
+def test_contact_recipes_run(tmp_path, model):
+    from seqformers.training import evaluate, finetune
+
+    for seed, split in enumerate(("train", "valid", "test")):
+        _write_folds(tmp_path, split, 5, seed)
+    recipe = ROOT / "benchmarks" / "recipes" / "tape" / f"contact_prediction-{model}.yaml"
+    small = ["training.num_train_epochs=1", "training.per_device_train_batch_size=2", "training.use_cpu=true"]
+    small += ["training.per_device_eval_batch_size=2", "training.gradient_accumulation_steps=1", "seeds=[0]"]
+    overrides = [f"data.data_dir={tmp_path}", "model.from=null", *small, *SMALL[model]]
+    run = finetune(recipe, overrides, output=tmp_path / "run")
+    found = json.loads((run / "metrics.json").read_text())["metrics"]["test"]
+    names = load_recipe(recipe).metrics
+    assert all(0 <= found[name]["mean"] <= 1 for name in names) and "precision" in (run / "README.md").read_text()
+    again = evaluate(run, [f"data.data_dir={tmp_path}"])["metrics"]
+    assert {name: again[name] for name in names} == pytest.approx({name: found[name]["mean"] for name in names})
+
+
+def test_contact_labels_and_scores_of_a_batch(tmp_path):
+    """Missing coordinates and padding leave the loss and the precision; lengths come back from the maps."""
+    from types import SimpleNamespace
+
+    from seqformers.datasets_scripts.tape.tape import contact_labels
+
+    from seqformers import ProteinTokenizer
+    from seqformers.metrics.protein import contact_precision
+    from seqformers.training.data import Batches, Table
+    from seqformers.training.run import _contact_scores
+
+    rng = np.random.default_rng(0)
+    proteins = ["M" * 20, "M" * 13]
+    points = [rng.normal(size=(len(p), 3)).cumsum(0) * 3 for p in proteins]
+    points[0][2] = np.nan
+    masks = [None, [True] * 12 + [False]]
+    rows = [
+        {"sequence": p, "tertiary": x.tolist()} | ({} if mask is None else {"valid_mask": mask})
+        for p, x, mask in zip(proteins, points, masks, strict=True)
+    ]
+    table = Table({}, {"text": "sequence"}, "tertiary", "contacts")
+    labels = Batches(ProteinTokenizer("tape"), table)(rows)["labels"].numpy()
+    assert labels.shape == (2, 20, 20) and (labels[1, 13:] == -100).all() and (labels[0, 2] == -1).all()
+    scores = rng.random((2, 20, 20))
+    names = ["precision_all_L", "precision_all_L_pooled"]
+    batches = SimpleNamespace(predictions=[scores[:1], scores[1:]], label_ids=[labels[:1], labels[1:]])
+    wanted = contact_precision(
+        [scores[0], scores[1, :13, :13]],
+        [contact_labels(x, mask) for x, mask in zip(points, masks, strict=True)],
+    )
+    assert _contact_scores(batches, names) == {name: wanted[name] for name in names}
+    with pytest.raises(ValueError, match="20 residues but 19 coordinates in 'tertiary'"):
+        Batches(ProteinTokenizer("tape"), table)([rows[0] | {"tertiary": rows[0]["tertiary"][:19]}])
+
+
+@pytest.mark.parametrize("model", ["transformer", "lstm", "resnet", "unirep"])
+def test_pretraining_recipes_of_tape_run(tmp_path, model):
+    from seqformers.training import pretrain
+
+    for split in ("train", "valid", "holdout"):
+        records = [{"id": str(i), "primary": sequence} for i, sequence in enumerate(_proteins(12))]
+        (tmp_path / f"pfam_{split}.json").write_text(json.dumps(records))
+    recipe = ROOT / "benchmarks" / "recipes" / "tape" / f"pretrain-{model}.yaml"
+    small = ["training.max_steps=2", "training.per_device_train_batch_size=4", "training.use_cpu=true"]
+    small += ["training.gradient_accumulation_steps=1", "tokenizer.max_length=64"]
+    run = pretrain(recipe, [f"data.data_dir={tmp_path}", *small, *SMALL[model]], output=tmp_path / "run")
+    found = json.loads((run / "metrics.json").read_text())["metrics"]["test"]
+    assert 0 <= found["masked_accuracy"]["mean"] <= 1 and found["perplexity"]["mean"] > 1
+
+
+def test_next_tokens_are_scored_at_the_token_they_are_for():
+    import torch
+
+    from seqformers.training.run import _next_tokens
+
+    labels = torch.tensor([[24, 1, 2, 25, -100]])
+    logits = torch.nn.functional.one_hot(torch.tensor([[1, 2, 7, 0, 0]]), 26).float()  # right, right, wrong
+    assert _next_tokens(logits, labels).tolist() == [[-100, 1, 2, 7, -100]]
