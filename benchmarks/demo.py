@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
 from seqformers.datasets_scripts.phage.virome import write_virome
 
 FOLDER = Path("demo")

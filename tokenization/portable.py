@@ -107,6 +107,9 @@ def save_portable_backend(tokenizer: ArrayTokenizer, backend: Tokenizer, directo
         truncation_side=tokenizer.truncation_side,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
+        molecule=tokenizer.molecule,
+        letters_per_token=tokenizer.letters_per_token,
+        token_step=tokenizer.token_step,
         **{name: getattr(tokenizer, name) for name in names if getattr(tokenizer, name) is not None},
     )
     files = fast.save_pretrained(directory)

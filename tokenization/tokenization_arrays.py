@@ -15,6 +15,8 @@ from transformers.tokenization_utils_base import PaddingStrategy, TruncationStra
 
 __all__ = ["ArrayTokenizer"]
 
+_STATED = ("molecule", "letters_per_token", "token_step")
+
 
 class _Tokens(NamedTuple):
     """Ids of many texts end to end: `ids` (tokens,), `counts` (texts,), and `starts`/`ends` (tokens,) in letters."""
@@ -49,16 +51,22 @@ class ArrayTokenizer(PreTrainedTokenizer):
     """Base of the tokenizers here; see the module's text for what a subclass provides.
 
     Attributes:
+        molecule (`str`): What it reads: `"dna"`, `"rna"` or `"protein"`.
         letters_per_token (`int`): Letters one token covers (k for k-mers).
         token_step (`int`): Letters between the starts of neighbouring tokens.
         tokens_between_pair (`int`): 1 where a pair is `[CLS] A [SEP] B [SEP]`, 2 where the second sequence has a
             `[CLS]` of its own, which then is of token type 1.
     """
 
+    molecule = "dna"
     letters_per_token = 1
     token_step = 1
     tokens_between_pair = 1
     model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012 (the base class's form)
+
+    def __init__(self, **kwargs: Any):
+        # Written into `tokenizer_config.json`, so that whoever reads only that file knows them too.
+        super().__init__(**kwargs | {name: getattr(self, name) for name in _STATED})
 
     def _ids_of_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of all texts end to end, and the number of tokens of each text; no special tokens."""

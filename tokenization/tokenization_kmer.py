@@ -72,6 +72,7 @@ class KmerTokenizer(ArrayTokenizer):
         on_unknown (`str`, defaults to `"unk"`): `"unk"`, or `"error"` to raise on the first unknown letter.
         unknown_warning_share (`float`, defaults to 0.05): A batch with a larger share of `[UNK]` tokens warns.
         vocab_file (`str`, *optional*): DNABERT's `vocab.txt`; only read to learn or check `k`.
+        molecule (`str`, defaults to `"dna"`): `"dna"` or `"rna"`: what it is said to read. The ids are the same.
 
     Raises:
         ValueError: k or stride out of range, a vocabulary that is not of k-mers in this order, or, with
@@ -103,6 +104,7 @@ class KmerTokenizer(ArrayTokenizer):
         sep_token: str = "[SEP]",
         pad_token: str = "[PAD]",
         mask_token: str = "[MASK]",
+        molecule: str = "dna",
         **kwargs: Any,
     ):
         k = _checked_k(k, vocab_file)
@@ -110,6 +112,9 @@ class KmerTokenizer(ArrayTokenizer):
             raise ValueError(f"stride must be between 1 and k={k}, got {stride}: a larger one would skip bases")
         if on_unknown not in ("unk", "error"):
             raise ValueError(f"on_unknown must be 'unk' or 'error', got {on_unknown!r}")
+        if molecule not in ("dna", "rna"):
+            raise ValueError(f"molecule must be 'dna' or 'rna', got {molecule!r}")
+        self.molecule = molecule
         self.k = k
         self.stride = stride
         self.do_upper_case = do_upper_case

@@ -91,6 +91,7 @@ class ProteinTokenizer(ArrayTokenizer):
         ([0, 13, 12, 0, 0, 20, 0], [0, 0, 0, 0, 1, 1, 1])
     """
 
+    molecule = "protein"
     vocab_files_names = {"vocab_file": "vocab.txt"}  # noqa: RUF012 (the base class's form)
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]  # noqa: RUF012 (as above)
 

@@ -12,11 +12,11 @@ import sys
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
-from seqformers.modeling.protein.modeling_protein_bert import ProteinBertContactHead
 
 from benchmarks._results import time_call, write_result
 from benchmarks.speed.soft_align import _status
 from seqformers import ProteinBertConfig
+from seqformers.modeling.protein.modeling_protein_bert import ProteinBertContactHead
 
 WIDTH = 768
 

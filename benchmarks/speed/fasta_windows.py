@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks._results import time_call, write_result
 from seqformers.datasets_scripts.common.fasta import LetterReport, read_fasta
 from seqformers.datasets_scripts.common.windows import letters_of, strings_of_spans, take_windows, window_starts
 from seqformers.datasets_scripts.phage.draws import LengthLaw, cut_lengths
-
-from benchmarks._results import time_call, write_result
 
 WINDOW, RECORD, LINE = 150, 480_000, 80
 RATES = {"mb_per_cpu_s": "median_cpu_s", "mb_per_wall_s": "median_s", "mb_per_wall_s_best": "min_s"}

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from seqformers.datasets_scripts.miraw.miraw import read_target_table
-from seqformers.modeling.targets.processing_targetnet import plan_site_jobs
 from torch.nn import functional
 
 from benchmarks._results import data_folder, time_call, write_result
+from seqformers.datasets_scripts.miraw.miraw import read_target_table
+from seqformers.modeling.targets.processing_targetnet import plan_site_jobs
 from seqformers.targets.records import ScanReport, TargetRecords
 from seqformers.targets.scan import TargetScanner
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from seqformers.datasets_scripts.common.fasta import read_fasta
 
 from benchmarks._results import time_call, write_result
 from seqformers import DeepCpf1Config, DeepCpf1Model, DeepCpf1Processor
+from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.guides.score import score_guides
 from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import find_sites

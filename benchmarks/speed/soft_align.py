@@ -17,12 +17,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
-from seqformers.modeling.protein.modeling_plus_rnn import soft_align
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from benchmarks._results import time_call, write_result
 from seqformers import DataCollatorForResidueLanguageModeling, PlusRnnConfig, PlusRnnModel, ProteinTokenizer
+from seqformers.modeling.protein.modeling_plus_rnn import soft_align
 
 WIDTH = 100
 PAIRS = 64

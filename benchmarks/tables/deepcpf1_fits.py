@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from seqformers.datasets_scripts.cpf1.cpf1 import read_weight
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from benchmarks.tables.deepcpf1_baselines import letter_features, structure_features, thermodynamic_features
@@ -24,6 +23,7 @@ from seqformers import (
     KmerBertForSequenceClassification,
     KmerTokenizer,
 )
+from seqformers.datasets_scripts.cpf1.cpf1 import read_weight
 
 __all__ = ["LENGTHS", "NETWORKS", "TESTS", "TRAIN", "Data", "Fit", "Store", "fit_network", "network", "predict"]
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from seqformers.datasets_scripts.pfam.family_pairs import stream_pairs
-from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from transformers import Trainer, TrainingArguments, set_seed
@@ -20,6 +18,8 @@ import seqformers
 from benchmarks.tables.proteins_data import Rows, Task, families
 from benchmarks.tables.proteins_shortcuts import composition
 from seqformers import DataCollatorForResidueLanguageModeling
+from seqformers.datasets_scripts.pfam.family_pairs import stream_pairs
+from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 from seqformers.training.data import Batches, Table
 
 __all__ = ["NETWORKS", "PRETRAINING", "RNN", "TFM", "fine_tune", "network", "pretrain"]

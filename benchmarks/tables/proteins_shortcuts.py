@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 from sklearn.linear_model import LogisticRegression, RidgeCV, SGDClassifier
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.tables.proteins_data import Rows, Task
+from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 
 __all__ = ["SHORTCUTS", "composition", "shortcut"]
 

@@ -21,14 +21,14 @@ import pandas as pd
 import torch
 import yaml
 from scipy.special import logit
-from seqformers.datasets_scripts.miraw.miraw import read_target_table
-from seqformers.datasets_scripts.miraw.target_report import mirna_only_scores
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
 from benchmarks._results import RESULTS, data_folder, write_result
 from benchmarks.tables.targetnet_data import TRAINING, made_up_mrnas, training_rows
 from benchmarks.tables.targetnet_training import ABLATIONS, DROPOUT, MADE_UP, ON_MRNAS, ON_SITES, site_scores, train
+from seqformers.datasets_scripts.miraw.miraw import read_target_table
+from seqformers.datasets_scripts.miraw.target_report import mirna_only_scores
 from seqformers.metrics.targets import auroc_within_mirna
 from seqformers.targets.scan import scan_targets
 

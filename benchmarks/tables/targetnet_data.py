@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
 from seqformers.modeling.targets.processing_targetnet import encode_rna, find_sites
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from seqformers.modeling.targets.modeling_targetnet import TargetNetOutput
 from torch import nn
 from transformers import Trainer, TrainingArguments, set_seed
 
 from benchmarks.tables.targetnet_data import made_up_mrnas, one_window_each
 from seqformers import TargetNetConfig, TargetNetModel, TargetNetProcessor
+from seqformers.modeling.targets.modeling_targetnet import TargetNetOutput
 
 DROPOUT = 0.2
 ON_SITES = {

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
 from seqformers.datasets_scripts.common.windows import letters_of
 
 __all__ = ["GenomeRecord", "GenomeStore", "write_store"]

@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
 from seqformers.datasets_scripts.common.sources import Source, fetch
 from seqformers.datasets_scripts.cpf1.supplementary_tables import (
     DATA_SETS,

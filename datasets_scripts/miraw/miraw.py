@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import datasets
 import pyarrow as pa
+
 from seqformers.datasets_scripts.common.sources import Source, fetch, fetch_and_extract
 from seqformers.datasets_scripts.miraw.target_report import report_markdown, target_report
 

@@ -18,6 +18,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
 from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.download import download
 from seqformers.datasets_scripts.common.genomes import GenomeRecord, GenomeStore, write_store

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import datasets
 import numpy as np
 import pyarrow as pa
+
 from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.datasets_scripts.common.protein_report import protein_report

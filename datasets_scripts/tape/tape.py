@@ -14,6 +14,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
+
 from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.protein_report import protein_report
 from seqformers.datasets_scripts.common.records import find_splits, read_records

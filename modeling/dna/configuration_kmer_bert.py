@@ -1,7 +1,7 @@
 """Configuration of the k-mer BERT family."""
 
 # No `from __future__ import annotations` here: `@strict` does not check fields whose types are strings.
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -60,6 +60,7 @@ class KmerBertConfig(PreTrainedConfig):
     """
 
     model_type = "kmer_bert"
+    molecule: ClassVar[str] = "dna"
 
     vocab_size: int | None = None
     k: int | None = None
@@ -109,6 +110,16 @@ class KmerBertConfig(PreTrainedConfig):
             raise ValueError("KmerBert is an encoder; is_decoder and add_cross_attention must stay False")
         kwargs.pop("model_type", None)  # "bert" when the weights come from a stock BERT
         super().__post_init__(**kwargs)
+
+    @property
+    def letters_per_token(self) -> int | None:
+        """Bases that one token covers: `k`."""
+        return self.k
+
+    @property
+    def token_step(self) -> int:
+        """Bases between the starts of neighbouring tokens: `stride`."""
+        return self.stride
 
     def to_diff_dict(self) -> dict[str, Any]:
         """The values that differ from the defaults, and always those that the data depend on."""

@@ -32,6 +32,8 @@ class DeepCpf1Processor(ProcessorMixin):
         ([3, 2, 0, 1, 3, 3], [1.0])
     """
 
+    molecule = "dna"
+
     def __init__(self, context_length: int = 34):
         super().__init__()
         self.context_length = context_length

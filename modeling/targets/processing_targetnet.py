@@ -541,6 +541,7 @@ class TargetNetProcessor(ProcessorMixin):
         (torch.Size([3, 2, 50]), [0, 1, 2])
     """
 
+    molecule = "rna"
     model_input_names = ["input_ids", "pair_index", "num_pairs"]  # noqa: RUF012
 
     def __init__(self, criterion: str = "targetnet", step: int = 1, encode_alignment: bool = True, **kwargs: Any):

@@ -161,9 +161,8 @@ def test_contact_labels_and_scores_of_a_batch(tmp_path):
     """Missing coordinates and padding leave the loss and the precision; lengths come back from the maps."""
     from types import SimpleNamespace
 
-    from seqformers.datasets_scripts.tape.tape import contact_labels
-
     from seqformers import ProteinTokenizer
+    from seqformers.datasets_scripts.tape.tape import contact_labels
     from seqformers.metrics.protein import contact_precision
     from seqformers.training.data import Batches, Table
     from seqformers.training.run import _contact_scores

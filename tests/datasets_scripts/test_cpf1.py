@@ -7,9 +7,9 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
-from seqformers.datasets_scripts.cpf1.supplementary_tables import find_table, read_activity_table
 
 from seqformers import build_dataset, load_dataset
+from seqformers.datasets_scripts.cpf1.supplementary_tables import find_table, read_activity_table
 
 
 def targets(count, seed=0):

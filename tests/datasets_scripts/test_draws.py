@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from seqformers.datasets_scripts.phage.draws import (
     LengthLaw,
     cut_lengths,
@@ -20,7 +21,6 @@ from seqformers.datasets_scripts.phage.draws import (
     legacy_sample_spans,
     sample_spans,
 )
-
 from tests.conftest import golden_cases
 
 GOLDEN = {case["id"]: case for case in golden_cases("phage")}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+
+import seqformers
 from seqformers.datasets_scripts.miraw.miraw import (
     PUBLISHED_DIGESTS,
     content_digest,
@@ -18,8 +20,6 @@ from seqformers.datasets_scripts.miraw.target_report import (
     seed_match,
     target_report,
 )
-
-import seqformers
 
 HEADER = "mirna_id\tmirna_seq\tmrna_id\tmrna_seq\tlabel\tsplit\n"
 LET7 = "UGAGGUAGUAGGUUGUAUAGUU"

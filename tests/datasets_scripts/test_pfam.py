@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from seqformers.datasets_scripts.pfam.family_pairs import FamilyPairs, stream_pairs
 from seqformers.datasets_scripts.pfam.pfam import PfamBuilder
-
 from tests.datasets_scripts.upstream import build
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"

@@ -12,11 +12,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pandas as pd
 import pytest
-from seqformers.datasets_scripts.phage.sources import label_of
 from typer.testing import CliRunner
 
 from seqformers import cli
 from seqformers.datasets import build_dataset, dataset_builder, load_dataset
+from seqformers.datasets_scripts.phage.sources import label_of
 
 GENOMES = 24
 

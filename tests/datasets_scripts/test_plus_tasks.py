@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+
 from seqformers.datasets_scripts.plus_tasks.homology_pairs import HomologyPairs, homology_levels
 from seqformers.datasets_scripts.plus_tasks.plus_tasks import LOCALIZATIONS, PlusTasksBuilder
-
 from tests.conftest import golden_cases
 from tests.datasets_scripts.upstream import build, pack, write_lmdb
 

@@ -12,11 +12,11 @@ from threading import Thread
 import numpy as np
 import pandas as pd
 import pytest
+
 from seqformers.datasets_scripts.common import sources
 from seqformers.datasets_scripts.common.records import read_records
 from seqformers.datasets_scripts.tape import tape
 from seqformers.datasets_scripts.tape.tape import TapeBuilder, contact_labels
-
 from tests.conftest import golden_cases
 from tests.datasets_scripts.upstream import build, pack, write_json, write_lmdb
 

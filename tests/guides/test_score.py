@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from seqformers.modeling.guides.processing_deepcpf1 import UNKNOWN_BASE
 from typer.testing import CliRunner
 
 from seqformers import DeepCpf1Config, DeepCpf1Model, DeepCpf1Processor
@@ -18,6 +17,7 @@ from seqformers.guides.regions import AccessibleRegions
 from seqformers.guides.score import GUIDE_COLUMNS, guide_table, score_guides
 from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import Pam, find_sites
+from seqformers.modeling.guides.processing_deepcpf1 import UNKNOWN_BASE
 
 TARGET = "TGACTTTGAATGGAGTCGTGAGCGCAAGAACGCT"
 OTHER = "GTTATTTGAGCAATGCCACTTAATAAACATGTAA"

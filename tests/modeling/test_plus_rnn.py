@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import Trainer, TrainingArguments
+
 from seqformers.modeling.protein import modeling_plus_rnn as implementation
 from seqformers.modeling.protein.configuration_plus_rnn import PlusRnnConfig
 from seqformers.modeling.protein.modeling_plus_rnn import (
@@ -17,8 +19,6 @@ from seqformers.modeling.protein.modeling_plus_rnn import (
     soft_align,
     soft_align_map,
 )
-from transformers import Trainer, TrainingArguments
-
 from tests.conftest import golden_cases
 
 GOLDEN = golden_cases("plus_models")

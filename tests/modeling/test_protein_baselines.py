@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from seqformers.modeling.protein import modeling_p_elmo
-from seqformers.modeling.protein.modeling_plus_rnn import soft_align
 
 from seqformers import (
     OneHotConfig,
@@ -24,6 +22,8 @@ from seqformers import (
     UniRepForCausalLM,
     UniRepModel,
 )
+from seqformers.modeling.protein import modeling_p_elmo
+from seqformers.modeling.protein.modeling_plus_rnn import soft_align
 from tests.conftest import golden_cases
 
 COUNTS = {c["model"]: c["total"] for c in golden_cases("tape_models") if c["kind"] == "parameter_count"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import BertForMaskedLM, BertForTokenClassification, Trainer, TrainingArguments
+
 from seqformers.modeling.protein import modeling_protein_bert as implementation
 from seqformers.modeling.protein.configuration_protein_bert import ProteinBertConfig
 from seqformers.modeling.protein.modeling_protein_bert import (
@@ -15,8 +17,6 @@ from seqformers.modeling.protein.modeling_protein_bert import (
     ProteinBertForTokenClassification,
     ProteinBertModel,
 )
-from transformers import BertForMaskedLM, BertForTokenClassification, Trainer, TrainingArguments
-
 from tests.conftest import golden_cases
 
 TAPE = golden_cases("tape_models")

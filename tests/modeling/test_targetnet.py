@@ -10,6 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
+from seqformers import TargetNetConfig, TargetNetModel, TargetNetProcessor
 from seqformers.modeling.targets.modeling_targetnet import NO_SITE
 from seqformers.modeling.targets.processing_targetnet import (
     CRITERIA,
@@ -19,8 +21,6 @@ from seqformers.modeling.targets.processing_targetnet import (
     find_sites,
     plan_site_jobs,
 )
-
-from seqformers import TargetNetConfig, TargetNetModel, TargetNetProcessor
 from tests.conftest import golden_cases
 
 CASES = golden_cases("targetnet")

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
 from typer.testing import CliRunner
 
 from seqformers import TargetNetConfig, TargetNetModel
+from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
 from seqformers.targets.records import ScanReport
 from seqformers.targets.scan import (
     PAIR_COLUMNS,

@@ -7,6 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from seqformers.datasets_scripts.common.download import download
 
 CONTENT = bytes((i * 7 + i // 256) % 256 for i in range(300_000))

@@ -8,6 +8,7 @@ import gzip
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from seqformers.datasets_scripts.common.fasta import LetterReport, check_letters, fasta_files, read_fasta
 
 # Archives carry no time, so that every test process names these cases alike.

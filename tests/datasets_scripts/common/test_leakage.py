@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from seqformers.datasets_scripts.common.leakage import (
     Sample,
     kmer_shares,

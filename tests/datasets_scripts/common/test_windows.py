@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from seqformers.datasets_scripts.common.windows import (
     evaluation_starts,
     letters_of,
@@ -15,7 +16,6 @@ from seqformers.datasets_scripts.common.windows import (
     take_windows,
     window_starts,
 )
-
 from tests.conftest import golden_cases
 
 
