@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+
+from seqformers.convert.weights import Converted, load_into
+from seqformers.modeling.guides.configuration_deepcpf1 import DeepCpf1Config
+from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
+from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
 
 __all__ = ["convert", "load_deepcpf1_weights"]
 
@@ -14,37 +20,42 @@ _POOL_SIZE = 2
 # The script that goes with the published weights feeds 0 or 100 and multiplies by 3; the text names neither.
 _ACCESSIBILITY_SCALE = 100.0
 _OUTPUT_SCALE = 3.0
+_ORIGINAL = {
+    "name": "the weights released with Kim et al. 2018 (MyungjaeSong/Paired-Library)",
+    "url": "https://github.com/MyungjaeSong/Paired-Library",
+    "licence": "none is stated: check with the authors before you pass them on",
+}
 
 Layer = tuple[np.ndarray, np.ndarray]
 
 
-def convert(source: Path, output: Path, *, full: Path | None = None) -> Path:
-    """Convert the published weights.
+def convert(source: Path, *, full: Path | None = None) -> Converted:
+    """Read the published weights.
 
     Args:
         source (`Path`): `Seq_deepCpf1_weights.h5`.
-        output (`Path`): Folder of the Hub repository to write.
         full (`Path`, *optional*): `DeepCpf1_weights.h5`; adds the chromatin accessibility layers.
-
-    Returns:
-        `Path`: `output`.
 
     Raises:
         ValueError: a file does not hold the layers of the network, or the two files do not belong together.
     """
-    from seqformers.hub.repository import write_model_repository
-    from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
-
     model = load_deepcpf1_weights(source, full)
-    processor = DeepCpf1Processor(context_length=model.config.context_length)
-    return write_model_repository(output, model, processor=processor, card=_card(full=full is not None))
+    accessibility = "" if full is None else ", accessibility=[1]"
+    return Converted(
+        model=model,
+        name="Seq-deepCpf1" if full is None else "DeepCpf1",
+        weights=source if full is None else full,
+        original=_ORIGINAL,
+        processor=DeepCpf1Processor(context_length=model.config.context_length),
+        facts={
+            "tags": ["dna", "crispr", "cas12a", "converted"],
+            "example": f'["TGACTTTGAATGGAGTCGTGAGCGCAAGAACGCT"]{accessibility}',
+        },
+    )
 
 
 def load_deepcpf1_weights(sequence_weights: str | Path, full_weights: str | Path | None = None) -> Any:
     """The published weights as a [`DeepCpf1Model`] in evaluation mode; arguments as in [`convert`]."""
-    from seqformers.modeling.guides.configuration_deepcpf1 import DeepCpf1Config
-    from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
-
     layers = _read_layers(sequence_weights)
     convolution, dense, output = _sequence_layers(layers, sequence_weights)
     length, filters = convolution[0].shape[0], convolution[0].shape[3]
@@ -65,14 +76,11 @@ def load_deepcpf1_weights(sequence_weights: str | Path, full_weights: str | Path
         named |= {"accessibility_gate": gate, "accessibility_output": gated_output}
     for name, (kernel, bias) in named.items():
         state |= {f"{name}.weight": kernel.T, f"{name}.bias": bias}  # Keras dense kernels are (in, out)
-    model = DeepCpf1Model(config)
-    model.load_state_dict({name: _tensor(value) for name, value in state.items()}, strict=True)
-    return model.eval()
+    tensors = {name: _tensor(value) for name, value in state.items()}
+    return load_into(DeepCpf1Model(config), tensors, Path(sequence_weights), "DeepCpf1")
 
 
 def _tensor(array: np.ndarray) -> Any:
-    import torch
-
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
@@ -138,33 +146,3 @@ def _accessibility_layers(path: str | Path, trunk: list[Layer]) -> tuple[Layer, 
             "give the two files of one release"
         )
     return layers[-2], layers[-1]
-
-
-def _card(*, full: bool) -> str:
-    name = "DeepCpf1" if full else "Seq-deepCpf1"
-    call = (
-        "processor(targets, accessibility=[1], return_tensors='pt')"
-        if full
-        else "processor(targets, return_tensors='pt')"
-    )
-    return f"""---
-library_name: transformers
-tags: [biology, dna, crispr, cas12a]
----
-
-# {name}, converted from the published weights
-
-Predicts the indel frequency (percent) of a Cpf1 (Cas12a) guide from 34 letters: 4 upstream, PAM (`TTTV`), 23 of the
-protospacer, 3 downstream, 5' to 3' on the strand of the PAM. Weights of Kim et al. 2018, Nature Biotechnology 36:239,
-from the authors' release (MyungjaeSong/Paired-Library), which states no licence for them: check with the authors
-before you pass them on.
-
-```python
-import seqformers  # or trust_remote_code=True
-from transformers import AutoModel, AutoProcessor
-
-processor, model = AutoProcessor.from_pretrained("."), AutoModel.from_pretrained(".")
-targets = ["TGACTTTGAATGGAGTCGTGAGCGCAAGAACGCT"]
-model(**{call}).logits
-```
-"""

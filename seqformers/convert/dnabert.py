@@ -12,35 +12,24 @@ classifier fine-tuned from it starts with a fresh one; classifiers keep theirs.
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import warnings
 from pathlib import Path
 from typing import Any
 
+from seqformers.convert.weights import Converted, load_into, read_weights, weight_file
+from seqformers.modeling.dna import modeling_kmer_bert as kmer_bert
+from seqformers.modeling.dna.configuration_kmer_bert import KmerBertConfig
+from seqformers.tokenization.tokenization_kmer import KmerTokenizer
+
 __all__ = ["convert"]
 
-_CARD = """---
-library_name: transformers
-tags: [biology, dna, dnabert, kmer_bert]
----
-
-# k-mer BERT, converted weights
-
-Converted from a checkpoint of the [DNABERT](https://github.com/jerryji1993/DNABERT) code or of a fork of it: Ji, Zhou,
-Liu, Davuluri, "DNABERT: pre-trained Bidirectional Encoder Representations from Transformers model for DNA-language in
-genome", Bioinformatics 2021. {k}-mers, every {stride} bases. The terms of the original checkpoint apply.
-
-```python
-import seqformers
-from transformers import AutoTokenizer, {auto_class}
-
-model = {auto_class}.from_pretrained("THIS_FOLDER")
-tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")
-```
-"""
-
-_FILES = ("model.safetensors", "pytorch_model.bin")
+_PROJECT = "DNABERT"
+_ORIGINAL = {
+    "name": "a checkpoint of the code of DNABERT, or of a fork of it",
+    "url": "https://github.com/jerryji1993/DNABERT",
+    "licence": "the terms of the original checkpoint apply",
+}
 # Fields of an old config.json that mean the same today.
 _KEPT_FIELDS = (
     "num_attention_heads",
@@ -60,31 +49,22 @@ _RENAMED = (
 )
 
 
-def convert(source: Path, output: Path, *, stride: int = 1, bias_added_twice: bool = True) -> Path:
-    """Convert a DNABERT or virBERT checkpoint, with or without a head.
+def convert(source: Path, *, stride: int = 1, bias_added_twice: bool = True) -> Converted:
+    """Read a DNABERT or virBERT checkpoint, with or without a head.
 
     Args:
         source (`Path`): Its folder (`pytorch_model.bin` or `model.safetensors`, and `config.json`), or the weight
-            file itself. Read as data only, never unpickled as code.
-        output (`Path`): Folder of the Hub repository to write.
+            file itself.
         stride (`int`, defaults to 1): Bases between k-mers in its training data; checkpoints do not say. 3 for
             virBERT's stride-3 model.
         bias_added_twice (`bool`, defaults to `True`): Double the output bias of a masked language model. `False` for
             weights that newer code has trained.
 
-    Returns:
-        `Path`: `output`.
-
     Raises:
         ValueError: the weights are of another kind of model, or of a head that does not exist here.
     """
-    from seqformers.hub.repository import write_model_repository
-    from seqformers.modeling.dna import modeling_kmer_bert as kmer_bert
-    from seqformers.modeling.dna.configuration_kmer_bert import KmerBertConfig
-    from seqformers.tokenization.tokenization_kmer import KmerTokenizer
-
-    path = _weight_file(Path(source))
-    state = _renamed(_read(path))
+    path = weight_file(Path(source))
+    state = _renamed(read_weights(path))
     head = _head(state, path)
     config = KmerBertConfig(**_shape(state, path), stride=stride)
     if head == "ForMaskedLM":
@@ -95,45 +75,22 @@ def convert(source: Path, output: Path, *, stride: int = 1, bias_added_twice: bo
         state["cls.predictions.decoder.weight"] = state["bert.embeddings.word_embeddings.weight"]
     if head == "Model":
         state = {name.removeprefix("bert."): value for name, value in state.items()}
-    model = getattr(kmer_bert, f"KmerBert{head}")(config)
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    if missing or unexpected:
-        raise ValueError(f"{path} is not a DNABERT checkpoint: missing {missing[:5]}, unexpected {unexpected[:5]}")
+    model = load_into(getattr(kmer_bert, f"KmerBert{head}")(config), state, path, _PROJECT)
     assert config.k is not None
-    tokenizer = KmerTokenizer(k=config.k, stride=stride, model_max_length=config.max_position_embeddings)
-    card = _CARD.format(k=config.k, stride=stride, auto_class=f"Auto{head}" if head == "Model" else f"AutoModel{head}")
-    return write_model_repository(output, model.eval(), tokenizer=tokenizer, card=card)
-
-
-def _weight_file(source: Path) -> Path:
-    if source.is_file():
-        return source
-    for name in _FILES:
-        if (source / name).is_file():
-            return source / name
-    raise FileNotFoundError(f"no {' or '.join(_FILES)} in {source}")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is no PyTorch state dict: {reason}") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
-        raise ValueError(f"{path} holds something else than a state dict of tensors")
-    return state
+    return Converted(
+        model=model,
+        name=f"k-mer BERT ({config.k}-mers, every {'base' if stride == 1 else f'{stride} bases'})",
+        weights=path,
+        original=_ORIGINAL,
+        tokenizer=KmerTokenizer(k=config.k, stride=stride, model_max_length=config.max_position_embeddings),
+        facts={"tags": ["dna", "dnabert", "converted"]},
+    )
 
 
 def _renamed(state: dict[str, Any]) -> dict[str, Any]:
-    """Names of today; buffers that are computed anew and DataParallel's prefix are dropped."""
+    """Names of today; buffers that are computed anew are dropped."""
     renamed = {}
     for name, value in state.items():
-        name = name.removeprefix("module.")
         for pattern, replacement in _RENAMED:
             name = pattern.sub(replacement, name)
         if name != "bert.embeddings.position_ids":

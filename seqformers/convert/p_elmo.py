@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from seqformers.convert.weights import first_tensor, layers_of, load_into
+from seqformers.modeling.protein.configuration_p_elmo import PElmoConfig
+from seqformers.modeling.protein.modeling_p_elmo import PElmoForPairClassification, PElmoForPreTraining
+
 __all__ = ["convert_encoder", "convert_language_model", "is_language_model"]
+
+_PROJECT = "P-ELMo"
 
 
 def is_language_model(state: dict[str, Any]) -> bool:
@@ -15,12 +21,9 @@ def is_language_model(state: dict[str, Any]) -> bool:
 
 def convert_language_model(state: dict[str, Any], source: Path) -> Any:
     """Build [`PElmoForPreTraining`] from the tensors of the language model."""
-    from seqformers.modeling.protein.configuration_p_elmo import PElmoConfig
-    from seqformers.modeling.protein.modeling_p_elmo import PElmoForPreTraining
-
-    model = PElmoForPreTraining(PElmoConfig(**_language_model_sizes(state)))
-    _load(model, _named(state, {"embed.": "lm.embeddings.", "rnn.": "lm.layers.", "decoder.": "lm_head."}), source)
-    return model
+    model = PElmoForPreTraining(PElmoConfig(**_language_model_sizes(state, source)))
+    weights = _named(state, {"embed.": "lm.embeddings.", "rnn.": "lm.layers.", "decoder.": "lm_head."})
+    return load_into(model, weights, source, _PROJECT)
 
 
 def convert_encoder(state: dict[str, Any], language_model: dict[str, Any], source: Path) -> Any:
@@ -28,16 +31,14 @@ def convert_encoder(state: dict[str, Any], language_model: dict[str, Any], sourc
 
     The residue decoder beside the encoder, which regularised its fine-tuning, has no place here and is left out.
     """
-    from seqformers.modeling.protein.configuration_p_elmo import PElmoConfig
-    from seqformers.modeling.protein.modeling_p_elmo import PElmoForPairClassification
-
+    sizes = [first_tensor(state, name, source, _PROJECT) for name in ("fc_lm.weight", "rnn.weight_hh_l0", "fc.weight")]
     thresholds = state["ordinal_bias"].numel() if "ordinal_bias" in state else 1
     config = PElmoConfig(
-        **_language_model_sizes(language_model),
-        input_size=state["fc_lm.weight"].shape[0],
-        hidden_size=state["rnn.weight_hh_l0"].shape[1],
-        num_hidden_layers=sum(name.startswith("rnn.weight_hh_l") and not name.endswith("reverse") for name in state),
-        projection_size=state["fc.weight"].shape[0],
+        **_language_model_sizes(language_model, source),
+        input_size=sizes[0].shape[0],
+        hidden_size=sizes[1].shape[1],
+        num_hidden_layers=layers_of(state, "rnn."),
+        projection_size=sizes[2].shape[0],
         num_labels=thresholds + 1,
     )
     model = PElmoForPairClassification(config)
@@ -45,17 +46,16 @@ def convert_encoder(state: dict[str, Any], language_model: dict[str, Any], sourc
     outer = {"fc_lm.": "p_elmo.lm_projection.", "x_embed.": "p_elmo.embeddings.", "rnn.": "p_elmo.rnn."}
     outer |= {"fc.": "projection."}
     weights = _named(_without_decoder(language_model), inner) | _named(_without_decoder(state), outer)
-    _load(model, weights, source)
-    return model
+    return load_into(model, weights, source, _PROJECT, fresh=lambda name: name.startswith("ordinal_"))
 
 
-def _language_model_sizes(state: dict[str, Any]) -> dict[str, Any]:
+def _language_model_sizes(state: dict[str, Any], source: Path) -> dict[str, Any]:
     return {
         "vocab_size": state["embed.weight"].shape[0],
         "embedding_size": state["embed.weight"].shape[1],
         "lm_hidden_size": state["rnn.0.weight_hh_l0"].shape[1],
         "lm_num_layers": sum(name.endswith("weight_hh_l0") for name in state),
-        "lm_vocab_size": state["decoder.weight"].shape[0],
+        "lm_vocab_size": first_tensor(state, "decoder.weight", source, _PROJECT).shape[0],
     }
 
 
@@ -70,10 +70,3 @@ def _named(state: dict[str, Any], renamed: dict[str, str]) -> dict[str, Any]:
         old = next((prefix for prefix in renamed if name.startswith(prefix)), "")
         out[renamed.get(old, "") + name.removeprefix(old)] = value
     return out
-
-
-def _load(model: Any, weights: dict[str, Any], source: Path) -> None:
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    missing = [name for name in missing if not name.startswith("ordinal_")]
-    if missing or unexpected:
-        raise ValueError(f"{source} does not fit P-ELMo: missing {missing}, too many {unexpected}")

@@ -6,6 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from seqformers.convert.weights import first_tensor, load_into
+from seqformers.modeling.protein.configuration_protein_bert import ProteinBertConfig
+from seqformers.modeling.protein.modeling_protein_bert import (
+    ProteinBertForPairClassification,
+    ProteinBertForPreTraining,
+)
+
 __all__ = ["convert_plus_tfm"]
 
 # Names of the original -> names of ours; `{}` is the number of the layer.
@@ -25,6 +32,7 @@ _RENAMED = {
     "norm_lm": "cls.predictions.transform.LayerNorm",
 }
 _PARTS = {"gamma": "weight", "beta": "bias"}
+_INNER = "transformer.blocks.0.pwff.fc1.weight"
 _TABLE = "transformer.embed.pos_embed.pe"  # the sinusoids, worked out again here
 
 
@@ -42,12 +50,6 @@ def convert_plus_tfm(state: dict[str, Any], source: Path) -> Any:
     Raises:
         ValueError: names or sizes are not those of PLUS-TFM, or positions are learned.
     """
-    from seqformers.modeling.protein.configuration_protein_bert import ProteinBertConfig
-    from seqformers.modeling.protein.modeling_protein_bert import (
-        ProteinBertForPairClassification,
-        ProteinBertForPreTraining,
-    )
-
     words = state["transformer.embed.tok_embed.weight"]
     outputs = state["cls.weight"].shape[0] if "cls.weight" in state else 2
     config = ProteinBertConfig.plus_tfm(
@@ -55,19 +57,16 @@ def convert_plus_tfm(state: dict[str, Any], source: Path) -> Any:
         hidden_size=words.shape[1],
         num_hidden_layers=sum(name.endswith("attn.proj_q.weight") for name in state),
         num_attention_heads=max(words.shape[1] // 64, 1),
-        intermediate_size=state["transformer.blocks.0.pwff.fc1.weight"].shape[0],
+        intermediate_size=first_tensor(state, _INNER, source, "PLUS-TFM").shape[0],
         num_labels=outputs,
         finetuning_mlm_weight=0.0 if outputs == 2 else 0.3,
     )
     model = (ProteinBertForPreTraining if outputs == 2 else ProteinBertForPairClassification)(config)
     head = "sfp_head" if outputs == 2 else "classifier"
     weights = {_renamed(name, head, source): value for name, value in state.items() if name != _TABLE}
-    weights["cls.predictions.decoder.bias"] = weights["cls.predictions.bias"]
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    missing = [name for name in missing if not name.startswith(head)]
-    if missing or unexpected:
-        raise ValueError(f"{source} does not fit PLUS-TFM: missing {missing}, too many {unexpected}")
-    return model
+    if "cls.predictions.bias" in weights:
+        weights["cls.predictions.decoder.bias"] = weights["cls.predictions.bias"]
+    return load_into(model, weights, source, "PLUS-TFM", fresh=lambda name: name.startswith(head))
 
 
 def _renamed(name: str, head: str, source: Path) -> str:

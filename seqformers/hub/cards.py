@@ -1,4 +1,4 @@
-"""Model cards: a Jinja template a family, filled with facts that were measured or recorded, never with promises.
+"""Cards of models and Spaces: a Jinja template a family, filled with measured or recorded facts, never with promises.
 
 `render_model_card` writes the `README.md` of a repository: YAML metadata with a `model-index`, then the sections of
 `model_cards/_base.md` in the wording of the family's own template. A fact that is not given is reported as not
@@ -7,18 +7,30 @@ recorded, so that a card cannot look more complete than the run behind it.
 
 from __future__ import annotations
 
-import difflib
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import transformers
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 
 from seqformers._families import family_of
+from seqformers.files import did_you_mean
 
-__all__ = ["CARD_FACTS", "METRIC_NAMES", "eval_results_yaml", "render_model_card", "write_eval_results"]
+__all__ = [
+    "CARD_FACTS",
+    "METRIC_NAMES",
+    "eval_results_yaml",
+    "format_number",
+    "render_model_card",
+    "render_space_card",
+    "write_eval_results",
+]
 
 CARD_FACTS: dict[str, str] = {
     "name": "Title of the card; also the name in the model-index. Required.",
@@ -151,8 +163,6 @@ def render_model_card(model_type: str, facts: Mapping[str, Any]) -> str:
 
 def _loader(model_type: str, auto_class: str) -> tuple[str, str]:
     """Class that loads the head, and the package to import it from: not every head has an Auto class of its own."""
-    import transformers
-
     if hasattr(transformers, auto_class):
         return auto_class, "transformers"
     return family_of(model_type).models.get(auto_class, auto_class), "seqformers"
@@ -222,9 +232,7 @@ def _fill(facts: Mapping[str, Any], names: Collection[str], owner: str) -> dict[
     """`facts` with None for what was not given; a key that is not one of `names` is refused."""
     for key in facts:
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"
-            raise ValueError(f"unknown fact {key!r} for {owner}{hint}")
+            raise ValueError(f"unknown fact {key!r} for {owner}; {did_you_mean(key, names)}known: {', '.join(names)}")
     return {name: facts.get(name) for name in names}
 
 
@@ -299,9 +307,26 @@ def _seed_suffix(value: Any, seeds: Sequence[int] | None) -> str:
     return f" ({note})" if note else ""
 
 
-def _template_name(model_type: str) -> str:
-    from jinja2 import TemplateNotFound
+def render_space_card(title: str) -> str:
+    """Render the card of a Space: what the Hub needs to start it, and how to start it at home."""
+    header = {"title": title, "emoji": "🧬", "sdk": "gradio", "sdk_version": _gradio(), "app_file": "app.py"}
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in header.items()]
+    text = f"""# {title}
 
+Takes pasted or dropped FASTA and answers on the CPU; the model and its card are in `model/`.
+Start it at home with `pip install gradio -r requirements.txt` and `python app.py`.
+"""
+    return "\n".join(["---", *lines, "tags: [seqformers, biology]", "---", "", text])
+
+
+def _gradio() -> str:
+    try:
+        return version("gradio")
+    except PackageNotFoundError:  # writing a Space does not need it
+        return "6.31.0"
+
+
+def _template_name(model_type: str) -> str:
     name = f"{model_type}.md"
     try:
         _environment().get_template(name)
@@ -310,9 +335,7 @@ def _template_name(model_type: str) -> str:
     return name
 
 
-def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("seqformers.model_cards", "."),
         undefined=StrictUndefined,
@@ -320,23 +343,28 @@ def _environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=_format_number, metric=lambda name: METRIC_NAMES.get(name, name), cell=_cell)
+    environment.filters.update(number=format_number, metric=lambda name: METRIC_NAMES.get(name, name), cell=_cell)
     environment.filters["words"] = lambda key: str(key).replace("_", " ")
     return environment
 
 
-def _format_number(value: Any) -> str:
-    """`0.8312`, `0.831 ± 0.004`, `12,345` or the text itself."""
+def format_number(value: Any) -> str:
+    """A number as cards and tables show it.
+
+    Examples:
+        >>> format_number(0.83123), format_number({"mean": 0.83123, "sd": 0.004}), format_number(12345)
+        ('0.8312', '0.8312 ± 0.004', '12,345')
+    """
     if isinstance(value, Mapping):
         mean, sd = value.get("mean"), value.get("sd")
         if mean is None:
-            return ", ".join(f"{key}: {_format_number(entry)}" for key, entry in value.items())
+            return ", ".join(f"{key}: {format_number(entry)}" for key, entry in value.items())
         return f"{mean:.4g} ± {sd:.2g}" if sd is not None else f"{mean:.4g}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return ", ".join(map(_format_number, value)) if isinstance(value, list | tuple) else str(value)
+        return ", ".join(map(format_number, value)) if isinstance(value, list | tuple) else str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _cell(value: Any) -> str:
     """A value inside a Markdown table: bars and line ends would break the row."""
-    return _format_number(value).replace("|", "\\|").replace("\n", " ")
+    return format_number(value).replace("|", "\\|").replace("\n", " ")

@@ -8,6 +8,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import DatasetCard, ModelCard, SpaceCard
+from safetensors import SafetensorError, safe_open
+
 __all__ = ["check_repository"]
 
 _TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")
@@ -46,8 +49,6 @@ def check_repository(
 
 
 def _card_problems(folder: Path, repo_type: str) -> list[str]:
-    from huggingface_hub import DatasetCard, ModelCard, SpaceCard
-
     path = folder / "README.md"
     if not path.is_file():
         return ["README.md is missing: a repository without a card is of no use to others"]
@@ -94,8 +95,6 @@ def _missing_shards(path: str, content: Any, paths: Sequence[str]) -> list[str]:
 
 
 def _unreadable_weights(folder: Path, path: str) -> list[str]:
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(folder / path, framework="np") as weights:
             weights.keys()

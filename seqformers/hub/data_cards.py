@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from huggingface_hub import DatasetCard
+
 __all__ = ["merge_data_cards"]
 
 _BUILD_SECTION = re.compile(r"^## This build: `([^`]+)`.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -23,8 +25,6 @@ def merge_data_cards(here: str, there: str) -> str:
     Returns:
         `str`: Text of `README.md`; `here` unchanged where there is nothing to keep.
     """
-    from huggingface_hub import DatasetCard
-
     new, old = DatasetCard(here), DatasetCard(there)
     ours, theirs = new.data.to_dict(), old.data.to_dict()
     names = [entry["config_name"] for entry in ours.get("configs", [])]

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from huggingface_hub import HfApi
+from huggingface_hub.constants import is_offline_mode
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
 from seqformers.hub.errors import clear_hub_errors
 
 __all__ = ["fetch_repository"]
@@ -29,10 +33,6 @@ def fetch_repository(repo_id: str | Path, *, repo_type: str = "model", revision:
         FileNotFoundError: neither a folder nor a repository.
         OSError: no network and not cached, no room on the disk, or a file with a wrong hash.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.constants import is_offline_mode
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
     if Path(repo_id).is_dir():
         return Path(repo_id)
     repo_id = str(repo_id)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from huggingface_hub import errors
+
 __all__ = ["clear_hub_errors", "redact"]
 
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
@@ -37,8 +39,6 @@ def clear_hub_errors(repo_id: str, api: Any) -> Iterator[None]:
         ValueError: the card was refused, or a name is not allowed.
         OSError: everything else: token, rights, network, disk, a commit in between.
     """
-    from huggingface_hub import errors
-
     try:
         yield
     except errors.LocalTokenNotFoundError as error:

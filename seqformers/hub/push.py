@@ -18,9 +18,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import transformers
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+from seqformers._families import FAMILIES
 from seqformers.hub.checks import check_repository
 from seqformers.hub.data_cards import merge_data_cards
 from seqformers.hub.errors import clear_hub_errors
+from seqformers.hub.repository import code_files
 
 __all__ = ["PlannedFile", "PushPlan", "PushResult", "kind_of", "loading_snippet", "plan_push", "push_to_hub"]
 
@@ -156,8 +161,6 @@ def push_to_hub(
         ValueError: the folder is incomplete, the card is invalid, or another model lives there.
         OSError: the Hub refused or could not be reached, or what arrived is not what was sent.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-
     plan = plan_push(folder, repo_id, repo_type=repo_type)
     api = HfApi(token=token, library_name="seqformers")
     with clear_hub_errors(repo_id, api):
@@ -229,8 +232,6 @@ def loading_snippet(plan: PushPlan, repo_id: str, *, revision: str | None = None
 
 def _auto_class(config: dict[str, Any], architecture: str) -> str | None:
     """The Auto class of an architecture; None for a head that transformers has no Auto class for."""
-    import transformers
-
     for auto, reference in config.get("auto_map", {}).items():
         if str(reference).rpartition(".")[2] == architecture and auto.startswith("AutoModel"):
             return auto if hasattr(transformers, auto) else None
@@ -240,9 +241,6 @@ def _auto_class(config: dict[str, Any], architecture: str) -> str | None:
 
 def _code_of(folder: Path, paths: Sequence[str]) -> dict[str, bytes]:
     """Code, and `auto_map` that names it, for a model of ours that has none beside it; else nothing."""
-    from seqformers._families import FAMILIES
-    from seqformers.hub.repository import code_files
-
     try:
         model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError):  # the checks say what is wrong with it

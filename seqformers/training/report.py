@@ -30,7 +30,7 @@ def print_scores(
     from rich.console import Console
     from rich.table import Table
 
-    from seqformers.hub.cards import METRIC_NAMES, _format_number
+    from seqformers.hub.cards import METRIC_NAMES, format_number
 
     names = list(dict.fromkeys(name for values in [*metrics.values(), *baselines.values()] for name in values))
     table = Table(title=title)
@@ -40,7 +40,7 @@ def print_scores(
     rows = [(f"model, {part}", values) for part, values in metrics.items()]
     rows += [(f"{name.replace('_', ' ')}, {split}", values) for name, values in baselines.items()]
     for label, values in rows:
-        table.add_row(label, *(_format_number(values[name]) if name in values else "" for name in names))
+        table.add_row(label, *(format_number(values[name]) if name in values else "" for name in names))
     console = Console()
     # In a file or pipe nobody's window limits the width.
     (console if console.is_terminal else Console(width=160)).print(table)

@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceCl
 
 from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerBertForSequenceClassification, KmerBertModel
 from seqformers.convert import convert
+from seqformers.convert.dnabert import convert as read_dnabert
 from tests.modeling.test_kmer_bert import CLS, GOLDEN, PAD, SEP, kmer_ids, name_seeded
 
 MLM, LONG = GOLDEN["parity_mlm"], GOLDEN["parity_dnalongcat"]
@@ -72,12 +73,9 @@ def test_chunked_classifier_keeps_the_originals_logits(tmp_path: Path) -> None:
 
 
 def test_stride_and_single_bias_can_be_told(tmp_path: Path) -> None:
-    from seqformers.convert.dnabert import convert as convert_dnabert
-
     source = original_checkpoint(tmp_path / "old")
     assert AutoTokenizer.from_pretrained(convert("dnabert", source, tmp_path / "s3", stride=3)).stride == 3
-    once = AutoModelForMaskedLM.from_pretrained(convert_dnabert(source, tmp_path / "once", bias_added_twice=False))
-    twice = AutoModelForMaskedLM.from_pretrained(convert_dnabert(source, tmp_path / "twice"))
+    once, twice = read_dnabert(source, bias_added_twice=False).model, read_dnabert(source).model
     torch.testing.assert_close(twice.cls.predictions.bias, 2 * once.cls.predictions.bias)
 
 

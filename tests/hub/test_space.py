@@ -127,16 +127,34 @@ def started(space: Path) -> Iterator[str]:
 
 def test_what_is_written(space: Path):
     assert {path.name for path in space.iterdir()} == {
+        ".seqformers.json",
         "README.md",
         "app.py",
+        "common.py",
         "model",
         "requirements.txt",
         "settings.json",
-        "space_common.py",
     }
     assert not any("seqformers" in path.read_text() for path in space.glob("*.py"))
     assert (space / "model" / "modeling_kmer_bert.py").is_file()
     assert not list(space.rglob("*.bin"))
+
+
+def test_an_earlier_space_is_replaced_and_nothing_else(space: Path, run: Path, tmp_path: Path):
+    shutil.copytree(space, tmp_path / "space")
+    settings = tmp_path / "space" / "settings.json"
+    write_space(tmp_path / "space", run, title="again", overwrite=True)
+    assert json.loads(settings.read_text())["title"] == "again"
+    (tmp_path / "space" / "notes.txt").write_text("years")
+    with pytest.raises(FileExistsError, match=r"notes\.txt"):
+        write_space(tmp_path / "space", run, title="never", overwrite=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "app.py").write_text("mine")
+    with pytest.raises(FileExistsError, match="no earlier output of `space`"):
+        write_space(tmp_path / "mine", run, overwrite=True)
+    with pytest.raises(ValueError, match="is the input"):
+        write_space(run, run, overwrite=True)
+    assert (tmp_path / "mine" / "app.py").read_text() == "mine" and (run / "model.safetensors").is_file()
 
 
 def test_it_is_pushed_as_a_space(space: Path, hub: LoopbackHub):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -453,48 +452,3 @@ class TestModel:
         trainer.train()
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         assert losses[-1] < 0.7 * losses[0]
-
-
-class TestConvert:
-    def test_refuses_what_is_no_checkpoint(self, tmp_path):
-        from seqformers.convert import convert
-
-        (tmp_path / "x.pt").write_bytes(b"not a checkpoint")
-        with pytest.raises(ValueError, match="no PyTorch state dict"):
-            convert("targetnet", tmp_path / "x.pt", tmp_path / "out")
-        torch.save({"weight": torch.zeros(2)}, tmp_path / "y.pt")
-        with pytest.raises(ValueError, match="holds no TargetNet weights"):
-            convert("targetnet", tmp_path / "y.pt", tmp_path / "out")
-        with pytest.raises(FileNotFoundError, match="no such file"):
-            convert("targetnet", tmp_path / "z.pt", tmp_path / "out")
-        with pytest.raises(ValueError, match=r"known: .*targetnet"):
-            convert("nonsense", tmp_path / "x.pt", tmp_path / "out")
-
-    def test_command(self, tmp_path):
-        from typer.testing import CliRunner
-
-        from seqformers.cli import app
-
-        listed = CliRunner().invoke(app, ["convert", "--list"])
-        assert listed.exit_code == 0 and "targetnet" in listed.output
-        missing = CliRunner().invoke(app, ["convert", "targetnet", str(tmp_path / "x.pt"), str(tmp_path / "out")])
-        assert isinstance(missing.exception, FileNotFoundError)
-
-    def test_ablations_are_recognised(self, tmp_path):
-        from seqformers.convert import convert
-
-        source = {
-            "stem.0.conv.1.weight": torch.randn(8, 8, 5),
-            "stem.1.conv.1.weight": torch.randn(8, 8, 5),
-            **{f"stage1.{b}.conv{c}.1.weight": torch.randn(8, 8, 3) for b in (0, 1) for c in (1, 2)},
-            "stage2.0.conv1.1.weight": torch.randn(16, 8, 3),
-            "stage2.0.conv2.1.weight": torch.randn(16, 16, 3),
-            "linear.weight": torch.randn(1, 16 * 13),
-            "linear.bias": torch.zeros(1),
-        }
-        torch.save(source, tmp_path / "a.pt")
-        model = TargetNetModel.from_pretrained(convert("targetnet", tmp_path / "a.pt", tmp_path / "out"))
-        assert not model.config.encode_alignment and model.config.num_blocks == [2, 2, 1]
-        assert torch.equal(model.blocks[2].conv1.weight, source["stage2.0.conv1.1.weight"])
-        assert (tmp_path / "out" / "modeling_targetnet.py").is_file()
-        assert not list(Path(tmp_path / "out").glob("*.bin"))

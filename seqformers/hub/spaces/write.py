@@ -9,9 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from seqformers.files import Output
+from seqformers.hub.cards import render_space_card
 from seqformers.hub.download import fetch_repository
 from seqformers.hub.packaged import PACKAGED, packaged_model
-from seqformers.hub.push import plan_push
+from seqformers.hub.push import PushPlan, plan_push
 
 __all__ = ["write_space"]
 
@@ -28,15 +30,15 @@ _UTR_EXAMPLE = (
     "\n>without\nGGCAUCGAUUCGGAUCUUAGCGAAUUCGCGAUUCAGGCAUUAGGCAUCGAAUCGGCUUAAGCGGAUCUUAGCAU"
 )
 # model_type -> its page, the files that go with it (name in the Space -> place here), and one example for each input.
-# Other models classify sequences.
+# Other models classify sequences. In a Space all files lie flat beside `app.py`, the page.
 _PAGES: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "targetnet": (
-        "space_targets.py",
+        "targets.py",
         {"target_picture.py": "../../targets/picture.py"},
         (_MIRNA_EXAMPLE, _UTR_EXAMPLE),
     ),
     "deepcpf1": (
-        "space_guides.py",
+        "guides.py",
         {"guide_sites.py": "../../guides/sites.py", "guide_track.py": "../../guides/track.py"},
         (_GENE_EXAMPLE,),
     ),
@@ -65,46 +67,48 @@ def write_space(
         examples (`Sequence[str]`, *optional*): FASTA texts offered on the page; for a TargetNet miRNAs and 3'UTRs in
             turn.
         window (`int`, *optional*): Letters of a window of a classifier; what it can take at once when absent.
-        overwrite (`bool`): Replace `directory` if it is an earlier Space.
+        overwrite (`bool`): Replace an earlier Space once this one is whole; any other folder is left alone.
 
     Returns:
         `Path`: `directory`.
 
     Raises:
         ValueError: there is no page for this model, it is incomplete, or window or examples do not fit it.
-        FileExistsError: `directory` is there already.
+        FileExistsError: `directory` is there already, or is no earlier Space.
     """
-    directory, run = Path(directory), _model_folder(run)
-    if directory.exists() and any(directory.iterdir()):
-        if not overwrite or not (directory / "app.py").is_file():
-            raise FileExistsError(f"{directory} exists; pass --overwrite to replace an earlier Space")
-        shutil.rmtree(directory)
-    plan = plan_push(run, run.name)
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    app, helpers, offered = _PAGES.get(config["model_type"], ("space_app.py", {}, ()))
-    settings: dict[str, Any] = {
-        "title": title or run.resolve().name,
-        "summary": f"Scores of `{config['architectures'][0]}`, computed here on the CPU. Not for clinical decisions.",
-    }
-    if offered:
-        if window is not None:
-            raise ValueError(f"window is for classifiers; a {config['model_type']} cuts its input itself")
-    else:
-        settings["window"], offered = _window_and_example(run, config, [file.path for file in plan.files], window)
-    settings["examples"] = _rows(examples or offered, len(offered))
+    run = _model_folder(run)
+    with Output(directory, "space", inputs=[run], folder=True, overwrite=overwrite) as output:
+        plan = plan_push(run, run.name)
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        page, helpers, offered = _PAGES.get(config["model_type"], ("classifier.py", {}, ()))
+        summary = f"Scores of `{config['architectures'][0]}`, computed here on the CPU. Not for clinical decisions."
+        settings: dict[str, Any] = {"title": title or run.resolve().name, "summary": summary}
+        if offered:
+            if window is not None:
+                raise ValueError(f"window is for classifiers; a {config['model_type']} cuts its input itself")
+        else:
+            settings["window"], offered = _window_and_example(run, config, [file.path for file in plan.files], window)
+        settings["examples"] = _rows(examples or offered, len(offered))
+        _write(output.start(), plan, settings, {"app.py": page, "common.py": "common.py", **helpers})
+        return output.finish()
+
+
+def _write(folder: Path, plan: PushPlan, settings: dict[str, Any], code: dict[str, str]) -> None:
+    """Write the model of `plan`, and beside it the page: `code` is name in the Space -> place here."""
     for file in plan.files:
-        target = directory / "model" / file.path
+        target = folder / "model" / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.read())
-    here = Path(__file__).parent
-    for name, source in {"space_common.py": "space_common.py", **helpers}.items():
-        shutil.copyfile(here / source, directory / name)
-    shutil.copyfile(here / app, directory / "app.py")
-    (directory / "settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    for name, source in code.items():
+        shutil.copyfile(Path(__file__).parent / source, folder / name)
     needed = [f"{name}=={version(name)}" for name in ("transformers", "torch", "numpy", "pandas", "matplotlib")]
-    (directory / "requirements.txt").write_text("\n".join(needed).replace("+cpu", "") + "\n", encoding="utf-8")
-    (directory / "README.md").write_text(_card(settings["title"]), encoding="utf-8")
-    return directory
+    texts = {
+        "settings.json": json.dumps(settings, indent=2) + "\n",
+        "requirements.txt": "\n".join(needed).replace("+cpu", "") + "\n",
+        "README.md": render_space_card(settings["title"]),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _model_folder(run: str | Path) -> Path:
@@ -144,31 +148,3 @@ def _longest_window(config: dict[str, Any], run: Path) -> int | None:
     if not known:
         return None
     return (min(known) - 3) * int(tokenizer.get("stride", 1)) + int(tokenizer.get("k", 1))
-
-
-def _card(title: str) -> str:
-    header = {"title": title, "emoji": "🧬", "sdk": "gradio", "sdk_version": _gradio(), "app_file": "app.py"}
-    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in header.items()]
-    return "\n".join(
-        [
-            "---",
-            *lines,
-            "tags: [seqformers, biology]",
-            "---",
-            "",
-            f"# {title}",
-            "",
-            "Takes pasted or dropped FASTA and answers on the CPU; the model and its card are in `model/`.",
-            "Start it at home with `pip install gradio -r requirements.txt` and `python app.py`.",
-            "",
-        ]
-    )
-
-
-def _gradio() -> str:
-    from importlib.metadata import PackageNotFoundError
-
-    try:
-        return version("gradio")
-    except PackageNotFoundError:  # writing a Space does not need it
-        return "6.31.0"

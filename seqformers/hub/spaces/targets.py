@@ -13,8 +13,8 @@ import gradio as gr
 import numpy as np
 import pandas as pd
 import torch
+from common import MODEL, SETTINGS, fasta_input, launch, read_fasta, results, saved
 from matplotlib.figure import Figure
-from space_common import MODEL, SETTINGS, fasta_input, launch, read_fasta, results, saved
 from target_picture import draw_target_sites
 from transformers import AutoModel, AutoProcessor
 

@@ -10,10 +10,10 @@ import gradio as gr
 import numpy as np
 import pandas as pd
 import torch
+from common import MODEL, SETTINGS, fasta_input, launch, read_fasta, results, saved
 from guide_sites import PAM_LENGTH, PROTOSPACER, UPSTREAM, Pam, find_sites
 from guide_track import plot_guides
 from matplotlib.figure import Figure
-from space_common import MODEL, SETTINGS, fasta_input, launch, read_fasta, results, saved
 from transformers import AutoModel, AutoProcessor
 
 BATCH = 1024

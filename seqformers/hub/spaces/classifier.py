@@ -10,7 +10,7 @@ import gradio as gr
 import matplotlib
 import pandas as pd
 import torch
-from space_common import MODEL, SETTINGS, fasta_input, launch, read_fasta, results, saved
+from common import MODEL, SETTINGS, fasta_input, launch, read_fasta, results, saved
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 matplotlib.use("Agg")
