@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,30 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(__file__).resolve().parent / "golden"
+ROOMS_ABOVE = ("datasets_scripts", "model_cards", "modeling", "tokenization")  # installed as parts of seqformers
+
+
+def foreign_rooms(root: Path) -> dict[str, Path]:
+    """Packages that are not imported from the tree at `root`, and where they are from.
+
+    `seqformers` is found by the working directory, the rooms beside it by what was installed: run in another checkout
+    than the installed one, code of two trees would be tested as one.
+    """
+    folders = {"seqformers": root / "seqformers"} | {f"seqformers.{room}": root / room for room in ROOMS_ABOVE}
+    found = {}
+    for package, folder in folders.items():
+        spec = find_spec(package)
+        place = Path(str(spec.origin)).resolve().parent if spec and spec.origin else None
+        if place != folder.resolve():
+            found[package] = place
+    return found
+
+
+def pytest_configure() -> None:
+    """Refuse to test two trees as one."""
+    if foreign := foreign_rooms(ROOT):
+        listed = ", ".join(f"{package} from {place}" for package, place in foreign.items())
+        raise pytest.UsageError(f"these are not of {ROOT}: {listed}. Run `pip install -e .` here, in its environment")
 
 
 @pytest.fixture

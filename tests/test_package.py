@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,7 +13,7 @@ import pytest
 
 import seqformers
 from seqformers._families import FAMILIES
-from tests.conftest import ROOT
+from tests.conftest import ROOMS_ABOVE, ROOT, foreign_rooms
 
 LOWER_ROOMS = ("modeling", "tokenization", "datasets_scripts")
 
@@ -36,6 +37,24 @@ def test_pyproject_lists_every_package():
         if "__pycache__" not in path.parts
     }
     assert listed == {name if name.split(".")[0] == "seqformers" else f"seqformers.{name}" for name in found}
+
+
+def test_all_rooms_are_of_this_checkout(tmp_path):
+    assert foreign_rooms(ROOT) == {}
+    assert set(foreign_rooms(tmp_path)) == {"seqformers", *(f"seqformers.{room}" for room in ROOMS_ABOVE)}
+    mapped = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"])
+    assert mapped == {"seqformers", *(f"seqformers.{room}" for room in ROOMS_ABOVE)}
+
+
+def test_a_run_in_another_checkout_is_refused(tmp_path):
+    """A copy of the front door alone: its other rooms would come from here."""
+    shutil.copytree(ROOT / "seqformers", tmp_path / "seqformers", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests" / "hub", tmp_path / "tests" / "hub", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "conftest.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path / "tests" / name)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path / "tests")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 4 and f"seqformers.modeling from {ROOT / 'modeling'}" in done.stderr, done.stderr
 
 
 def _imports(path):
