@@ -21,7 +21,7 @@ from benchmarks._results import data_folder, time_call, write_result
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
 from seqformers.modeling.targets.processing_targetnet import plan_site_jobs
 from seqformers.targets.records import ScanReport, TargetRecords
-from seqformers.targets.scan import TargetScanner
+from seqformers.targets.scanner import TargetScanner
 
 PAIRING = {(a, b): float(a + b in ("AU", "UA", "GC", "CG", "GU", "UG")) for a in "ACGU" for b in "ACGU"}
 

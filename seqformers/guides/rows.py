@@ -10,8 +10,9 @@ import numpy as np
 
 from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM, Sites
+from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
 
-__all__ = ["GUIDE_COLUMNS", "ScoredSites", "letters_to_texts", "rounded", "score_sites"]
+__all__ = ["GUIDE_COLUMNS", "ScoredSites", "round_scores", "score_sites", "spell"]
 
 GUIDE_COLUMNS = (
     "record_id", "strand", "pam_start", "cut_start", "pam", "protospacer", "context", "seq_score", "score", "rank",
@@ -54,11 +55,11 @@ class ScoredSites:
             "strand": np.where(sites.reverse, "-", "+").tolist(),
             "pam_start": sites.pam_start.tolist(),
             "cut_start": sites.cut_start.tolist(),
-            "pam": letters_to_texts(letters[:, UPSTREAM : UPSTREAM + PAM_LENGTH]),
-            "protospacer": letters_to_texts(guide),
-            "context": letters_to_texts(letters),
-            "seq_score": rounded(self.scores[0, rows], usable),
-            "score": rounded(self.scores[1, rows], usable),
+            "pam": spell(letters[:, UPSTREAM : UPSTREAM + PAM_LENGTH]),
+            "protospacer": spell(guide),
+            "context": spell(letters),
+            "seq_score": round_scores(self.scores[0, rows], usable),
+            "score": round_scores(self.scores[1, rows], usable),
             "rank": [int(value) if good else None for value, good in zip(self.rank[rows], usable, strict=True)],
             "gc": _gc(guide).tolist(),
             "warnings": _warnings(sites, letters, guide, counts),
@@ -72,8 +73,6 @@ def score_sites(
     scorer: GuideScorer, sites: Sites, accessible: np.ndarray | None, advance: Callable[[float], None]
 ) -> np.ndarray:
     """Scores of shape `(2, n)`, cut and scored in chunks; `advance` hears the share of sites done with each."""
-    from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
-
     scores = np.empty((2, len(sites)), np.float32)
     for start in range(0, len(sites), _CHUNK):
         rows = slice(start, start + _CHUNK)
@@ -83,14 +82,14 @@ def score_sites(
     return scores
 
 
-def letters_to_texts(letters: np.ndarray) -> list[str]:
+def spell(letters: np.ndarray) -> list[str]:
     """Rows of `(n, width)` ASCII letters as strings."""
     width = letters.shape[1]
     text = np.ascontiguousarray(letters).tobytes().decode("latin-1")
     return [text[start : start + width] for start in range(0, len(text), width)]
 
 
-def rounded(scores: np.ndarray, usable: np.ndarray | None = None) -> list[float | None]:
+def round_scores(scores: np.ndarray, usable: np.ndarray | None = None) -> list[float | None]:
     """Scores with the six decimals of the original script; None where `usable` is false."""
     values: list[float | None] = np.round(scores.astype(np.float64), 6).tolist()
     if usable is not None:
@@ -107,8 +106,6 @@ def _gc(guide: np.ndarray) -> np.ndarray:
 
 
 def _warnings(sites: Sites, letters: np.ndarray, guide: np.ndarray, counts: Counter[str]) -> list[str]:
-    from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
-
     cut = sites.context_cut
     unknown = (DeepCpf1Processor.encode_letters(letters) == _UNKNOWN).sum(1) - cut
     t = guide == ord("T")

@@ -11,12 +11,17 @@ from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.guides.regions import AccessibleRegions
 from seqformers.guides.rows import GUIDE_COLUMNS, ScoredSites, score_sites
 from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import Pam, find_sites
-from seqformers.guides.table import is_target_table, read_targets, score_targets, target_columns
+from seqformers.guides.table import is_target_table, name_columns, read_targets, score_targets
+from seqformers.tables import TableWriter
 
 __all__ = ["GUIDE_COLUMNS", "GuideReport", "guide_table", "score_guides"]
 
@@ -102,8 +107,6 @@ def score_guides(
         ValueError: wrong input; the message names record and fix.
         FileExistsError: the output is there.
     """
-    from seqformers.tables import TableWriter
-
     job = _Job(source, model, pam, accessible, order, device, batch_size)
     table: _Table = _StandardOutput(job.columns)
     if output is not None:
@@ -123,10 +126,8 @@ def guide_table(
     order: str = "rank",
     device: str | None = None,
     batch_size: int = 1024,
-) -> Any:
+) -> pd.DataFrame:
     """The table of [`score_guides`] in memory, as a `pandas.DataFrame`; arguments as there."""
-    import pandas as pd
-
     job = _Job(source, model, pam, accessible, order, device, batch_size)
     table = _InMemory()
     job.run(table)
@@ -157,9 +158,7 @@ class _Job:
         self.pam, self.order = Pam(pam), order
         self.regions = None if accessible is None else AccessibleRegions.from_bed(accessible)
         self.columns = (
-            target_columns(self.source)
-            if self.is_table
-            else [*GUIDE_COLUMNS, *(["accessible"] if self.regions else [])]
+            name_columns(self.source) if self.is_table else [*GUIDE_COLUMNS, *(["accessible"] if self.regions else [])]
         )
         self.scorer = GuideScorer(model, device=device, batch_size=batch_size)
         self.report = GuideReport()
@@ -179,8 +178,6 @@ class _Job:
             )
 
     def _score_fasta(self, table: _Table) -> None:
-        from seqformers.datasets_scripts.common.fasta import read_fasta
-
         if self.regions and (note := self.regions.check_names(record.id for record in read_fasta(self.source))):
             self.report.notes.append(note)
         empty: list[str] = []
@@ -272,9 +269,6 @@ class _Progress:
     """How many letters (FASTA) or targets (table) are done, on stderr; silent unless asked for."""
 
     def __init__(self, source: Path, show: bool):
-        from rich.console import Console
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
         columns = (
             SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn()
         )  # fmt: skip

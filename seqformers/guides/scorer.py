@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from transformers import AutoConfig
 
+from seqformers.guides.lookup import WordTable
 from seqformers.guides.sites import CONTEXT
+from seqformers.hub.download import fetch_repository
 from seqformers.hub.packaged import packaged_model
-from seqformers.inference.devices import pick_device, quiet_loading
+from seqformers.inference.devices import one_thread, pick_device, quiet_loading
+from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
 
 __all__ = ["GuideScorer"]
 
@@ -37,8 +40,6 @@ class GuideScorer:
     """
 
     def __init__(self, model: Any = None, *, device: str | None = None, batch_size: int = _BATCH):
-        from seqformers.guides.lookup import WordTable
-
         self.model = _load(model)
         config = self.model.config
         if config.model_type != "deepcpf1":
@@ -64,13 +65,11 @@ class GuideScorer:
             `tuple[np.ndarray, np.ndarray]`: Scores from the sequence alone and final scores, percent, shape `(n,)`.
             The same values twice without accessibility or without its layer.
         """
-        import torch
-
         if accessibility is not None and not self.uses_accessibility:
             accessibility = None
         known = (codes < _BASES).all(1)
         scores = np.empty((2, len(codes)), np.float32)
-        with _one_thread():
+        with one_thread(), torch.inference_mode():
             for forward, chosen in ((self.known_letters, known), (self.whole_network, ~known)):
                 rows = np.flatnonzero(chosen)
                 for start in range(0, len(rows), self.batch_size):
@@ -87,23 +86,7 @@ class GuideScorer:
         return output.sequence_scores, output.logits
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Inference on one core: a million contexts a second, and no waiting for cores that other programs keep busy."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _load(model: Any) -> Any:
-    from seqformers.hub.download import fetch_repository
-
     if model is not None and not isinstance(model, str | Path):
         return model
     if model is None:
@@ -113,10 +96,6 @@ def _load(model: Any) -> Any:
     folder = fetch_repository(model)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{model} holds no config.json; name a model folder or a Hub id")
-    from transformers import AutoConfig
-
-    from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
-
     config = AutoConfig.from_pretrained(folder)
     if config.model_type != "deepcpf1":
         raise ValueError(f"{model} is a {config.model_type} model; score-guides needs a deepcpf1 model")

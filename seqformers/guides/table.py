@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 
-from seqformers.guides.rows import rounded
+from seqformers.guides.rows import round_scores
 from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import CONTEXT, PAM_LENGTH, UPSTREAM, Pam
+from seqformers.modeling.guides.processing_deepcpf1 import UNKNOWN_BASE, DeepCpf1Processor
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["is_target_table", "read_targets", "score_targets", "target_columns"]
+__all__ = ["is_target_table", "name_columns", "read_targets", "score_targets"]
 
 _SEPARATORS = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 _OTHER = {".parquet", ".xlsx"}
@@ -35,7 +35,7 @@ def is_target_table(source: Path) -> bool:
         return file.read(1) not in (b">", b"@")
 
 
-def target_columns(source: Path) -> list[str]:
+def name_columns(source: Path) -> list[str]:
     """Columns of the output: those of the table, then `seq_score` and `score`.
 
     Raises:
@@ -49,12 +49,8 @@ def target_columns(source: Path) -> list[str]:
 
 def read_targets(source: Path) -> Iterator[pd.DataFrame]:
     """Yield chunks of the table; text formats keep every value as it is written."""
-    import pandas as pd
-
     suffix = source.suffix.lower()
     if suffix == ".parquet":
-        import pyarrow.parquet as pq
-
         for batch in pq.ParquetFile(source).iter_batches(_CHUNK):
             yield _with_columns(batch.to_pandas(), source)
     elif suffix == ".xlsx":
@@ -81,8 +77,6 @@ def score_targets(chunk: pd.DataFrame, scorer: GuideScorer, pam: Pam, counts: Co
     Raises:
         ValueError: a target of another length, or an accessibility other than 0 or 1; the message names its id.
     """
-    from seqformers.modeling.guides.processing_deepcpf1 import UNKNOWN_BASE, DeepCpf1Processor
-
     targets = chunk["target"].str.strip().tolist()
     _check_lengths(chunk["id"].tolist(), targets)
     letters = np.frombuffer("".join(targets).encode("latin-1", "replace"), np.uint8).reshape(len(targets), CONTEXT)
@@ -93,7 +87,7 @@ def score_targets(chunk: pd.DataFrame, scorer: GuideScorer, pam: Pam, counts: Co
     if accessible is not None and not scorer.uses_accessibility:
         counts["accessibility_unused"] += len(chunk)
     sequence, final = scorer.score(codes, accessible)
-    return chunk.assign(seq_score=rounded(sequence), score=rounded(final)).to_dict("records")
+    return chunk.assign(seq_score=round_scores(sequence), score=round_scores(final)).to_dict("records")
 
 
 def _check_lengths(names: list[str], targets: list[str]) -> None:
@@ -106,8 +100,6 @@ def _check_lengths(names: list[str], targets: list[str]) -> None:
 
 
 def _accessibility(chunk: pd.DataFrame) -> np.ndarray:
-    import pandas as pd
-
     values = pd.to_numeric(chunk["accessible"], errors="coerce").to_numpy(np.float32)
     wrong = np.flatnonzero(~np.isin(values, (0.0, 1.0)))
     if wrong.size:

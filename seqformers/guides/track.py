@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 __all__ = ["draw_guide_track", "plot_guides", "read_guides"]
@@ -22,8 +23,6 @@ def read_guides(table: str | Path) -> Any:
         FileNotFoundError: there is no such table.
         ValueError: it has another suffix or lacks a column of a guide table.
     """
-    import pandas as pd
-
     path = Path(table)
     if not path.is_file():
         raise FileNotFoundError(f"no such table: {path}")

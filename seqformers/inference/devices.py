@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
+from transformers.utils import logging
 
-__all__ = ["pick_device", "quiet_loading"]
+__all__ = ["one_thread", "pick_device", "quiet_loading"]
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -28,8 +27,6 @@ def pick_device(name: str | None = None) -> torch.device:
         >>> pick_device("cpu")
         device(type='cpu')
     """
-    import torch
-
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device)
@@ -41,8 +38,6 @@ def pick_device(name: str | None = None) -> torch.device:
 @contextmanager
 def quiet_loading() -> Iterator[None]:
     """Load weights without a progress bar."""
-    from transformers.utils import logging
-
     showed = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -50,3 +45,14 @@ def quiet_loading() -> Iterator[None]:
     finally:
         if showed:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch's own threads off: a network this small is done before they meet, and callers run several at once."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-__all__ = ["ScanReport", "TargetRecords", "all_pairs", "find_pairs", "read_pairs"]
+from seqformers.datasets_scripts.common.fasta import read_fasta
+from seqformers.modeling.targets.processing_targetnet import UNKNOWN, WINDOW, encode_rna
+
+__all__ = ["ScanReport", "TargetRecords", "find_pairs", "pair_all", "read_pairs"]
 
 _SHOWN = 3
 _MANY = 20  # pairs of which a share can be told
@@ -91,8 +93,6 @@ class _CodeFile(Sequence):
         return len(self._ends) - 1
 
     def __getitem__(self, index: Any) -> Any:
-        import numpy as np
-
         begin, end = self._ends[index], self._ends[index + 1]
         if self._map is None and self._ends[-1]:
             self._file.flush()
@@ -134,8 +134,6 @@ class TargetRecords:
     @classmethod
     def from_fasta(cls, path: str | Path, kind: str, processor: Any, report: ScanReport) -> TargetRecords:
         """Records of a FASTA file; mRNAs go to a temporary file, so memory does not grow with them."""
-        from seqformers.datasets_scripts.common.fasta import read_fasta
-
         records = cls(_CodeFile() if kind == "mRNA" else [])
         for number, record in enumerate(read_fasta(path), 1):
             name = f"{path}: record {number} ({record.id})"
@@ -145,8 +143,6 @@ class TargetRecords:
     def _add(
         self, key: str, sequence: str, name: str, number: int, kind: str, processor: Any, report: ScanReport
     ) -> None:
-        from seqformers.modeling.targets.processing_targetnet import UNKNOWN, WINDOW, encode_rna
-
         if key in self.index:
             report.problem(
                 f"{kind} records repeated an id (the first is used)",
@@ -177,12 +173,10 @@ class TargetRecords:
 
     def sequence(self, key: str) -> str:
         """The letters of a record, as RNA."""
-        import numpy as np
-
         return np.frombuffer(b"ACGUN", np.uint8)[self.codes[self.index[key]]].tobytes().decode()
 
 
-def all_pairs(mirnas: TargetRecords, mrnas: TargetRecords) -> Iterator[tuple[int, int]]:
+def pair_all(mirnas: TargetRecords, mrnas: TargetRecords) -> Iterator[tuple[int, int]]:
     """Every miRNA with every mRNA, miRNA by miRNA."""
     return iter(product(range(len(mirnas)), range(len(mrnas))))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sys
 import warnings
 
 import numpy as np
@@ -12,20 +11,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import seqformers.targets.scan as scan_module
 from seqformers import TargetNetConfig, TargetNetModel
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
 from seqformers.targets.records import ScanReport
-from seqformers.targets.scan import (
-    PAIR_COLUMNS,
-    SITE_COLUMNS,
-    TargetScanner,
-    scan_target_files,
-    scan_targets,
-)
-from seqformers.targets.scan import scan_targets as scan_targets_function
+from seqformers.targets.scan import scan_target_files, scan_targets
+from seqformers.targets.scanner import PAIR_COLUMNS, SITE_COLUMNS, ScoredPair, TargetScanner
 from tests.conftest import golden_cases
 
-SCAN = sys.modules["seqformers.targets.scan"]  # the package's attribute of this name is the function
 LET7 = "UGAGGUAGUAGGUUGUAUAGUU"
 CASES = [case for case in golden_cases("targetnet") if case["kind"] == "pair"]
 
@@ -142,7 +135,7 @@ class TestTable:
     def test_is_what_the_package_exports(self):
         import seqformers
 
-        assert seqformers.scan_targets is scan_targets_function is scan_targets
+        assert seqformers.scan_targets is scan_targets
 
 
 class TestFiles:
@@ -166,10 +159,10 @@ class TestFiles:
     @pytest.mark.parametrize("sites", [False, True])
     @pytest.mark.parametrize("kill_at", [1, 7, 14])
     def test_resume_gives_the_same_file(self, files, model, tmp_path, monkeypatch, sites, kill_at):
-        monkeypatch.setattr(SCAN, "_PAIRS_A_BLOCK", 2)
-        monkeypatch.setattr(SCAN, "_PAIRS_A_BLOCK_OF_SITES", 3)
+        monkeypatch.setattr(scan_module, "_PAIRS_A_BLOCK", 2)
+        monkeypatch.setattr(scan_module, "_PAIRS_A_BLOCK_OF_SITES", 3)
         self.scan(files, tmp_path / "whole.tsv", model, sites=sites)
-        method = SCAN.ScoredPair.rows
+        method = ScoredPair.rows
         calls = []
 
         def killed(self, *args):
@@ -179,7 +172,7 @@ class TestFiles:
             return method(self, *args)
 
         with monkeypatch.context() as patch:
-            patch.setattr(SCAN.ScoredPair, "rows", killed)
+            patch.setattr(ScoredPair, "rows", killed)
             with pytest.raises(KeyboardInterrupt):
                 self.scan(files, tmp_path / "cut.tsv", model, sites=sites)
         partial = tmp_path / "cut.tsv.partial"
@@ -191,7 +184,7 @@ class TestFiles:
         assert again.pairs == 0 and not list(tmp_path.glob("*.progress"))
 
     def test_resume_refuses_other_settings(self, files, model, tmp_path, monkeypatch):
-        monkeypatch.setattr(SCAN, "_PAIRS_A_BLOCK", 2)
+        monkeypatch.setattr(scan_module, "_PAIRS_A_BLOCK", 2)
         with monkeypatch.context() as patch:
             patch.setattr("seqformers.targets.records.ScanReport.count", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
@@ -317,7 +310,7 @@ class TestBadInput:
     @pytest.mark.parametrize("functional", [10, 11])
     def test_a_threshold_that_says_nothing_is_told(self, functional):
         report = ScanReport()
-        report.count(SCAN.ScoredPair("m", "u", 50, score=0.6 if i < functional else 0.4) for i in range(20))
+        report.count(ScoredPair("m", "u", 50, score=0.6 if i < functional else 0.4) for i in range(20))
         assert any("compare mRNAs by rank" in line for line in report.lines()) == (functional > 10)
 
     def test_empty_fasta(self, tmp_path, model):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from matplotlib.figure import Figure
+
+from seqformers.targets.picture import draw_target_sites
+from seqformers.targets.records import ScanReport, TargetRecords, pair_all
+from seqformers.targets.scanner import TargetScanner
 
 __all__ = ["plot_target_sites"]
 
@@ -31,13 +34,9 @@ def plot_target_sites(mirna: str, mrna: str, model: Any = None, *, title: str = 
         >>> figure = plot_target_sites("UGAGGUAGUAGGUUGUAUAGUU", "A" * 25 + "AACUACCUCA" + "G" * 20)
         >>> figure.savefig("sites.png")  # doctest: +SKIP
     """
-    from seqformers.targets.picture import draw_target_sites
-    from seqformers.targets.records import ScanReport, TargetRecords, all_pairs
-    from seqformers.targets.scan import TargetScanner
-
     scanner = model if isinstance(model, TargetScanner) else TargetScanner(model)
     report = ScanReport()
     small = TargetRecords.from_mapping({"miRNA": mirna}, "miRNA", scanner.processor, report)
     large = TargetRecords.from_mapping({"mRNA": mrna}, "mRNA", scanner.processor, report)
-    (scored,) = scanner.scan(small, large, all_pairs(small, large), sites=True)
+    (scored,) = scanner.scan(small, large, pair_all(small, large), sites=True)
     return draw_target_sites(scored, small.sequence("miRNA"), large.sequence("mRNA"), title=title, threshold=threshold)
