@@ -1,20 +1,22 @@
-r"""Overlapping k-mers as a stock `tokenizer.json`: the form for strangers, who have transformers and nothing else.
+r"""Stock `tokenizer.json` files with the ids of the tokenizers here: for strangers who have transformers and no more.
 
-The tokenizers library has no k-mer model, but its regex normalizers can write the k-mers out. Letter case carries the
-state: an upper-case letter starts the k-mer that begins at this base, lower-case letters are the bases appended to it.
-Pass j appends the base j places ahead to every k-mer, one rule for each pair (last letter so far, letter to append),
-since replacements cannot refer to what was matched. Incomplete k-mers at the end are dropped, each k-mer gets a space
-before it, and a word-level model looks them up. A stride above 1 keeps the first of every `stride` k-mers.
+Residues are single letters, which the library splits by itself. It has no k-mer model, but its regex normalizers can
+write the k-mers out. Letter case carries the state: an upper-case letter starts the k-mer that begins at this base,
+lower-case letters are the bases appended to it. Pass j appends the base j places ahead to every k-mer, one rule for
+each pair (last letter so far, letter to append), since replacements cannot refer to what was matched. Incomplete
+k-mers at the end are dropped, each k-mer gets a space before it, and a word-level model looks them up. A stride above
+1 keeps the first of every `stride` k-mers. It is some hundred times slower than `KmerTokenizer`; the ids are equal.
 
-It is some hundred times slower than `KmerTokenizer`; the two are tested to give equal ids.
+Everything here takes values, no tokenizer: the file goes into every repository beside the one tokenizer it has.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
@@ -23,27 +25,99 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 from tokenizers.pre_tokenizers import PreTokenizer, Split, WhitespaceSplit
 from tokenizers.pre_tokenizers import Sequence as PreTokenizerSequence
 from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
 
-if TYPE_CHECKING:
-    from .tokenization_arrays import ArrayTokenizer
-    from .tokenization_kmer import KmerTokenizer
-
-
-__all__ = ["portable_kmer_tokenizer", "save_portable_backend", "save_portable_kmer_tokenizer"]
+__all__ = ["kmer_backend", "residue_backend", "save_backend"]
 
 _LETTERS = "ACGTN"
 
 
-def portable_kmer_tokenizer(tokenizer: KmerTokenizer) -> Tokenizer:
-    """Return a stock `tokenizers.Tokenizer` with the ids of `tokenizer`."""
-    backend = Tokenizer(WordLevel(dict(tokenizer._vocab), unk_token="[UNK]"))
-    rules = [*_clean(tokenizer.do_upper_case), *_legacy_cut(tokenizer), *_grow(tokenizer.k), *_separate(tokenizer.k)]
-    backend.normalizer = NormalizerSequence([Replace(pattern, content) for pattern, content in rules])
-    backend.pre_tokenizer = _thin(tokenizer.k, tokenizer.stride)
+def kmer_backend(
+    vocabulary: Mapping[str, int],
+    *,
+    k: int,
+    stride: int = 1,
+    upper_case: bool = True,
+    legacy_stride: bool = False,
+    unk: str = "[UNK]",
+    cls: str = "[CLS]",
+    sep: str = "[SEP]",
+) -> Tokenizer:
+    """A stock tokenizer of overlapping k-mers.
+
+    Args:
+        vocabulary (`Mapping[str, int]`): Token -> id; k-mers over A, C, G, T and the special tokens.
+        k (`int`): Bases a token.
+        stride (`int`, defaults to 1): Bases between the starts of neighbouring tokens.
+        upper_case (`bool`, defaults to `True`): Read lower-case bases like upper-case ones.
+        legacy_stride (`bool`, defaults to `False`): With a stride above 1, cut `stride` bases off the end first.
+        unk (`str`): Token of a k-mer that holds another letter.
+        cls (`str`): Token in front of the first sequence.
+        sep (`str`): Token behind each sequence.
+
+    Returns:
+        `tokenizers.Tokenizer`: gives the ids of `KmerTokenizer` with these settings.
+    """
+    cut = [(Regex(rf"[ACGTN]{{1,{stride}}}\z"), "")] if legacy_stride and stride > 1 else []
+    rules = [*_clean(upper_case), *cut, *_grow(k), *_separate(k)]
+    special = (cls, sep)
+    return _backend(
+        vocabulary, rules, _thin(k, stride), unk=unk, frame=f"{cls} $A {sep}", second=f"$B:1 {sep}:1", special=special
+    )
+
+
+def residue_backend(
+    vocabulary: Mapping[str, int],
+    *,
+    letters: Iterable[str],
+    synonyms: Mapping[str, str],
+    upper_case: bool = True,
+    unk: str,
+    cls: str,
+    sep: str,
+    cls_before_second: bool = False,
+) -> Tokenizer:
+    """A stock tokenizer of residues, one token a letter.
+
+    Args:
+        vocabulary (`Mapping[str, int]`): Token -> id.
+        letters (`Iterable[str]`): Upper-case letters that are known, synonyms included.
+        synonyms (`Mapping[str, str]`): Letter -> the letter it is read as.
+        upper_case (`bool`, defaults to `True`): Read lower-case letters like upper-case ones.
+        unk (`str`): Token of any other letter.
+        cls (`str`): Token in front of the first sequence.
+        sep (`str`): Token behind each sequence.
+        cls_before_second (`bool`, defaults to `False`): The second sequence of a pair has a `cls` of its own.
+
+    Returns:
+        `tokenizers.Tokenizer`: gives the ids of `ProteinTokenizer` with these settings.
+    """
+    rules: list[tuple[Any, str]] = [(letter.lower(), letter) for letter in sorted(letters)] if upper_case else []
+    again = f"{cls}:1 " if cls_before_second else ""
+    return _backend(
+        vocabulary, [*rules, *synonyms.items()], Split(Regex(r"[\s\S]"), "isolated"), unk=unk,
+        frame=f"{cls} $A {sep}", second=f"{again}$B:1 {sep}:1", special=(cls, sep),
+    )  # fmt: skip
+
+
+def _backend(
+    vocabulary: Mapping[str, int],
+    rules: list[tuple[Any, str]],
+    pre_tokenizer: PreTokenizer,
+    *,
+    unk: str,
+    frame: str,
+    second: str,
+    special: tuple[str, ...],
+) -> Tokenizer:
+    backend = Tokenizer(WordLevel(dict(vocabulary), unk_token=unk))
+    if rules:
+        backend.normalizer = NormalizerSequence([Replace(pattern, content) for pattern, content in rules])
+    backend.pre_tokenizer = pre_tokenizer
     backend.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", tokenizer.cls_token_id), ("[SEP]", tokenizer.sep_token_id)],
+        single=frame,
+        pair=f"{frame} {second}",
+        special_tokens=[(token, vocabulary[token]) for token in dict.fromkeys(special)],
     )
     return backend
 
@@ -52,12 +126,6 @@ def _clean(upper_case: bool) -> list[tuple[Regex, str]]:
     """Letters A, C, G, T only; U becomes T and everything else N."""
     pairs = [("[aA]", "A"), ("[cC]", "C"), ("[gG]", "G"), ("[tTuU]", "T")] if upper_case else [("U", "T")]
     return [(Regex(pattern), letter) for pattern, letter in [*pairs, (r"[^ACGTN]|\n", "N")]]
-
-
-def _legacy_cut(tokenizer: KmerTokenizer) -> list[tuple[Regex, str]]:
-    if not tokenizer.legacy_stride or tokenizer.stride == 1:
-        return []
-    return [(Regex(rf"[ACGTN]{{1,{tokenizer.stride}}}\z"), "")]
 
 
 def _grow(k: int) -> list[tuple[Regex, str]]:
@@ -90,27 +158,26 @@ def _thin(k: int, stride: int) -> PreTokenizer:
     return PreTokenizerSequence([Split(run, "isolated"), Split(rest, "removed"), WhitespaceSplit()])
 
 
-def save_portable_kmer_tokenizer(tokenizer: KmerTokenizer, directory: str | Path) -> tuple[str, ...]:
-    """Write `tokenizer.json` and `tokenizer_config.json` of the portable form of `tokenizer` into `directory`."""
-    return save_portable_backend(tokenizer, portable_kmer_tokenizer(tokenizer), directory)
+def save_backend(
+    backend: Tokenizer, directory: str | Path, *, special_tokens: Mapping[str, str], **settings: Any
+) -> tuple[str, ...]:
+    """Write `tokenizer.json` and `tokenizer_config.json`.
 
+    Args:
+        backend (`tokenizers.Tokenizer`): What turns sequences into ids.
+        directory (`str` or `Path`): Folder that `AutoTokenizer.from_pretrained` can then load.
+        special_tokens (`Mapping[str, str]`): `"unk_token"`, `"cls_token"` ... -> token.
+        **settings: Further entries of `tokenizer_config.json`, such as `model_max_length` and `molecule`.
 
-def save_portable_backend(tokenizer: ArrayTokenizer, backend: Tokenizer, directory: str | Path) -> tuple[str, ...]:
-    """Write `backend` as the stock tokenizer that stands in for `tokenizer`, its special tokens and lengths kept."""
-    from transformers import PreTrainedTokenizerFast
-
-    names = [f"{name}_token" for name in ("unk", "cls", "sep", "pad", "mask")]
+    Returns:
+        `tuple[str, ...]`: The files written.
+    """
     fast = PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        model_max_length=tokenizer.model_max_length,
-        padding_side=tokenizer.padding_side,
-        truncation_side=tokenizer.truncation_side,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
-        molecule=tokenizer.molecule,
-        letters_per_token=tokenizer.letters_per_token,
-        token_step=tokenizer.token_step,
-        **{name: getattr(tokenizer, name) for name in names if getattr(tokenizer, name) is not None},
+        **special_tokens,
+        **settings,
     )
     files = fast.save_pretrained(directory)
     # A repository of model_type bert without this name is given a stock BertTokenizer, and every sequence becomes one

@@ -7,11 +7,15 @@ padding, masks and offsets are index arithmetic on it. The slow route of the bas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tokenizers import Tokenizer
 from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
+
+from .portable import save_backend
 
 __all__ = ["ArrayTokenizer"]
 
@@ -70,6 +74,10 @@ class ArrayTokenizer(PreTrainedTokenizer):
 
     def _ids_of_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of all texts end to end, and the number of tokens of each text; no special tokens."""
+        raise NotImplementedError
+
+    def _portable_backend(self) -> Tokenizer:
+        """Return a stock tokenizer with the same ids; see `portable.py`."""
         raise NotImplementedError
 
     # -- texts to flat ids -------------------------------------------------------------------------------------------
@@ -316,6 +324,26 @@ class ArrayTokenizer(PreTrainedTokenizer):
         if not (attention if attention is not None else "attention_mask" in self.model_input_names):
             del wanted["attention_mask"]
         return wanted
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def save_portable(self, save_directory: str | Path) -> tuple[str, ...]:
+        """Write a stock `tokenizer.json` that gives the same ids without this package; see `portable.py`.
+
+        Args:
+            save_directory (`str` or `Path`): Folder that `AutoTokenizer.from_pretrained` can then load.
+
+        Returns:
+            `tuple[str, ...]`: The files written.
+        """
+        names = [f"{name}_token" for name in ("unk", "cls", "sep", "pad", "mask")]
+        settings = ("model_max_length", "padding_side", "truncation_side", *_STATED)
+        return save_backend(
+            self._portable_backend(),
+            save_directory,
+            special_tokens={name: getattr(self, name) for name in names if getattr(self, name) is not None},
+            **{name: getattr(self, name) for name in settings},
+        )
 
     # -- the small methods of the base class -------------------------------------------------------------------------
 

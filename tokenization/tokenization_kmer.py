@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
+from .portable import kmer_backend
 from .tokenization_arrays import ArrayTokenizer
 
 __all__ = ["KmerTokenizer"]
@@ -293,18 +295,14 @@ class KmerTokenizer(ArrayTokenizer):
         path.write_text("\n".join(self._vocab) + "\n", encoding="utf-8")
         return (str(path),)
 
-    def save_portable(self, save_directory: str | Path) -> tuple[str, ...]:
-        """Write a stock `tokenizer.json` that gives the same ids without this package; see `tokenization.portable`.
-
-        Args:
-            save_directory (`str` or `Path`): Folder that `AutoTokenizer.from_pretrained` can then load.
-
-        Returns:
-            `tuple[str, ...]`: The files written.
-        """
-        from .portable import save_portable_kmer_tokenizer
-
-        return save_portable_kmer_tokenizer(self, save_directory)
+    def _portable_backend(self) -> Tokenizer:
+        return kmer_backend(
+            self._vocab,
+            k=self.k,
+            stride=self.stride,
+            upper_case=self.do_upper_case,
+            legacy_stride=self.legacy_stride,
+        )
 
 
 def _checked_k(k: int | None, vocab_file: str | None) -> int:

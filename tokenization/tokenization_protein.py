@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tokenizers import Tokenizer
 
+from .portable import residue_backend
 from .tokenization_arrays import ArrayTokenizer
 
 __all__ = ["ProteinTokenizer"]
@@ -249,18 +251,18 @@ class ProteinTokenizer(ArrayTokenizer):
         path.write_text("\n".join(self._choice.tokens) + "\n", encoding="utf-8")
         return (str(path),)
 
-    def save_portable(self, save_directory: str | Path) -> tuple[str, ...]:
-        """Write a stock `tokenizer.json` that gives the same ids without this package.
-
-        Args:
-            save_directory (`str` or `Path`): Folder that `AutoTokenizer.from_pretrained` can then load.
-
-        Returns:
-            `tuple[str, ...]`: The files written.
-        """
-        from .portable_residues import save_portable_protein_tokenizer
-
-        return save_portable_protein_tokenizer(self, save_directory)
+    def _portable_backend(self) -> Tokenizer:
+        choice = self._choice
+        return residue_backend(
+            self._ids,
+            letters=self._letters,
+            synonyms=choice.synonyms,
+            upper_case=self.do_upper_case,
+            unk=choice.unk,
+            cls=choice.cls,
+            sep=choice.sep,
+            cls_before_second=choice.between_pair == 2,
+        )
 
 
 def _checked_preset(preset: str | None, vocab_file: str | None) -> str:

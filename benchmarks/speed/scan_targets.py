@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from benchmarks._results import data_folder, time_call, write_result
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
-from seqformers.modeling.targets.processing_targetnet import plan_site_jobs
+from seqformers.modeling.targets.targetnet_sites import plan_site_jobs
 from seqformers.targets.records import ScanReport, TargetRecords
 from seqformers.targets.scanner import TargetScanner
 

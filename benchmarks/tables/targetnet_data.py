@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
-from seqformers.modeling.targets.processing_targetnet import encode_rna, find_sites
+from seqformers.modeling.targets.targetnet_sites import encode_rna, find_sites
 
 # Source -> file, and how often its rows count: sites on 3'UTRs are few beside the CLASH targets.
 TRAINING = {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from seqformers.datasets_scripts.common.fasta import read_fasta
-from seqformers.modeling.targets.processing_targetnet import UNKNOWN, WINDOW, encode_rna
+from seqformers.modeling.targets.targetnet_sites import UNKNOWN, WINDOW, encode_rna
 
 __all__ = ["ScanReport", "TargetRecords", "find_pairs", "pair_all", "read_pairs"]
 

@@ -20,7 +20,8 @@ from seqformers.hub.download import fetch_repository
 from seqformers.hub.packaged import packaged_model
 from seqformers.inference.devices import one_thread, pick_device, quiet_loading
 from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
-from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor, draw_alignments, plan_site_jobs
+from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
+from seqformers.modeling.targets.targetnet_sites import draw_alignments, plan_site_jobs
 from seqformers.targets.records import TargetRecords
 
 __all__ = ["PAIR_COLUMNS", "SITE_COLUMNS", "ScoredPair", "TargetScanner", "load_target_model"]

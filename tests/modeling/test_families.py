@@ -21,7 +21,6 @@ from transformers import Trainer, TrainingArguments
 import seqformers
 from seqformers._families import FAMILIES, Family
 from seqformers.hub.repository import write_model_repository
-from tests.conftest import ROOT
 from tests.modeling.family_cases import CASES, Batch, FamilyCase
 
 BY_TYPE = {case.model_type: case for case in CASES}
@@ -317,13 +316,3 @@ def test_a_fresh_interpreter_loads_every_head_from_every_repository(
 def test_repositories_hold_no_pickle(family: Family, head: str, repositories: Path) -> None:
     suffixes = {path.suffix for path in (repositories / head).rglob("*") if path.is_file()}
     assert suffixes <= {".json", ".safetensors", ".py", ".md", ".txt"}
-
-
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
-def test_shipped_files_import_nothing_a_stranger_lacks(family: Family) -> None:
-    paths = list((ROOT / "modeling" / family.room).glob("*.py"))
-    assert {f"configuration_{family.model_type}", f"modeling_{family.model_type}"} <= {path.stem for path in paths}
-    for path in paths:
-        assert "import seqformers" not in path.read_text().replace(">>> import seqformers", "")
-        for line in path.read_text().splitlines():
-            assert not line.startswith("from seqformers"), f"{path.name}: {line}"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from seqformers import TargetNetConfig, TargetNetModel, TargetNetProcessor
 from seqformers.modeling.targets.modeling_targetnet import NO_SITE
-from seqformers.modeling.targets.processing_targetnet import (
+from seqformers.modeling.targets.targetnet_sites import (
     CRITERIA,
     align_seed,
     draw_alignments,
