@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks._results import time_call, write_result
-from seqformers.datasets_scripts.common.fasta import LetterReport, read_fasta
+from seqformers.datasets_scripts.common.fasta import read_fasta
+from seqformers.datasets_scripts.common.letters import LetterReport
 from seqformers.datasets_scripts.common.windows import letters_of, strings_of_spans, take_windows, window_starts
 from seqformers.datasets_scripts.phage.draws import LengthLaw, cut_lengths
 

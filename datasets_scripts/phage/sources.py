@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seqformers.datasets_scripts.common.fasta import LetterReport, check_letters, fasta_files, is_fasta, read_fasta
+from seqformers.datasets_scripts.common.fasta import fasta_files, is_fasta, read_fasta
 from seqformers.datasets_scripts.common.genomes import GenomeRecord
+from seqformers.datasets_scripts.common.letters import LetterReport, check_letters
 
 __all__ = ["LABEL_NAMES", "Census", "label_of", "records_of_fasta", "records_of_refseq", "records_of_tables"]
 
