@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.hub.loopback import LoopbackHub
 
@@ -30,6 +31,10 @@ HUB_ENVIRONMENT = {
 }
 os.environ.update(HUB_ENVIRONMENT)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# How long an example takes depends on what else the machine does; it is no finding.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(__file__).resolve().parent / "golden"
