@@ -43,6 +43,7 @@ quality: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_imports.py
 
 style: install
 	$(BIN)/ruff check --fix .

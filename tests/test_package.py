@@ -1,8 +1,7 @@
-"""The house itself: public names resolve, every package is installed, imports go one way and stay cheap."""
+"""The house itself: public names resolve, names are typed, every package is installed, importing is cheap."""
 
 from __future__ import annotations
 
-import ast
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 import seqformers
 from seqformers._families import FAMILIES
 from tests.conftest import ROOMS_ABOVE, ROOT, foreign_rooms
+from tests.stub import PATH, stub
 
 LOWER_ROOMS = ("modeling", "tokenization", "datasets_scripts")
 
@@ -57,28 +57,47 @@ def test_a_run_in_another_checkout_is_refused(tmp_path):
     assert done.returncode == 4 and f"seqformers.modeling from {ROOT / 'modeling'}" in done.stderr, done.stderr
 
 
-def _imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+def test_type_checkers_see_every_public_name():
+    assert PATH.read_text() == stub(), "run: python -m tests.stub"
 
 
-def test_imports_go_one_way():
-    allowed = tuple(f"seqformers.{room}" for room in LOWER_ROOMS)
-    for room in LOWER_ROOMS:
-        for path in (ROOT / room).rglob("*.py"):
-            ours = [name for name in _imports(path) if name.split(".")[0] == "seqformers"]
-            wrong = [name for name in ours if not name.startswith(allowed)]
-            if room == "modeling":
-                wrong += [name for name in ours if not name.startswith("seqformers.modeling")]
-            assert not wrong, f"{path} imports {wrong}"
+_CONSUMER = {
+    "right.py": """
+from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerTokenizer, __version__
+k: int = KmerTokenizer(k=6).k
+model: KmerBertForMaskedLM = KmerBertForMaskedLM(KmerBertConfig(k=4))
+version: str = __version__
+""",
+    "wrong.py": """
+from seqformers import KmerBertModel, KmerTokenizer, TargetNetProcessor, predict
+from seqformers import Nonsense
+KmerTokenizer(k="six")
+KmerBertModel(3)
+TargetNetProcessor(step="one")
+predict("run", "reads.fasta", "out.tsv", batch_size="many")
+""",
+}
 
 
-def test_nobody_imports_the_command_line():
-    for path in (ROOT / "seqformers").rglob("*.py"):
-        assert "seqformers.cli" not in set(_imports(path)), path
+def test_a_wrong_argument_fails_a_consumers_type_check(tmp_path):
+    """As installed: the rooms below one folder, which carries `py.typed`."""
+    site = tmp_path / "site" / "seqformers"
+    site.mkdir(parents=True)
+    for path in [*(ROOT / "seqformers").iterdir(), *(ROOT / room for room in LOWER_ROOMS)]:
+        (site / path.name).symlink_to(path)
+    assert (site / "py.typed").is_file()
+    for name, text in _CONSUMER.items():
+        (tmp_path / name).write_text(text)
+    skipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"][0]["module"]
+    (tmp_path / "mypy.ini").write_text(
+        "[mypy]\nignore_missing_imports = True\nfollow_imports = silent\nmypy_path = site\nstrict = True\n"
+        f"disallow_untyped_calls = False\n[mypy-{','.join(skipped)}]\nfollow_imports = skip\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", *_CONSUMER]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "right.py" not in done.stdout, done.stdout
+    for line in range(3, 8):
+        assert f"wrong.py:{line}: error" in done.stdout, done.stdout
 
 
 def test_file_stems_are_unique():

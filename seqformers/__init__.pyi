@@ -1,0 +1,152 @@
+# Written by `python -m tests.stub` from the table of families and the names in `__init__.py`.
+from seqformers.datasets import build_dataset, load_dataset
+from seqformers.guides.score import guide_table, score_guides
+from seqformers.inference.embed import embed
+from seqformers.inference.predict import predict
+from seqformers.modeling.dna.configuration_kmer_bert import KmerBertConfig
+from seqformers.modeling.dna.modeling_kmer_bert import (
+    KmerBertForMaskedLM,
+    KmerBertForPreTraining,
+    KmerBertForSequenceClassification,
+    KmerBertForTokenClassification,
+    KmerBertModel,
+)
+from seqformers.modeling.guides.configuration_deepcpf1 import DeepCpf1Config
+from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
+from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
+from seqformers.modeling.protein.configuration_onehot import OneHotConfig
+from seqformers.modeling.protein.configuration_p_elmo import PElmoConfig
+from seqformers.modeling.protein.configuration_plus_rnn import PlusRnnConfig
+from seqformers.modeling.protein.configuration_protein_bert import ProteinBertConfig
+from seqformers.modeling.protein.configuration_tape_lstm import TapeLstmConfig
+from seqformers.modeling.protein.configuration_tape_resnet import TapeResnetConfig
+from seqformers.modeling.protein.configuration_unirep import UniRepConfig
+from seqformers.modeling.protein.modeling_onehot import (
+    OneHotForContactPrediction,
+    OneHotForSequenceClassification,
+    OneHotForTokenClassification,
+    OneHotModel,
+)
+from seqformers.modeling.protein.modeling_p_elmo import (
+    PElmoForPairClassification,
+    PElmoForPreTraining,
+    PElmoForSequenceClassification,
+    PElmoForTokenClassification,
+    PElmoModel,
+)
+from seqformers.modeling.protein.modeling_plus_rnn import (
+    PlusRnnForPairClassification,
+    PlusRnnForPreTraining,
+    PlusRnnForSequenceClassification,
+    PlusRnnForTokenClassification,
+    PlusRnnModel,
+)
+from seqformers.modeling.protein.modeling_protein_bert import (
+    ProteinBertForContactPrediction,
+    ProteinBertForMaskedLM,
+    ProteinBertForPairClassification,
+    ProteinBertForPreTraining,
+    ProteinBertForSequenceClassification,
+    ProteinBertForTokenClassification,
+    ProteinBertModel,
+)
+from seqformers.modeling.protein.modeling_tape_lstm import (
+    TapeLstmForContactPrediction,
+    TapeLstmForPreTraining,
+    TapeLstmForSequenceClassification,
+    TapeLstmForTokenClassification,
+    TapeLstmModel,
+)
+from seqformers.modeling.protein.modeling_tape_resnet import (
+    TapeResnetForContactPrediction,
+    TapeResnetForMaskedLM,
+    TapeResnetForSequenceClassification,
+    TapeResnetForTokenClassification,
+    TapeResnetModel,
+)
+from seqformers.modeling.protein.modeling_unirep import (
+    UniRepForCausalLM,
+    UniRepForContactPrediction,
+    UniRepForSequenceClassification,
+    UniRepForTokenClassification,
+    UniRepModel,
+)
+from seqformers.modeling.targets.configuration_targetnet import TargetNetConfig
+from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
+from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
+from seqformers.targets.scan import scan_targets
+from seqformers.tokenization.tokenization_kmer import KmerTokenizer
+from seqformers.tokenization.tokenization_protein import ProteinTokenizer
+from seqformers.training.collators import DataCollatorForKmerLanguageModeling
+from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
+
+__version__: str
+__all__ = [
+    "DataCollatorForKmerLanguageModeling",
+    "DataCollatorForResidueLanguageModeling",
+    "DeepCpf1Config",
+    "DeepCpf1Model",
+    "DeepCpf1Processor",
+    "KmerBertConfig",
+    "KmerBertForMaskedLM",
+    "KmerBertForPreTraining",
+    "KmerBertForSequenceClassification",
+    "KmerBertForTokenClassification",
+    "KmerBertModel",
+    "KmerTokenizer",
+    "OneHotConfig",
+    "OneHotForContactPrediction",
+    "OneHotForSequenceClassification",
+    "OneHotForTokenClassification",
+    "OneHotModel",
+    "PElmoConfig",
+    "PElmoForPairClassification",
+    "PElmoForPreTraining",
+    "PElmoForSequenceClassification",
+    "PElmoForTokenClassification",
+    "PElmoModel",
+    "PlusRnnConfig",
+    "PlusRnnForPairClassification",
+    "PlusRnnForPreTraining",
+    "PlusRnnForSequenceClassification",
+    "PlusRnnForTokenClassification",
+    "PlusRnnModel",
+    "ProteinBertConfig",
+    "ProteinBertForContactPrediction",
+    "ProteinBertForMaskedLM",
+    "ProteinBertForPairClassification",
+    "ProteinBertForPreTraining",
+    "ProteinBertForSequenceClassification",
+    "ProteinBertForTokenClassification",
+    "ProteinBertModel",
+    "ProteinTokenizer",
+    "TapeLstmConfig",
+    "TapeLstmForContactPrediction",
+    "TapeLstmForPreTraining",
+    "TapeLstmForSequenceClassification",
+    "TapeLstmForTokenClassification",
+    "TapeLstmModel",
+    "TapeResnetConfig",
+    "TapeResnetForContactPrediction",
+    "TapeResnetForMaskedLM",
+    "TapeResnetForSequenceClassification",
+    "TapeResnetForTokenClassification",
+    "TapeResnetModel",
+    "TargetNetConfig",
+    "TargetNetModel",
+    "TargetNetProcessor",
+    "UniRepConfig",
+    "UniRepForCausalLM",
+    "UniRepForContactPrediction",
+    "UniRepForSequenceClassification",
+    "UniRepForTokenClassification",
+    "UniRepModel",
+    "__version__",
+    "build_dataset",
+    "embed",
+    "guide_table",
+    "load_dataset",
+    "predict",
+    "scan_targets",
+    "score_guides",
+]
