@@ -74,7 +74,7 @@ class Output:
         FileExistsError: the output exists and neither `overwrite` nor `resume` was given; or it is a folder that this
             job did not make, or that holds files of somebody else.
         ValueError: the output is one of the inputs, lies in a file, or was started with other settings.
-        RuntimeError: another process is writing it.
+        OSError: another process is writing it.
 
     Examples:
         >>> import tempfile
@@ -106,8 +106,16 @@ class Output:
         self._started = self._done = False
         refuse_input(self.path, inputs)
         self._refuse_existing()
-        self.finished = resume and not self.partial.exists() and self._is_finished()
         self._lock = self._locked()
+        self.finished = False
+        try:
+            if resume and self.partial.exists():
+                self._refuse_other_settings(self.partial, self._header, "was started")
+            elif resume:
+                self.finished = self._is_finished()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
 
     def _refuse_existing(self) -> None:
         path = self.path
@@ -131,8 +139,7 @@ class Output:
         """Whether the result is there, of the same settings; other settings are refused."""
         if not self.path.exists() or (self.folder and not any(self.path.iterdir())):
             return False
-        if self.settings is not None:
-            self._refuse_other_settings(self.path, self._record, "was written")
+        self._refuse_other_settings(self.path, self._record, "was written")
         return True
 
     @property
@@ -140,15 +147,14 @@ class Output:
         return self.path / MARK if self.folder else self.path.with_name(f".{self.path.name}{MARK}")
 
     def _locked(self) -> FileLock:
-        self._made = not self.path.parent.exists()
+        self._made = [parent for parent in self.path.parents if not parent.exists()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path.with_name(f".{safe_name(self.path.name)}.lock"), timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            raise RuntimeError(
-                f"another process is writing {self.path}; wait for it, or choose another output"
-            ) from None
+            self._remove_made()
+            raise OSError(f"another process is writing {self.path}; wait for it, or choose another output") from None
         return lock
 
     def start(self) -> Path:
@@ -157,19 +163,18 @@ class Output:
         Call it after every check; an interrupted run that is not resumed is thrown away here.
         """
         left = self.partial.exists()
-        if left and self._resume:
-            if self.settings is not None:
-                self._refuse_other_settings(self.partial, self._header, "was started")
-        elif left:
+        if left and not self._resume:
             _remove(self.partial)
-        if self.folder:
-            self.partial.mkdir(exist_ok=True)
         if self.settings is not None and not (left and self._resume):
             write_json(self._header, {"job": self.job, "settings": self.settings})
+        if self.folder:
+            self.partial.mkdir(exist_ok=True)
         self._started = True
         return self.partial
 
     def _refuse_other_settings(self, place: Path, record: Path, how: str) -> None:
+        if self.settings is None:
+            return
         try:
             before = json.loads(record.read_text(encoding="utf-8"))["settings"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -185,14 +190,21 @@ class Output:
                 f"{place} {how} with other settings ({what}); resume with those, or pass --overwrite to start again"
             )
 
-    def finish(self) -> Path:
-        """The work is whole: put it in its place in one rename, in place of an older output."""
+    def finish(self, whole: Path | None = None) -> Path:
+        """The work is whole: put it in its place in one rename, in place of an older output.
+
+        Args:
+            whole (`Path`, *optional*): The result, where it is made of what lies in `partial` but is not `partial`
+                itself, which then goes.
+        """
         assert self._started, "finish before start"
         if self.folder:
             mark_folder(self.partial, self.job, self.settings)
         elif self.settings is not None:
             write_json(self._record, {"job": self.job, "settings": self.settings})
-        _swap(self.partial, self.path)
+        _swap(whole or self.partial, self.path)
+        if whole is not None:
+            _remove(self.partial)
         self._header.unlink(missing_ok=True)
         self._done = True
         return self.path
@@ -206,9 +218,14 @@ class Output:
         with contextlib.suppress(OSError):
             Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
-        if self._made and not self._started:
-            with contextlib.suppress(OSError):  # a folder made for the lock alone
-                self.path.parent.rmdir()
+        if not self._started:
+            self._remove_made()
+
+    def _remove_made(self) -> None:
+        """Folders that were made for the lock alone."""
+        for parent in self._made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
 
 
 def refuse_input(output: str | Path, inputs: Iterable[str | Path]) -> None:

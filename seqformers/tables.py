@@ -1,21 +1,27 @@
-"""Write result tables row by row: TSV, JSON lines or Parquet, in input order, resumable after a kill.
+"""Write result tables row by row: TSV, CSV, JSON lines or Parquet, in input order, resumable after a kill.
 
-Rows go to `<output>.partial` (Parquet: a folder of row groups of that name), which becomes `<output>` only when all
-rows are there, so a finished file is always complete.
+Columns and their types are known before the first row, so a table is the same whatever its rows are: one whose values
+are all missing, one written in two goes, one without any rows. Rows go to `<output>.partial` (Parquet: a folder of
+row groups), which becomes `<output>` only when all rows are there, so a finished file is always complete; see
+`seqformers.files` for what happens to what was there before.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-__all__ = ["TableWriter", "refuse_existing"]
+from seqformers.files import Output
 
+__all__ = ["TABLE_SUFFIXES", "RowFile", "TableWriter", "refuse_existing"]
+
+TABLE_SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
 _ROWS_PER_PART = 50_000
 
 
@@ -35,149 +41,277 @@ def refuse_existing(path: str | Path, *, overwrite: bool = False, resume: bool =
     return path
 
 
-class TableWriter:
-    """Append rows to a table; a context manager that finishes the file only when it is left without an error.
+class RowFile:
+    """Rows appended to a file of one format; what an earlier writer left whole is kept, what it tore is dropped.
 
     Args:
-        path (`str` or `Path`): Output; the suffix decides the format: `.tsv`, `.csv`, `.jsonl` or `.parquet`.
-        columns (`Sequence[str]`): Column names, in order.
-        overwrite (`bool`): Replace an existing output.
-        resume (`bool`): Go on after the rows of an earlier, interrupted run; a finished output is left as it is.
+        path (`Path`): File that grows; of Parquet a folder of parts, made a file by `join`.
+        schema (`Mapping[str, type]`): Column -> `str`, `int`, `float`, `bool` or `list` (of float32 numbers); or an
+            Arrow type. Any value may be missing (None).
+        format (`str`): `tsv`, `csv`, `jsonl` or `parquet`.
 
     Attributes:
-        rows_done (`int`): Rows already there when opened; the caller skips that many.
-        finished (`bool`): The output is complete already and nothing is left to do.
+        rows_done (`int`): Whole rows that were there when it was opened.
 
     Raises:
-        FileExistsError: the output is there and neither `overwrite` nor `resume` was given.
-        ValueError: unknown suffix, or the interrupted table has other columns.
-
-    Examples:
-        >>> import tempfile, pathlib
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "t.tsv"
-        >>> with TableWriter(path, ["id", "score"]) as table:
-        ...     table.write([{"id": "a", "score": 0.5}])
-        >>> path.read_text().split()
-        ['id', 'score', 'a', '0.5']
+        ValueError: what is there has other columns.
     """
 
-    def __init__(self, path: str | Path, columns: Sequence[str], *, overwrite: bool = False, resume: bool = False):
-        self.path = refuse_existing(path, overwrite=overwrite, resume=resume)
-        self.columns = list(columns)
-        self.format = self.path.suffix.lstrip(".")
-        if self.format not in ("tsv", "csv", "jsonl", "parquet"):
-            raise ValueError(f"cannot write {self.path.name}: use a name that ends in .tsv, .csv, .jsonl or .parquet")
-        self.finished = resume and self.path.exists()
-        self.partial = self.path.with_name(self.path.name + ".partial")
-        self.rows_done = 0
+    def __init__(self, path: Path, schema: Mapping[str, Any], format: str):
+        self.path, self.schema, self.format = path, dict(schema), format
         self._buffer: list[dict[str, Any]] = []
         self._file: IO[str] | None = None
-        if not resume:
-            self._discard_partial()
-        if not self.finished:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._open_parts() if self.format == "parquet" else self._open_text()
+        if format == "parquet":
+            self.rows_done = self._open_parts()
+        else:
+            self.rows_done = self._open_text()
 
-    def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Append `rows` (dicts that hold every column); text reaches the disk before this returns."""
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append `rows`, each of which holds every column; text reaches the disk before this returns."""
         if self.format == "parquet":
-            self._buffer.extend(rows)
-            if len(self._buffer) >= _ROWS_PER_PART:
+            self._buffer.extend({name: row[name] for name in self.schema} for row in rows)
+            while len(self._buffer) >= _ROWS_PER_PART:
                 self._write_part()
             return
         assert self._file is not None
         if self.format == "jsonl":
-            self._file.writelines(json.dumps({name: row[name] for name in self.columns}) + "\n" for row in rows)
+            lines = (json.dumps({name: row[name] for name in self.schema}, allow_nan=False) for row in rows)
+            self._file.writelines(line + "\n" for line in lines)
         else:
-            self._csv().writerows([_text(row[name]) for name in self.columns] for row in rows)
+            self._csv().writerows([_text(row[name]) for name in self.schema] for row in rows)
         self._file.flush()
 
-    def __enter__(self) -> TableWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.finished:
-            return
+    def close(self) -> None:
+        """Bring everything to the disk."""
         if self._buffer:
             self._write_part()
         if self._file is not None:
             self._file.close()
-        if kind is None:
-            self._join_parts() if self.format == "parquet" else self.partial.replace(self.path)
 
-    def _csv(self) -> Any:
-        return csv.writer(self._file, delimiter="\t" if self.format == "tsv" else ",", lineterminator="\n")  # type: ignore[arg-type]
-
-    def _discard_partial(self) -> None:
-        if self.partial.is_dir():
-            shutil.rmtree(self.partial)
-        else:
-            self.partial.unlink(missing_ok=True)
-
-    def _open_text(self) -> None:
-        header = 0 if self.format == "jsonl" else 1
-        whole = self._cut_torn_line()
-        self._file = self.partial.open("a", encoding="utf-8", newline="")
-        if header and whole == 0:
-            self._csv().writerow(self.columns)
-        elif header:
-            with self.partial.open(encoding="utf-8", newline="") as file:
-                found = next(csv.reader(file, delimiter="\t" if self.format == "tsv" else ","))
-            if found != self.columns:
-                raise ValueError(
-                    f"{self.partial} has columns {found}, not {self.columns}; pass --overwrite to restart"
-                )
-        self.rows_done = max(0, whole - header)
-
-    def _cut_torn_line(self) -> int:
-        """Drop a last line that a kill left without its end; return how many whole lines remain."""
-        if not self.partial.exists():
-            return 0
-        lines = end = 0
-        with self.partial.open("rb+") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    lines, end = lines + 1, end + len(line)
-            file.truncate(end)
-        return lines
-
-    def _parts(self) -> list[Path]:
-        return sorted(self.partial.glob("part-*.parquet"))
-
-    def _open_parts(self) -> None:
+    def join(self, whole: Path) -> Path:
+        """Write the parts of a closed Parquet table as one file, whose bytes do not tell where it was interrupted."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self.partial.mkdir(exist_ok=True)
-        self.rows_done = sum(pq.read_metadata(part).num_rows for part in self._parts())
+        waiting = self._arrow_schema([]).empty_table()
+        with pq.ParquetWriter(whole, waiting.schema) as writer:
+            for part in self._parts():
+                waiting = pa.concat_tables([waiting, pq.read_table(part)]).combine_chunks()
+                while len(waiting) >= _ROWS_PER_PART:
+                    writer.write_table(waiting.slice(0, _ROWS_PER_PART))
+                    waiting = waiting.slice(_ROWS_PER_PART)
+            if len(waiting):
+                writer.write_table(waiting.combine_chunks())
+        return whole
+
+    def _arrow_schema(self, rows: list[dict[str, Any]]) -> Any:
+        """The schema; of columns without a type that of the parts there, or of the first rows."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if None not in self.schema.values():
+            return arrow_schema(self.schema)
+        if parts := self._parts():
+            return pq.read_schema(parts[0])
+        return pa.Table.from_pylist(rows).schema if rows else arrow_schema(dict.fromkeys(self.schema, str))
+
+    def _csv(self) -> Any:
+        assert self._file is not None
+        return csv.writer(self._file, delimiter=self._separator, lineterminator="\n")
+
+    @property
+    def _separator(self) -> str:
+        return "\t" if self.format == "tsv" else ","
+
+    def _open_text(self) -> int:
+        header = 0 if self.format == "jsonl" else 1
+        whole = self._cut_torn_row()
+        self._file = self.path.open("a", encoding="utf-8", newline="")
+        if header and whole == 0:
+            self._csv().writerow(self.schema)
+            self._file.flush()
+        elif header:
+            with self.path.open(encoding="utf-8", newline="") as file:
+                found = next(csv.reader(file, delimiter=self._separator))
+            if found != list(self.schema):
+                raise ValueError(
+                    f"{self.path} has columns {', '.join(found)}, not {', '.join(self.schema)}; pass --overwrite to "
+                    "start again"
+                )
+        return max(0, whole - header)
+
+    def _cut_torn_row(self) -> int:
+        """Drop a last row that a kill left without its end; return how many whole rows remain, the header included.
+
+        A quoted field may hold line ends, so a row ends where a line ends outside quotes.
+        """
+        if not self.path.exists():
+            return 0
+        rows = end = place = quotes = 0
+        with self.path.open("rb+") as file:
+            for line in file:
+                place += len(line)
+                quotes += line.count(b'"') if self.format != "jsonl" else 0
+                if line.endswith(b"\n") and quotes % 2 == 0:
+                    rows, end = rows + 1, place
+            file.truncate(end)
+        return rows
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.path.glob("part-*.parquet"))
+
+    def _open_parts(self) -> int:
+        """Count the rows of whole parts; the first part that cannot be read, and all after it, are written again."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.path.mkdir(exist_ok=True)
+        done, broken = 0, False
+        for part in self._parts():
+            try:
+                found = None if broken else pq.read_table(part)
+            except (pa.ArrowInvalid, OSError):
+                found = None
+            if found is None:
+                broken = True
+                part.unlink()
+                continue
+            if found.column_names != list(self.schema):
+                raise ValueError(
+                    f"{part} has columns {', '.join(found.column_names)}, not {', '.join(self.schema)}; pass "
+                    "--overwrite to start again"
+                )
+            done += found.num_rows
+        return done
 
     def _write_part(self) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = [{name: row[name] for name in self.columns} for row in self._buffer]
-        part = self.partial / f"part-{len(self._parts()):06d}.parquet"
+        rows, self._buffer = self._buffer[:_ROWS_PER_PART], self._buffer[_ROWS_PER_PART:]
+        part = self.path / f"part-{len(self._parts()):06d}.parquet"
         torn = part.with_suffix(".torn")
-        pq.write_table(pa.Table.from_pylist(rows), torn)
+        pq.write_table(pa.Table.from_pylist(rows, schema=self._arrow_schema(rows)), torn)
         torn.replace(part)
-        self._buffer.clear()
 
-    def _join_parts(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        parts = self._parts()
-        whole = self.path.with_name(self.path.name + ".whole")
-        if not parts:
-            pq.write_table(pa.table({name: pa.array([], pa.string()) for name in self.columns}), whole)
-        else:
-            with pq.ParquetWriter(whole, pq.read_schema(parts[0])) as writer:
-                for part in parts:
-                    writer.write_table(pq.read_table(part))
-        whole.replace(self.path)
-        shutil.rmtree(self.partial)
+class TableWriter:
+    """One table as an output; a context manager that finishes it only when it is left without an error.
+
+    Nothing of an earlier or interrupted table is touched before the first row comes.
+
+    Args:
+        path (`str` or `Path`): Output; the suffix decides the format: `.tsv`, `.csv`, `.jsonl` or `.parquet`.
+        schema (`Mapping[str, type]` or `Sequence[str]`): Column -> `str`, `int`, `float`, `bool`, `list` (of float32
+            numbers) or an Arrow type, in order; the types of names alone are those of the first rows.
+        job (`str`): What writes it, for the settings.
+        inputs (iterable of `str` or `Path`): What the job reads; the output must be none of it.
+        settings (`Mapping`, *optional*): What decides the rows; a resume with others is refused.
+        overwrite (`bool`): Replace an existing output once the new one is whole.
+        resume (`bool`): Go on after the rows of an earlier, interrupted run; a finished output is left as it is.
+
+    Attributes:
+        rows_done (`int`): With `resume`: rows already there; the caller skips that many.
+        finished (`bool`): The output is complete already and nothing is left to do.
+
+    Raises:
+        FileExistsError: the output is there and neither `overwrite` nor `resume` was given.
+        ValueError: unknown suffix, the output is an input, or the interrupted table is of other settings or columns.
+        OSError: another process writes it.
+
+    Examples:
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "t.tsv"
+        >>> with TableWriter(path, {"id": str, "score": float}) as table:
+        ...     table.write([{"id": "a", "score": 0.5}])
+        >>> path.read_text().split()
+        ['id', 'score', 'a', '0.5']
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        schema: Mapping[str, Any] | Sequence[str],
+        *,
+        job: str = "table",
+        inputs: Iterable[str | Path] = (),
+        settings: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        resume: bool = False,
+    ):
+        self.path = Path(path)
+        if self.path.suffix not in TABLE_SUFFIXES:
+            raise ValueError(f"cannot write {self.path.name}: use a name that ends in {_either(TABLE_SUFFIXES)}")
+        self.schema = dict(schema) if isinstance(schema, Mapping) else dict.fromkeys(schema)
+        self.output = Output(path, job, inputs=inputs, settings=settings, overwrite=overwrite, resume=resume)
+        self.finished = self.output.finished
+        self._rows: RowFile | None = None
+        self.rows_done = 0
+        try:
+            if resume and not self.finished:
+                self.rows_done = self._opened().rows_done
+        except BaseException:
+            self.output.__exit__(None, None, None)
+            raise
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.schema)
+
+    def _opened(self) -> RowFile:
+        if self._rows is None:
+            self._rows = RowFile(self.output.start(), self.schema, self.path.suffix[1:])
+        return self._rows
+
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append `rows` (each holds every column); text reaches the disk before this returns.
+
+        Raises:
+            ValueError: a number is NaN or infinite, or a value does not fit its column.
+        """
+        rows = list(rows)
+        for row in rows:
+            for name, value in row.items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError(f"the row {_named(row)} has no number in column {name!r} but {value}")
+        if rows:
+            self._opened().write(rows)
+
+    def __enter__(self) -> TableWriter:
+        self.output.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and not self.finished:
+                rows = self._opened()
+                rows.close()
+                parquet = self.path.suffix == ".parquet"
+                self.output.finish(rows.join(self.output.partial / "whole") if parquet else None)
+            elif self._rows is not None:
+                self._rows.close()
+        finally:
+            self.output.__exit__(kind, error, trace)
+
+
+def arrow_schema(schema: Mapping[str, Any]) -> Any:
+    """The Arrow schema of columns given as in `RowFile`."""
+    import pyarrow as pa
+
+    known = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), list: pa.list_(pa.float32())}
+    return pa.schema([(name, known[kind] if isinstance(kind, type) else kind) for name, kind in schema.items()])
 
 
 def _text(value: Any) -> Any:
     return "" if value is None else value
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return repr(row.get("id", next(iter(row.values()), "")))
+
+
+def _either(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

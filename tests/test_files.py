@@ -159,7 +159,7 @@ def test_two_processes_never_write_one_output(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "a")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout is not None and other.stdout.readline() == "locked\n"
-    with pytest.raises(RuntimeError, match="another process is writing"):
+    with pytest.raises(OSError, match="another process is writing"):
         write(tmp_path / "a", "mine")
     other.kill()
     other.wait()

@@ -48,7 +48,7 @@ def dnabert(folder: Path) -> Path:
 
 def packaged(family: str, folder: Path) -> Path:
     """A copy of a model that comes with the package."""
-    from seqformers.hub.packaged import packaged_model
+    from seqformers.hub.load import packaged_model
 
     return Path(shutil.copytree(packaged_model(family), folder))
 

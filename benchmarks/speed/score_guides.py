@@ -25,7 +25,7 @@ from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.guides.score import score_guides
 from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import find_sites
-from seqformers.hub.packaged import packaged_model
+from seqformers.hub.load import packaged_model
 
 
 def random_bases(rng: np.random.Generator, count: int) -> str:

@@ -42,7 +42,7 @@ from benchmarks.tables.deepcpf1_fits import (
 )
 from benchmarks.tables.rank_tests import bootstrap_interval, steiger
 from seqformers import DeepCpf1Config, DeepCpf1Model
-from seqformers.hub.packaged import packaged_model
+from seqformers.hub.load import packaged_model
 
 FOLDS = 2  # of the five in HT 1-1
 CHOICES = ("paper", "paper_weighted", "wide_weighted")  # compared by those folds

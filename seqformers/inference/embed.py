@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from seqformers.hub.load import load_model
 from seqformers.inference.predict import read_sequences
-from seqformers.inference.windows_scorer import Windowing, context_letters, load_for_inference, run_records
+from seqformers.inference.windows_scorer import Windowing, context_letters, run_records
 from seqformers.tables import TableWriter
 
 __all__ = ["embed", "embed_records", "residue_mask"]
@@ -66,15 +67,18 @@ def embed(
         raise ValueError(f"pooling must be one of {', '.join(_POOLINGS)}, not {pooling!r}")
     if Path(output).suffix not in (".parquet", ".jsonl"):
         raise ValueError(f"vectors go into .parquet or .jsonl, not {Path(output).name}")
-    with TableWriter(output, ("id", "num_windows", "embedding"), overwrite=overwrite, resume=resume) as table:
+    with TableWriter(
+        output, {"id": str, "num_windows": int, "embedding": list}, overwrite=overwrite, resume=resume
+    ) as table:
         if table.finished:
             return table.path
-        model, tokenizer, place = load_for_inference(run, "AutoModel", device)
+        loaded = load_model(run, "AutoModel", device=device)
+        model, tokenizer = loaded.model, loaded.encoder
         records = islice(read_sequences(sequences, tokenizer, progress=progress), table.rows_done, None)
         empty = 0
         for row in embed_records(
             records, model, tokenizer, pooling=pooling, layer=layer, window=window, step=step,
-            both_strands=both_strands, batch_size=batch_size, device=place,
+            both_strands=both_strands, batch_size=batch_size, device=loaded.device,
         ):  # fmt: skip
             empty += row["embedding"] is None
             table.write([row])

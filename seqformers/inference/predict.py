@@ -13,18 +13,13 @@ import numpy as np
 import torch
 
 from seqformers.datasets_scripts.common.fasta import read_fasta
-from seqformers.inference.windows_scorer import (
-    RecordResult,
-    Windowing,
-    context_letters,
-    load_for_inference,
-    run_records,
-)
+from seqformers.hub.load import load_model
+from seqformers.inference.windows_scorer import RecordResult, Windowing, context_letters, run_records
 from seqformers.tables import TableWriter
 
 __all__ = ["COLUMNS", "predict", "predict_records", "read_sequences"]
 
-COLUMNS = ("id", "label", "score", "num_windows")
+COLUMNS = {"id": str, "label": str, "score": float, "num_windows": int}
 _IDS_REMEMBERED = 1_000_000
 
 
@@ -74,10 +69,12 @@ def predict(
     with TableWriter(output, COLUMNS, overwrite=overwrite, resume=resume) as table:
         if table.finished:
             return table.path
-        model, tokenizer, place = load_for_inference(run, "AutoModelForSequenceClassification", device)
+        loaded = load_model(run, "AutoModelForSequenceClassification", device=device)
+        model, tokenizer = loaded.model, loaded.encoder
         rows = predict_records(
             islice(read_sequences(sequences, tokenizer, progress=progress), table.rows_done, None),
-            model, tokenizer, window=window, step=step, both_strands=both_strands, batch_size=batch_size, device=place,
+            model, tokenizer, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
+            device=loaded.device,
         )  # fmt: skip
         empty = 0
         for row in rows:

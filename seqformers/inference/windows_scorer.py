@@ -10,16 +10,14 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from seqformers.datasets_scripts.common.windows import window_starts
-from seqformers.inference.devices import pick_device
 
-__all__ = ["RecordResult", "Windowing", "context_letters", "load_for_inference", "reverse_complement", "run_records"]
+__all__ = ["RecordResult", "Windowing", "context_letters", "reverse_complement", "run_records"]
 
 _COMPLEMENT = str.maketrans("ACGTUacgtuRYKMBDHVrykmbdhv", "TGCAAtgcaaYRMKVHDByrmkvhdb")
 _PLAIN = frozenset("ACGTUacgtu")
@@ -69,47 +67,6 @@ def reverse_complement(sequence: str) -> str:
         'NACGTT'
     """
     return sequence.translate(_COMPLEMENT)[::-1]
-
-
-_OWN_COMMANDS = {"targetnet": "seqformers scan-targets", "deepcpf1": "seqformers score-guides"}
-
-
-def load_for_inference(run: str | Path, auto_class: str, device: str | None = None) -> tuple[Any, Any, torch.device]:
-    """Load model and tokenizer of a run folder or Hub repository.
-
-    Args:
-        run (`str` or `Path`): Folder or repository id.
-        auto_class (`str`): `AutoModelForSequenceClassification`, `AutoModel`, ...
-        device (`str`, *optional*): Default: CUDA when there is one.
-
-    Returns:
-        model in evaluation mode, tokenizer, device.
-
-    Raises:
-        ValueError: the folder is not a run folder, or its model has no trained head of this kind,
-            or it reads something else than a sequence.
-    """
-    import transformers
-
-    import seqformers  # noqa: F401 (registers the families)
-    from seqformers.hub.download import fetch_repository
-
-    folder = fetch_repository(run)
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{run} is not a run folder: it holds no config.json")
-    kind = transformers.AutoConfig.from_pretrained(folder).model_type
-    if kind in _OWN_COMMANDS:
-        raise ValueError(f"{run} is a {kind} model, with a command of its own: {_OWN_COMMANDS[kind]} --model {run}")
-    place = pick_device(device)
-    model, info = getattr(transformers, auto_class).from_pretrained(folder, output_loading_info=True)
-    untrained = [name for name in info["missing_keys"] if not name.startswith(f"{model.base_model_prefix}.")]
-    if untrained and auto_class != "AutoModel":
-        raise ValueError(
-            f"{run} has no trained head for this: {', '.join(sorted(untrained)[:3])} are missing from its weights; "
-            "fine-tune it first (seqformers finetune) and pass that run"
-        )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return model.eval().to(place), tokenizer, place
 
 
 def context_letters(model: Any, tokenizer: Any) -> int:

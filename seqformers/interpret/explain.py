@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from seqformers.inference.devices import pick_device
+from seqformers.hub.load import load_model
 from seqformers.interpret.attention import attention_profiles
 from seqformers.interpret.gradients import gradient_profile
 from seqformers.interpret.motifs import count_matrix, discover_motifs
 from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_effects
 from seqformers.interpret.plots import plot_logo, plot_mutations, plot_profile
 from seqformers.interpret.protein_maps import PROTEIN_METHODS, explain_proteins
-from seqformers.interpret.scoring import SequenceScorer, load_model
+from seqformers.interpret.scoring import SequenceScorer
 from seqformers.interpret.windows import Span, token_room, windows
 from seqformers.tables import TableWriter, refuse_existing
 
@@ -76,8 +76,12 @@ def explain(
         if len(set(methods)) > 1 or resume:
             raise ValueError(f"{' and '.join(PROTEIN_METHODS)} are made alone, one at a time, and without --resume")
         return explain_proteins(run, fasta, output, methods[0], plots=plots, device=device, overwrite=overwrite)
-    model, tokenizer = load_model(run)
-    model.to(pick_device(device))
+    loaded = load_model(run, None, device=device)
+    model, tokenizer = loaded.model, loaded.encoder
+    if not hasattr(loaded.config, "max_position_embeddings"):
+        raise ValueError(
+            f"{run} is a {loaded.config.model_type} model; explaining needs one that reads tokens by attention"
+        )
     chosen = _checked_methods(methods, model)
     records = _read(fasta, tokenizer)
     output = refuse_existing(output, overwrite=overwrite, resume=resume)

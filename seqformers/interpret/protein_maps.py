@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from seqformers.datasets_scripts.common.fasta import read_fasta
+from seqformers.hub.load import load_model
+from seqformers.tables import refuse_existing
+
 __all__ = ["PROTEIN_METHODS", "alignment_map", "contact_map", "explain_proteins", "plot_alignment", "plot_contacts"]
 
 PROTEIN_METHODS = ("alignment", "contacts")
@@ -46,23 +50,10 @@ def explain_proteins(
             nothing to align.
         FileExistsError: `output` is there and `overwrite` was not given.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
-    import seqformers
-    from seqformers.datasets_scripts.common.fasta import read_fasta
-    from seqformers.hub.download import fetch_repository
-    from seqformers.inference.devices import pick_device
-    from seqformers.tables import refuse_existing
-
     if method not in PROTEIN_METHODS:
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(PROTEIN_METHODS)}")
-    folder = fetch_repository(run)
-    head = (AutoConfig.from_pretrained(folder).architectures or [""])[0]
-    if head not in seqformers.__all__:
-        raise ValueError(f"{run} holds {head or 'no named model'}, which is none of the models here")
-    model = getattr(seqformers, head).from_pretrained(folder)
-    model.to(pick_device(device))
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    loaded = load_model(run, None, device=device)
+    model, tokenizer = loaded.model, loaded.encoder
     records = [(record.id, record.sequence) for record in read_fasta(fasta)]
     for name, letters in records:
         if not letters:

@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["SequenceScorer", "load_model"]
-
-
-def load_model(run: str | Path) -> tuple[Any, Any]:
-    """Load a run folder or Hub repository: the model with the head it was saved with, and its tokenizer.
-
-    Raises:
-        ValueError: it is no model that reads tokens.
-    """
-    import transformers
-    from transformers import AutoConfig, AutoTokenizer
-
-    import seqformers  # noqa: F401  (registers the families)
-    from seqformers.hub.download import fetch_repository
-
-    folder = fetch_repository(run)
-    config = AutoConfig.from_pretrained(folder)
-    head = (getattr(config, "architectures", None) or ["Model"])[0]
-    name = f"AutoModelFor{head.partition('For')[2]}" if "For" in head else "AutoModel"
-    auto = getattr(transformers, name, transformers.AutoModel)
-    if not hasattr(config, "max_position_embeddings"):
-        raise ValueError(f"{run} is a {config.model_type} model; explaining needs one that reads tokens by attention")
-    return auto.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+__all__ = ["SequenceScorer"]
 
 
 class SequenceScorer:

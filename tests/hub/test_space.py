@@ -23,7 +23,7 @@ from huggingface_hub import get_session
 
 from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerBertForSequenceClassification, KmerTokenizer
 from seqformers.guides.score import guide_table
-from seqformers.hub.packaged import packaged_model
+from seqformers.hub.load import packaged_model
 from seqformers.hub.push import push_to_hub
 from seqformers.hub.repository import write_model_repository
 from seqformers.hub.spaces.write import write_space

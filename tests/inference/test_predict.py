@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import seqformers
 from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerBertForSequenceClassification, KmerTokenizer
 from seqformers.cli import app
-from seqformers.hub.packaged import packaged_model
+from seqformers.hub.load import packaged_model
 from seqformers.hub.repository import write_model_repository
 from seqformers.inference.embed import embed
 from seqformers.inference.predict import predict

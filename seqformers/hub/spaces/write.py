@@ -12,7 +12,7 @@ from typing import Any
 from seqformers.files import Output
 from seqformers.hub.cards import render_space_card
 from seqformers.hub.download import fetch_repository
-from seqformers.hub.packaged import PACKAGED, packaged_model
+from seqformers.hub.load import PACKAGED, packaged_model
 from seqformers.hub.push import PushPlan, plan_push
 
 __all__ = ["write_space"]

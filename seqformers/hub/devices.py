@@ -1,4 +1,4 @@
-"""Where a model runs, and loading it without a bar for a file that takes no time."""
+"""Where a model runs, and loading it without a bar and a report for what takes no time."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ def pick_device(name: str | None = None) -> torch.device:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Load weights without a progress bar."""
-    showed = logging.is_progress_bar_enabled()
+    """Load weights without a progress bar and without transformers' table of keys; errors still come."""
+    showed, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if showed:
             logging.enable_progress_bar()
 
