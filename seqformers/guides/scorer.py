@@ -11,9 +11,9 @@ from transformers import AutoConfig
 
 from seqformers.guides.lookup import WordTable
 from seqformers.guides.sites import CONTEXT
+from seqformers.hub.devices import one_thread, pick_device, quiet_loading
 from seqformers.hub.download import fetch_repository
 from seqformers.hub.load import packaged_model
-from seqformers.hub.devices import one_thread, pick_device, quiet_loading
 from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
 
 __all__ = ["GuideScorer"]

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from transformers import AutoConfig
 
+from seqformers.hub.devices import one_thread, pick_device, quiet_loading
 from seqformers.hub.download import fetch_repository
 from seqformers.hub.load import packaged_model
-from seqformers.hub.devices import one_thread, pick_device, quiet_loading
 from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
 from seqformers.modeling.targets.targetnet_sites import draw_alignments, plan_site_jobs
