@@ -16,14 +16,14 @@ import torch
 from benchmarks._results import time_call, write_result
 from benchmarks.speed.soft_align import _status
 from seqformers import ProteinBertConfig
-from seqformers.modeling.protein.modeling_protein_bert import ProteinBertContactHead
+from seqformers.modeling.protein.modeling_protein_heads import ProteinContactHead
 
 WIDTH = 768
 
 
 def contenders() -> dict:
     torch.manual_seed(0)
-    head = ProteinBertContactHead(ProteinBertConfig(contact_dropout=0.0))
+    head = ProteinContactHead(ProteinBertConfig(contact_dropout=0.0))
     linear = torch.nn.Linear(2 * WIDTH, 2)
 
     def pairwise(hidden: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from benchmarks._results import time_call, write_result
 from seqformers import DataCollatorForResidueLanguageModeling, PlusRnnConfig, PlusRnnModel, ProteinTokenizer
-from seqformers.modeling.protein.modeling_plus_rnn import soft_align
+from seqformers.modeling.protein.modeling_soft_align import soft_align
 
 WIDTH = 100
 PAIRS = 64

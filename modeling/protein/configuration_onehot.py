@@ -1,6 +1,8 @@
 """Configuration of the one-hot baseline."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -26,6 +28,7 @@ class OneHotConfig(PreTrainedConfig):
     """
 
     model_type = "onehot"
+    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 30
     classifier_hidden_size: int = 512

@@ -1,6 +1,8 @@
 """Configuration of P-ELMo."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -35,6 +37,7 @@ class PElmoConfig(PreTrainedConfig):
     """
 
     model_type = "p_elmo"
+    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 22
     embedding_size: int = 21

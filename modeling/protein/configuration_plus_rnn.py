@@ -63,6 +63,7 @@ class PlusRnnConfig(PreTrainedConfig):
     """
 
     model_type = "plus_rnn"
+    molecule: ClassVar[str] = "protein"
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["mlm_loss", "sfp_loss", "projection"]
 
     vocab_size: int = 22

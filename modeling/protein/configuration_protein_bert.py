@@ -1,7 +1,7 @@
 """Configuration of the protein BERT family."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import BertConfig
@@ -57,6 +57,7 @@ class ProteinBertConfig(BertConfig):
     """
 
     model_type = "protein_bert"
+    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 30
     max_position_embeddings: int = 8096
@@ -90,6 +91,11 @@ class ProteinBertConfig(BertConfig):
                 f"residue ids {self.first_residue_id}..{self.last_residue_id} do not fit vocab_size={self.vocab_size}"
             )
         super().__post_init__(**kwargs)
+
+    @property
+    def representation_size(self) -> int:
+        """Width of the vector of each token."""
+        return self.hidden_size
 
     @classmethod
     def tape(cls, **kwargs: Any) -> "ProteinBertConfig":

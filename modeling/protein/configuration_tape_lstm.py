@@ -1,6 +1,8 @@
 """Configuration of the LSTM of TAPE."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -33,6 +35,7 @@ class TapeLstmConfig(PreTrainedConfig):
     """
 
     model_type = "tape_lstm"
+    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 30
     embedding_size: int = 128

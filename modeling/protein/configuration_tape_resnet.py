@@ -1,6 +1,8 @@
 """Configuration of the ResNet of TAPE."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -36,6 +38,7 @@ class TapeResnetConfig(PreTrainedConfig):
     """
 
     model_type = "tape_resnet"
+    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 30
     hidden_size: int = 512

@@ -1,6 +1,8 @@
 """Configuration of UniRep's multiplicative LSTM."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -28,6 +30,7 @@ class UniRepConfig(PreTrainedConfig):
     """
 
     model_type = "unirep"
+    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 26
     embedding_size: int = 10

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import (
-    binary_cross_entropy_with_logits,
-    conv1d,
-    cross_entropy,
-    linear,
-    logsigmoid,
-    mse_loss,
-)
-from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import (
-    MaskedLMOutput,
-    ModelOutput,
-    TokenClassifierOutput,
-)
+from transformers.modeling_outputs import BaseModelOutputWithPooling, MaskedLMOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_p_elmo import PElmoConfig
+from .modeling_protein_heads import (
+    ProteinForSequenceClassification,
+    ProteinForTokenClassification,
+    ProteinPairOutput,
+    ProteinPreTrainedModel,
+    inner_tokens,
+    masked_mean_loss,
+    mean_over,
+    ordinal_levels,
+    ordinal_loss,
+    real_tokens,
+)
+from .modeling_protein_rnn import predict_from_both_sides, row_lengths, run_lstm, turn
+from .modeling_soft_align import soft_align
 
 __all__ = [
     "PElmoForPairClassification",
@@ -36,99 +36,28 @@ __all__ = [
 ]
 
 
-class PElmoWeightNorm(nn.Module):
-    """A linear map (`kernel` 0) or convolution over tokens, its weight one direction tensor times one scalar gain."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 0):
-        super().__init__()
-        self.kernel = kernel
-        self.weight_v = nn.Parameter(torch.empty(outputs, inputs, *([kernel] if kernel else [])).normal_(std=0.02))
-        self.weight_g = nn.Parameter(self.weight_v.detach().norm())
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (..., inputs), or (B, inputs, T) with a kernel."""
-        weight = self.weight_v * (self.weight_g / self.weight_v.norm())
-        if self.kernel:
-            return conv1d(x, weight.to(x.dtype), self.bias, padding=self.kernel // 2)
-        return linear(x, weight.to(x.dtype), self.bias)
-
-
-class PElmoProteinHead(nn.Sequential):
-    """Labels of a protein from its pooled vector, (B, pooled) to (B, num_labels)."""
-
-    def __init__(self, config: PElmoConfig):
-        width = config.classifier_hidden_size
-        hidden = PElmoWeightNorm(config.pooled_size, width)
-        super().__init__(hidden, nn.ReLU(), PElmoWeightNorm(width, config.num_labels or 2))
-
-
-class PElmoResidueHead(nn.Module):
-    """Labels of residues; padding is kept out of the batch statistics and is zero for the convolutions."""
-
-    def __init__(self, config: PElmoConfig):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(config.representation_size)
-        self.hidden = PElmoWeightNorm(config.representation_size, config.classifier_hidden_size, kernel=5)
-        self.output = PElmoWeightNorm(config.classifier_hidden_size, config.num_labels or 2, kernel=3)
-
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Map (B, T, width) to (B, T, num_labels)."""
-        normed = torch.zeros_like(hidden)
-        normed[mask] = self.norm(hidden[mask]).to(hidden.dtype)
-        x = torch.relu(self.hidden(normed.transpose(1, 2))) * mask[:, None, :].to(hidden.dtype)
-        return self.output(x).transpose(1, 2)
-
-
-@dataclass
-class PElmoOutput(ModelOutput):
-    """Output of [`PElmoModel`].
-
-    Args:
-        last_hidden_state (`torch.Tensor` of shape `(batch, tokens, representation_size)`): Zero at start, stop and
-            padding.
-        pooler_output (`torch.Tensor` of shape `(batch, pooled_size)`): One vector a protein.
-    """
-
-    last_hidden_state: torch.Tensor | None = None
-    pooler_output: torch.Tensor | None = None
-
-
-class PElmoPreTrainedModel(PreTrainedModel):
+class PElmoPreTrainedModel(ProteinPreTrainedModel):
     """Weight initialisation and loading for the family."""
 
     config: PElmoConfig
     config_class = PElmoConfig
     base_model_prefix = "p_elmo"
-    main_input_name = "input_ids"
-    # The losses are means over their own batch; Trainer must divide by its accumulation steps.
-    accepts_loss_kwargs = False
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, PElmoWeightNorm):
-            init.normal_(module.weight_v, std=0.02)
-            init.copy_(module.weight_g, module.weight_v.norm())
-            init.zeros_(module.bias)
-        elif isinstance(module, nn.LSTM):
-            bound = module.hidden_size**-0.5
-            for parameter in module.parameters():
-                init.uniform_(parameter, -bound, bound)
-        elif isinstance(module, nn.Embedding):
-            if not getattr(module.weight, "_is_hf_initialized", False):
-                init.normal_(module.weight)
-                if module.padding_idx is not None:
-                    init.zeros_(module.weight[module.padding_idx])
-        elif isinstance(module, nn.Linear):
-            bound = module.in_features**-0.5
-            init.uniform_(module.weight, -bound, bound)
-            if module.bias is not None:
-                init.uniform_(module.bias, -bound, bound)
-        elif isinstance(module, PElmoForPairClassification):
+        if isinstance(module, PElmoForPairClassification):
             init.ones_(module.ordinal_weight)
             init.constant_(module.ordinal_bias, 10.0)
-        elif isinstance(module, (nn.LayerNorm, nn.BatchNorm1d)):
+        else:
             super()._init_weights(module)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The language model's embedding of token ids."""
+        return self.base_model.lm.embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the language model's embedding of token ids."""
+        self.base_model.lm.embeddings = value
 
 
 class PElmoLanguageModel(nn.Module):
@@ -144,11 +73,11 @@ class PElmoLanguageModel(nn.Module):
     def forward(self, embeds: torch.Tensor, lengths: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """States of all layers, each (B, T, size): read from the start, and read from the end."""
         ahead, back = [], []
-        one, other = embeds, _turn(embeds, lengths)
+        one, other = embeds, turn(embeds, lengths)
         for layer in self.layers:  # what is behind a row cannot reach it, so nothing needs packing
             one, other = layer(one)[0], layer(other)[0]
             ahead.append(one)
-            back.append(_turn(other, lengths))
+            back.append(turn(other, lengths))
         return ahead, back
 
 
@@ -156,10 +85,15 @@ class PElmoModel(PElmoPreTrainedModel):
     """Language-model states and a residue embedding, summed, through a bidirectional LSTM over the residues.
 
     A residue's states are those of its neighbours, forward of i - 1 and backward of i + 1, which have not read it.
+
+    Args:
+        config (`PElmoConfig`): Sizes and switches.
+        add_pooling_layer (`bool`, defaults to `True`): Whether to give `pooler_output`.
     """
 
-    def __init__(self, config: PElmoConfig):
+    def __init__(self, config: PElmoConfig, add_pooling_layer: bool = True):
         super().__init__(config)
+        self.add_pooling_layer = add_pooling_layer
         self.lm = PElmoLanguageModel(config)
         states = 2 * config.lm_num_layers * config.lm_hidden_size
         self.lm_projection = nn.Linear(states, config.input_size)
@@ -175,14 +109,6 @@ class PElmoModel(PElmoPreTrainedModel):
         self.lm.requires_grad_(not config.freeze_lm)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The language model's embedding of token ids."""
-        return self.lm.embeddings
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the language model's embedding of token ids."""
-        self.lm.embeddings = value  # type: ignore[assignment]
-
     @can_return_tuple
     def forward(
         self,
@@ -190,7 +116,7 @@ class PElmoModel(PElmoPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         **kwargs: Any,
-    ) -> PElmoOutput:
+    ) -> BaseModelOutputWithPooling:
         """Represent every token; the protein is the mean over its residues.
 
         Args:
@@ -200,62 +126,29 @@ class PElmoModel(PElmoPreTrainedModel):
             inputs_embeds (`torch.FloatTensor`, *optional*): Not possible here.
             **kwargs: Ignored; accepted so that generic callers can pass what other models take.
 
+        Returns:
+            `last_hidden_state` (batch, tokens, `representation_size`), zero at start, stop and padding;
+            `pooler_output` (batch, `pooled_size`).
+
         Raises:
             ValueError: `inputs_embeds` was given (there are two embeddings), or rows hold no residue or are padded on
                 the left.
         """
         if input_ids is None or inputs_embeds is not None:
             raise ValueError("P-ELMo embeds its input twice, so it takes input_ids only")
-        mask = _real_tokens(input_ids, attention_mask)
-        lengths = _lengths(mask)
+        mask = real_tokens(input_ids, attention_mask)
+        lengths = row_lengths(mask)
         if not bool((lengths > 2).all()):
             raise ValueError(f"row {(lengths > 2).tolist().index(False)} has no residue between start and stop")
         ahead, back = self.lm(self.lm.embeddings(input_ids), lengths)
         states = [state for one, other in zip(ahead, back, strict=True) for state in (one[:, :-2], other[:, 2:])]
         residues = self.embeddings((input_ids[:, 1:-1] - 1).clamp(min=0))
         hidden = torch.relu(self.lm_projection(torch.cat(states, -1)) + residues)
-        hidden = nn.functional.pad(_run_both(self.rnn, hidden, lengths - 2), (0, 0, 1, 1))
-        inside = _inside(mask).to(hidden.dtype)
-        hidden = hidden * inside[..., None]
-        pooled = torch.einsum("bt,btw->bw", inside, hidden) / inside.sum(1, keepdim=True).clamp(min=1.0)
-        return PElmoOutput(last_hidden_state=hidden, pooler_output=pooled)
-
-
-def _run_both(rnn: nn.LSTM, values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """What the bidirectional `rnn` gives on packed rows, in half the time on a CPU and a fifth when training.
-
-    Padding behind a row cannot reach the forward direction; the backward one reads each row turned round.
-    """
-    zeros = values.new_zeros(1, values.shape[0], rnn.hidden_size)
-    for ahead, back in zip(rnn.all_weights[::2], rnn.all_weights[1::2], strict=True):
-        sides = [
-            torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, rnn.training, False, True)[0]
-            for x, weights in ((values, ahead), (_turn(values, lengths), back))
-        ]
-        values = torch.cat([sides[0], _turn(sides[1], lengths)], -1)
-    return values
-
-
-def _turn(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Reverse the first `length` tokens of every row."""
-    position = torch.arange(values.shape[1], device=values.device).expand(values.shape[:2])
-    source = torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)
-    return values.gather(1, source[..., None].expand_as(values))
-
-
-def _inside(mask: torch.Tensor) -> torch.Tensor:
-    """Residues: real tokens but the first and the last."""
-    position = torch.arange(mask.shape[1], device=mask.device)
-    return mask & (position > 0) & (position < mask.sum(1, keepdim=True) - 1)
-
-
-def _lengths(mask: torch.Tensor) -> torch.Tensor:
-    """Tokens of each row, checked to be padded on the right and not empty."""
-    lengths = mask.sum(1)
-    fits = (mask == (torch.arange(mask.shape[1], device=mask.device) < lengths[:, None])).all(1) & (lengths > 0)
-    if not bool(fits.all()):
-        raise ValueError(f"row {fits.tolist().index(False)} is empty or padded on the left; pad on the right")
-    return lengths
+        inside = inner_tokens(mask)
+        hidden = nn.functional.pad(run_lstm(self.rnn, hidden, lengths - 2)[-1], (0, 0, 1, 1))
+        hidden = hidden * inside[..., None].to(hidden.dtype)
+        pooled = mean_over(inside, hidden) if self.add_pooling_layer else None
+        return BaseModelOutputWithPooling(last_hidden_state=hidden, pooler_output=pooled)
 
 
 class PElmoForPreTraining(PElmoPreTrainedModel):
@@ -270,14 +163,6 @@ class PElmoForPreTraining(PElmoPreTrainedModel):
         self.lm = PElmoLanguageModel(config)
         self.lm_head = nn.Linear(config.lm_hidden_size, config.lm_vocab_size)
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The embedding of token ids."""
-        return self.lm.embeddings
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the embedding of token ids."""
-        self.lm.embeddings = value  # type: ignore[assignment]
 
     @can_return_tuple
     def forward(
@@ -299,36 +184,15 @@ class PElmoForPreTraining(PElmoPreTrainedModel):
                 start and stop are left out.
             **kwargs: Ignored.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give exactly one of input_ids and inputs_embeds")
-        embeds = self.lm.embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        mask = _real_tokens(embeds, attention_mask)
-        ahead, back = self.lm(embeds, _lengths(mask))
-        before = nn.functional.pad(ahead[-1][:, :-1], (0, 0, 1, 0))
-        behind = nn.functional.pad((back[-1] * mask[..., None].to(embeds.dtype))[:, 1:], (0, 0, 0, 1))
-        logits = self.lm_head(before) + self.lm_head(behind)
+        embeds = self._embed(input_ids, inputs_embeds)
+        mask = real_tokens(embeds, attention_mask)
+        ahead, back = self.lm(embeds, row_lengths(mask))
+        logits = predict_from_both_sides(self.lm_head, ahead[-1], back[-1] * mask[..., None].to(embeds.dtype))
         loss = None
         if labels is not None:
             known = (labels > 0) & (labels < self.config.lm_vocab_size)
-            loss = _masked_mean_loss(logits, labels.masked_fill(~known, -100))
+            loss = masked_mean_loss(logits, labels.masked_fill(~known, -100))
         return MaskedLMOutput(loss=loss, logits=logits)
-
-
-@dataclass
-class PElmoPairOutput(ModelOutput):
-    """Output of [`PElmoForPairClassification`].
-
-    Args:
-        loss (`torch.Tensor`, *optional*): Mean binary cross-entropy over the ordinal thresholds.
-        logits (`torch.Tensor` of shape `(batch, num_labels)`): Log-probabilities of the levels up to a constant.
-        ordinal_logits (`torch.Tensor` of shape `(batch, num_labels - 1)`): Logit k says "level above k".
-        scores (`torch.Tensor` of shape `(batch,)`): Soft-alignment scores.
-    """
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    ordinal_logits: torch.Tensor | None = None
-    scores: torch.Tensor | None = None
 
 
 class PElmoForPairClassification(PElmoPreTrainedModel):
@@ -356,7 +220,7 @@ class PElmoForPairClassification(PElmoPreTrainedModel):
         token_type_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         **kwargs: Any,
-    ) -> PElmoPairOutput:
+    ) -> ProteinPairOutput:
         """Compare the two proteins of every row.
 
         Args:
@@ -368,20 +232,17 @@ class PElmoForPairClassification(PElmoPreTrainedModel):
         """
         if input_ids is None or token_type_ids is None:
             raise ValueError("pairs need input_ids and token_type_ids: 0 for the first protein, 1 for the second")
-        mask = _real_tokens(input_ids, attention_mask)
+        mask = real_tokens(input_ids, attention_mask)
         sides = []
         for second in (False, True):
             ids, own = _side(input_ids, mask & ((token_type_ids == 1) == second))
             z = self.projection(self.p_elmo(ids, own).last_hidden_state)
-            sides.append((z, _inside(own)))
-        scores = _soft_align(*sides[0], *sides[1])
+            sides.append((z, inner_tokens(own)))
+        (first, in_first), (second, in_second) = sides
+        scores = soft_align(first, second, in_first, in_second)
         ordinal = scores[:, None] * self.ordinal_weight.clamp(min=0.0) + self.ordinal_bias
-        loss = None
-        if labels is not None:
-            bits = labels[:, None] > torch.arange(ordinal.shape[1], device=labels.device)
-            loss = binary_cross_entropy_with_logits(ordinal, bits.to(ordinal.dtype))
-        levels = nn.functional.pad(logsigmoid(ordinal), (1, 0)) + nn.functional.pad(logsigmoid(-ordinal), (0, 1))
-        return PElmoPairOutput(loss=loss, logits=levels, ordinal_logits=ordinal, scores=scores)
+        loss = None if labels is None else ordinal_loss(ordinal, labels)
+        return ProteinPairOutput(loss=loss, logits=ordinal_levels(ordinal), ordinal_logits=ordinal, scores=scores)
 
 
 def _side(input_ids: torch.Tensor, own: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -395,118 +256,13 @@ def _side(input_ids: torch.Tensor, own: torch.Tensor) -> tuple[torch.Tensor, tor
     return input_ids.gather(1, columns), position < lengths[:, None]
 
 
-def _soft_align(z_a: torch.Tensor, mask_a: torch.Tensor, z_b: torch.Tensor, mask_b: torch.Tensor) -> torch.Tensor:
-    """Scores (B,) of Bepler and Berger's soft symmetric alignment; memory n x m a pair."""
-    s = -torch.cdist(z_a, z_b, p=1)
-    lowest = torch.finfo(s.dtype).min
-    alpha = s.masked_fill(~mask_b[:, None, :], lowest).softmax(2)
-    beta = s.masked_fill(~mask_a[:, :, None], lowest).softmax(1)
-    omega = (alpha + beta - alpha * beta) * (mask_a[:, :, None] & mask_b[:, None, :]).to(s.dtype)
-    return (omega * s).sum((1, 2)) / omega.sum((1, 2))
+class PElmoForSequenceClassification(ProteinForSequenceClassification, PElmoPreTrainedModel):
+    """P-ELMo with a head for whole proteins; `labels` as in [`ProteinForSequenceClassification`]."""
+
+    base_class = PElmoModel
 
 
-class _PElmoWithHead(PElmoPreTrainedModel):
-    """The model and a head: what the three tasks have in common."""
+class PElmoForTokenClassification(ProteinForTokenClassification, PElmoPreTrainedModel):
+    """P-ELMo with a class for every residue; `labels` as in [`ProteinForTokenClassification`]."""
 
-    def __init__(self, config: PElmoConfig, classifier: nn.Module):
-        super().__init__(config)
-        self.num_labels = config.num_labels or 2
-        self.p_elmo = PElmoModel(config)
-        self.classifier = classifier
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> TokenClassifierOutput:
-        """Predict the labels of the task.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`PElmoModel`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.Tensor`, *optional*): As the class says.
-            **kwargs: As there.
-
-        Raises:
-            ValueError: the shape of the labels does not fit the input.
-        """
-        outputs = self.p_elmo(input_ids, attention_mask, inputs_embeds, **kwargs)
-        logits = self._logits(outputs, attention_mask)
-        return TokenClassifierOutput(loss=None if labels is None else self._loss(logits, labels), logits=logits)
-
-    def _logits(self, outputs: PElmoOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        raise NotImplementedError
-
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        if labels.shape != logits.shape[:-1]:
-            raise ValueError(
-                f"labels have shape {tuple(labels.shape)}, wanted {tuple(logits.shape[:-1])}; give one label for each "
-                "token or pair of residues, -100 at special tokens, padding and what to leave out"
-            )
-        return _masked_mean_loss(logits, labels)
-
-
-class PElmoForSequenceClassification(_PElmoWithHead):
-    """P-ELMo with a head for whole proteins: classes, or one value when `num_labels` is 1.
-
-    `labels` are (batch,) or (batch, num_labels): class indices, values, or 0/1 for each label, by
-    `config.problem_type`.
-    """
-
-    def __init__(self, config: PElmoConfig):
-        super().__init__(config, PElmoProteinHead(config))
-
-    def _logits(self, outputs: PElmoOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        return self.classifier(outputs.pooler_output)
-
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return _protein_loss(self.config, logits, labels)
-
-
-class PElmoForTokenClassification(_PElmoWithHead):
-    """P-ELMo with a class for every residue.
-
-    `labels` are (batch, tokens): classes; -100 (any negative value) at special tokens, padding and residues to leave
-    out.
-    """
-
-    def __init__(self, config: PElmoConfig):
-        super().__init__(config, PElmoResidueHead(config))
-
-    def _logits(self, outputs: PElmoOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        hidden = outputs.last_hidden_state
-        assert hidden is not None
-        return self.classifier(hidden, _real_tokens(hidden, attention_mask))
-
-
-def _real_tokens(like: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-    """Boolean mask (B, T); every token is real when no mask is given."""
-    if attention_mask is None:
-        return torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
-    return attention_mask.bool()
-
-
-def _masked_mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over what is labelled (label 0 or more); zero when nothing is."""
-    labels = labels.flatten().masked_fill(labels.flatten() < 0, -100)
-    total = cross_entropy(logits.flatten(0, -2).float(), labels, ignore_index=-100, reduction="sum")
-    return total / (labels != -100).sum().clamp(min=1)
-
-
-def _protein_loss(config: PElmoConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Squared error, cross-entropy or binary cross-entropy, by `problem_type` or else by number and kind of labels."""
-    problem = config.problem_type
-    if problem is None:
-        problem = "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
-        problem = "regression" if config.num_labels == 1 else problem
-    if problem == "regression":
-        return mse_loss(logits.float().flatten(), labels.float().flatten())
-    if problem == "single_label_classification":
-        return cross_entropy(logits.float(), labels.flatten())
-    return binary_cross_entropy_with_logits(logits.float(), labels.float())
+    base_class = PElmoModel

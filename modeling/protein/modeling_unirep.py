@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import (
-    binary_cross_entropy_with_logits,
-    conv1d,
-    cross_entropy,
-    linear,
-    mse_loss,
-)
-from transformers import PreTrainedModel
+from torch.nn.functional import linear
 from transformers import initialization as init
-from transformers.modeling_outputs import (
-    CausalLMOutput,
-    ModelOutput,
-    TokenClassifierOutput,
-)
+from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_unirep import UniRepConfig
+from .modeling_protein_heads import (
+    ProteinForContactPrediction,
+    ProteinForSequenceClassification,
+    ProteinForTokenClassification,
+    ProteinPreTrainedModel,
+    masked_mean_loss,
+    real_tokens,
+)
 
 __all__ = [
     "UniRepForCausalLM",
@@ -35,115 +31,22 @@ __all__ = [
 ]
 
 
-class UniRepWeightNorm(nn.Module):
-    """A linear map (`kernel` 0) or convolution over tokens, its weight one direction tensor times one scalar gain."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 0):
-        super().__init__()
-        self.kernel = kernel
-        self.weight_v = nn.Parameter(torch.empty(outputs, inputs, *([kernel] if kernel else [])).normal_(std=0.02))
-        self.weight_g = nn.Parameter(self.weight_v.detach().norm())
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (..., inputs), or (B, inputs, T) with a kernel."""
-        weight = self.weight_v * (self.weight_g / self.weight_v.norm())
-        if self.kernel:
-            return conv1d(x, weight.to(x.dtype), self.bias, padding=self.kernel // 2)
-        return linear(x, weight.to(x.dtype), self.bias)
-
-
-class UniRepProteinHead(nn.Sequential):
-    """Labels of a protein from its pooled vector, (B, pooled) to (B, num_labels)."""
-
-    def __init__(self, config: UniRepConfig):
-        width = config.classifier_hidden_size
-        hidden = UniRepWeightNorm(config.pooled_size, width)
-        super().__init__(hidden, nn.ReLU(), UniRepWeightNorm(width, config.num_labels or 2))
-
-
-class UniRepResidueHead(nn.Module):
-    """Labels of residues; padding is kept out of the batch statistics and is zero for the convolutions."""
-
-    def __init__(self, config: UniRepConfig):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(config.representation_size)
-        self.hidden = UniRepWeightNorm(config.representation_size, config.classifier_hidden_size, kernel=5)
-        self.output = UniRepWeightNorm(config.classifier_hidden_size, config.num_labels or 2, kernel=3)
-
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Map (B, T, width) to (B, T, num_labels)."""
-        normed = torch.zeros_like(hidden)
-        normed[mask] = self.norm(hidden[mask]).to(hidden.dtype)
-        x = torch.relu(self.hidden(normed.transpose(1, 2))) * mask[:, None, :].to(hidden.dtype)
-        return self.output(x).transpose(1, 2)
-
-
-class UniRepContactHead(nn.Module):
-    """Contact logits, one bilinear form a class: h_i · diag(w) · h_j + b.
-
-    It is what is left of TAPE's head on [h_i * h_j, h_i - h_j] after the mean over both orders of i and j.
-    """
-
-    def __init__(self, config: UniRepConfig):
-        super().__init__()
-        self.dropout = nn.Dropout(config.contact_dropout)
-        self.product = nn.Linear(config.representation_size, 2)
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Map residues (B, R, width) to symmetric logits (B, R, R, 2): no contact, contact."""
-        hidden = self.dropout(hidden)
-        weighed = hidden[:, None] * self.product.weight[:, None, :]
-        logits = weighed @ hidden[:, None].transpose(-1, -2) + self.product.bias[:, None, None]
-        return logits.permute(0, 2, 3, 1)
-
-
-@dataclass
-class UniRepOutput(ModelOutput):
-    """Output of [`UniRepModel`].
-
-    Args:
-        last_hidden_state (`torch.Tensor` of shape `(batch, tokens, representation_size)`): Zero at padding.
-        pooler_output (`torch.Tensor` of shape `(batch, pooled_size)`): One vector a protein.
-    """
-
-    last_hidden_state: torch.Tensor | None = None
-    pooler_output: torch.Tensor | None = None
-
-
-class UniRepPreTrainedModel(PreTrainedModel):
+class UniRepPreTrainedModel(ProteinPreTrainedModel):
     """Weight initialisation and loading for the family."""
 
     config: UniRepConfig
     config_class = UniRepConfig
     base_model_prefix = "unirep"
-    main_input_name = "input_ids"
-    # The losses are means over their own batch; Trainer must divide by its accumulation steps.
-    accepts_loss_kwargs = False
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, UniRepWeightNorm):
-            init.normal_(module.weight_v, std=0.02)
-            init.copy_(module.weight_g, module.weight_v.norm())
-            init.zeros_(module.bias)
-        elif isinstance(module, UniRepRowWeightNorm):
+        if isinstance(module, UniRepRowWeightNorm):
             bound = module.weight_v.shape[1] ** -0.5
             init.uniform_(module.weight_v, -bound, bound)
             init.copy_(module.weight_g, module.weight_v.norm(dim=1, keepdim=True))
         elif isinstance(module, UniRepCell):
             init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            if not getattr(module.weight, "_is_hf_initialized", False):
-                init.normal_(module.weight)
-                if module.padding_idx is not None:
-                    init.zeros_(module.weight[module.padding_idx])
-        elif isinstance(module, nn.Linear):
-            bound = module.in_features**-0.5
-            init.uniform_(module.weight, -bound, bound)
-            if module.bias is not None:
-                init.uniform_(module.bias, -bound, bound)
-        elif isinstance(module, (nn.LayerNorm, nn.BatchNorm1d)):
+        else:
             super()._init_weights(module)
 
 
@@ -190,21 +93,19 @@ class UniRepCell(nn.Module):
 
 
 class UniRepModel(UniRepPreTrainedModel):
-    """Embedding and multiplicative LSTM; the protein is the last hidden beside the last cell state."""
+    """Embedding and multiplicative LSTM; the protein is the last hidden beside the last cell state.
 
-    def __init__(self, config: UniRepConfig):
+    Args:
+        config (`UniRepConfig`): Sizes and switches.
+        add_pooling_layer (`bool`, defaults to `True`): Whether to give `pooler_output`.
+    """
+
+    def __init__(self, config: UniRepConfig, add_pooling_layer: bool = True):
         super().__init__(config)
+        self.add_pooling_layer = add_pooling_layer
         self.embeddings = nn.Embedding(config.vocab_size, config.embedding_size, padding_idx=config.pad_token_id)
         self.rnn = UniRepCell(config.embedding_size, config.hidden_size)
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The embedding of token ids."""
-        return self.embeddings
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the embedding of token ids."""
-        self.embeddings = value  # type: ignore[assignment]
 
     @can_return_tuple
     def forward(
@@ -213,7 +114,7 @@ class UniRepModel(UniRepPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         **kwargs: Any,
-    ) -> UniRepOutput:
+    ) -> BaseModelOutputWithPooling:
         """Represent every token and the protein.
 
         Args:
@@ -223,17 +124,19 @@ class UniRepModel(UniRepPreTrainedModel):
                 `input_ids`.
             **kwargs: Ignored; accepted so that generic callers can pass what other models take.
 
+        Returns:
+            `last_hidden_state` (batch, tokens, `hidden_size`), zero at padding; `pooler_output` (batch,
+            2 * `hidden_size`).
+
         Raises:
             ValueError: not exactly one input.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give exactly one of input_ids and inputs_embeds")
-        embeds = self.embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        mask = _real_tokens(embeds, attention_mask)
+        embeds = self._embed(input_ids, inputs_embeds)
+        mask = real_tokens(embeds, attention_mask)
         states, hidden, cell = self.rnn(embeds, mask)
-        return UniRepOutput(
+        return BaseModelOutputWithPooling(
             last_hidden_state=states * mask[..., None].to(states.dtype),
-            pooler_output=torch.cat([hidden, cell], -1),
+            pooler_output=torch.cat([hidden, cell], -1) if self.add_pooling_layer else None,
         )
 
 
@@ -242,7 +145,7 @@ class UniRepForCausalLM(UniRepPreTrainedModel):
 
     def __init__(self, config: UniRepConfig):
         super().__init__(config)
-        self.unirep = UniRepModel(config)
+        self.unirep = UniRepModel(config, add_pooling_layer=False)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
 
@@ -265,129 +168,25 @@ class UniRepForCausalLM(UniRepPreTrainedModel):
                 predict; they are shifted here.
             **kwargs: As there.
         """
-        hidden = self.unirep(input_ids, attention_mask, inputs_embeds, **kwargs).last_hidden_state
-        logits = self.lm_head(hidden)
-        loss = None if labels is None else _masked_mean_loss(logits[:, :-1], labels[:, 1:])
-        return CausalLMOutput(loss=loss, logits=logits)
+        outputs = self.unirep(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
+        logits = self.lm_head(outputs.last_hidden_state)
+        loss = None if labels is None else masked_mean_loss(logits[:, :-1], labels[:, 1:])
+        return CausalLMOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
 
 
-class _UniRepWithHead(UniRepPreTrainedModel):
-    """The model and a head: what the three tasks have in common."""
+class UniRepForSequenceClassification(ProteinForSequenceClassification, UniRepPreTrainedModel):
+    """UniRep's mLSTM with a head for whole proteins; `labels` as in [`ProteinForSequenceClassification`]."""
 
-    def __init__(self, config: UniRepConfig, classifier: nn.Module):
-        super().__init__(config)
-        self.num_labels = config.num_labels or 2
-        self.unirep = UniRepModel(config)
-        self.classifier = classifier
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> TokenClassifierOutput:
-        """Predict the labels of the task.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`UniRepModel`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.Tensor`, *optional*): As the class says.
-            **kwargs: As there.
-
-        Raises:
-            ValueError: the shape of the labels does not fit the input.
-        """
-        outputs = self.unirep(input_ids, attention_mask, inputs_embeds, **kwargs)
-        logits = self._logits(outputs, attention_mask)
-        return TokenClassifierOutput(loss=None if labels is None else self._loss(logits, labels), logits=logits)
-
-    def _logits(self, outputs: UniRepOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        raise NotImplementedError
-
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        if labels.shape != logits.shape[:-1]:
-            raise ValueError(
-                f"labels have shape {tuple(labels.shape)}, wanted {tuple(logits.shape[:-1])}; give one label for each "
-                "token or pair of residues, -100 at special tokens, padding and what to leave out"
-            )
-        return _masked_mean_loss(logits, labels)
+    base_class = UniRepModel
 
 
-class UniRepForSequenceClassification(_UniRepWithHead):
-    """UniRep's mLSTM with a head for whole proteins: classes, or one value when `num_labels` is 1.
+class UniRepForTokenClassification(ProteinForTokenClassification, UniRepPreTrainedModel):
+    """UniRep's mLSTM with a class for every residue; `labels` as in [`ProteinForTokenClassification`]."""
 
-    `labels` are (batch,) or (batch, num_labels): class indices, values, or 0/1 for each label, by
-    `config.problem_type`.
-    """
-
-    def __init__(self, config: UniRepConfig):
-        super().__init__(config, UniRepProteinHead(config))
-
-    def _logits(self, outputs: UniRepOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        return self.classifier(outputs.pooler_output)
-
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return _protein_loss(self.config, logits, labels)
+    base_class = UniRepModel
 
 
-class UniRepForTokenClassification(_UniRepWithHead):
-    """UniRep's mLSTM with a class for every residue.
+class UniRepForContactPrediction(ProteinForContactPrediction, UniRepPreTrainedModel):
+    """UniRep's mLSTM with a contact head; `labels` as in [`ProteinForContactPrediction`]."""
 
-    `labels` are (batch, tokens): classes; -100 (any negative value) at special tokens, padding and residues to leave
-    out.
-    """
-
-    def __init__(self, config: UniRepConfig):
-        super().__init__(config, UniRepResidueHead(config))
-
-    def _logits(self, outputs: UniRepOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        hidden = outputs.last_hidden_state
-        assert hidden is not None
-        return self.classifier(hidden, _real_tokens(hidden, attention_mask))
-
-
-class UniRepForContactPrediction(_UniRepWithHead):
-    """UniRep's mLSTM with a contact head; logits are (batch, residues, residues, 2).
-
-    `labels` are (batch, tokens - 2, tokens - 2): 1 for contacts, 0 for none, any negative value for pairs to leave
-    out.
-    """
-
-    def __init__(self, config: UniRepConfig):
-        super().__init__(config, UniRepContactHead(config))
-
-    def _logits(self, outputs: UniRepOutput, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        assert outputs.last_hidden_state is not None
-        return self.classifier(outputs.last_hidden_state[:, 1:-1])
-
-
-def _real_tokens(like: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-    """Boolean mask (B, T); every token is real when no mask is given."""
-    if attention_mask is None:
-        return torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
-    return attention_mask.bool()
-
-
-def _masked_mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over what is labelled (label 0 or more); zero when nothing is."""
-    labels = labels.flatten().masked_fill(labels.flatten() < 0, -100)
-    total = cross_entropy(logits.flatten(0, -2).float(), labels, ignore_index=-100, reduction="sum")
-    return total / (labels != -100).sum().clamp(min=1)
-
-
-def _protein_loss(config: UniRepConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Squared error, cross-entropy or binary cross-entropy, by `problem_type` or else by number and kind of labels."""
-    problem = config.problem_type
-    if problem is None:
-        problem = "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
-        problem = "regression" if config.num_labels == 1 else problem
-    if problem == "regression":
-        return mse_loss(logits.float().flatten(), labels.float().flatten())
-    if problem == "single_label_classification":
-        return cross_entropy(logits.float(), labels.flatten())
-    return binary_cross_entropy_with_logits(logits.float(), labels.float())
+    base_class = UniRepModel

@@ -106,7 +106,7 @@ def alignment_map(model: Any, tokenizer: Any, first: str, second: str) -> tuple[
     """
     import torch
 
-    from seqformers.modeling.protein.modeling_plus_rnn import soft_align, soft_align_map
+    from seqformers.modeling.protein.modeling_soft_align import soft_align, soft_align_map
 
     base = getattr(model, "plus_rnn", None)
     if base is None or base.projection is None:

@@ -1,4 +1,4 @@
-"""PLUS-RNN against values of the original code, its alignment against the plain formula, and its losses."""
+"""PLUS-RNN against values of the original code, its reading of rows and pairs, and its losses."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from seqformers.modeling.protein.modeling_plus_rnn import (
     PlusRnnForSequenceClassification,
     PlusRnnForTokenClassification,
     PlusRnnModel,
-    soft_align,
-    soft_align_map,
 )
 from tests.conftest import golden_cases
 
@@ -26,14 +24,6 @@ GOLDEN = golden_cases("plus_models")
 
 def _cases(kind):
     return [case for case in GOLDEN if case["kind"] == kind]
-
-
-def slow_soft_align(z_a, z_b):
-    """The formula as printed, through the n × m × d tensor of differences."""
-    s = -(z_a[:, :, None] - z_b[:, None]).abs().sum(-1)
-    alpha, beta = s.softmax(2), s.softmax(1)
-    omega = alpha + beta - alpha * beta
-    return (omega * s).sum((1, 2)) / omega.sum((1, 2))
 
 
 def tiny_config(**kwargs):
@@ -55,110 +45,6 @@ def rows(*proteins, pad_to=None):
         batch["attention_mask"][row, : len(tokens)] = 1
         batch["token_type_ids"][row, : len(tokens)] = torch.tensor(kind)
     return batch
-
-
-@pytest.mark.parametrize("case", _cases("soft_align"), ids=lambda case: f"{len(case['z_a'])}x{len(case['z_b'])}")
-def test_soft_align_golden(case):
-    z_a, z_b = torch.tensor([case["z_a"]]), torch.tensor([case["z_b"]])
-    assert soft_align(z_a, z_b).item() == pytest.approx(case["score"], abs=1e-5)
-    torch.testing.assert_close(soft_align_map(z_a, z_b)[0][0], torch.tensor(case["weights"]), atol=1e-5, rtol=0)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.data())
-def test_soft_align_equals_the_formula_on_ragged_batches(data):
-    draw = data.draw
-    lengths = draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=5))
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    width = draw(st.integers(1, 5))
-    scale = draw(st.sampled_from([0.1, 1.0, 30.0]))
-    shape = (len(lengths), 10, width)
-    z_a = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
-    z_b = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
-    masks = [torch.zeros(len(lengths), 10, dtype=torch.bool) for _ in range(2)]
-    chosen = []
-    for row, pair in enumerate(lengths):
-        # any set of positions, not only the first ones
-        where = [torch.randperm(10, generator=generator)[:n].sort().values for n in pair]
-        for mask, positions in zip(masks, where, strict=True):
-            mask[row, positions] = True
-        chosen.append(where)
-    leaves = [z.clone().requires_grad_() for z in (z_a, z_b)]
-    scores = soft_align(*leaves, *masks)
-    references = [z.clone().requires_grad_() for z in (z_a, z_b)]
-    expected = torch.cat(
-        [slow_soft_align(references[0][[row]][:, i], references[1][[row]][:, j]) for row, (i, j) in enumerate(chosen)]
-    )
-    torch.testing.assert_close(scores, expected)
-    weights = torch.randn(len(lengths), generator=generator, dtype=torch.float64)
-    (scores * weights).sum().backward()
-    (expected * weights).sum().backward()
-    for leaf, reference in zip(leaves, references, strict=True):
-        torch.testing.assert_close(leaf.grad, reference.grad)
-
-
-@pytest.mark.parametrize("block", [1, 7, 40])
-def test_soft_align_does_not_depend_on_its_block_size(monkeypatch, block):
-    torch.manual_seed(0)
-    z_a, z_b = torch.randn(4, 6, 3), torch.randn(4, 5, 3)
-    mask = torch.arange(6) < torch.tensor([[6], [2], [4], [1]])
-    expected = soft_align(z_a.requires_grad_(), z_b, mask)
-    (gradient,) = torch.autograd.grad(expected.sum(), z_a)
-    monkeypatch.setattr(implementation, "_CPU_BLOCK", block)
-    scores = soft_align(z_a, z_b, mask)
-    torch.testing.assert_close(scores, expected)
-    torch.testing.assert_close(torch.autograd.grad(scores.sum(), z_a)[0], gradient)
-
-
-def test_soft_align_gradients_off_the_cpu_agree():
-    """The strip-wise L1 gradient of other devices, run here on the CPU."""
-    torch.manual_seed(0)
-    z_a, z_b, grad = torch.randn(2, 5, 3), torch.randn(2, 4, 3), torch.randn(2, 5, 4)
-
-    class Elsewhere:
-        type = "elsewhere"
-
-    class Tensor(torch.Tensor):
-        device = Elsewhere()
-
-    expected = implementation._l1_gradients(grad, z_a, z_b)
-    found = implementation._l1_gradients(grad, z_a.as_subclass(Tensor), z_b)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one.as_subclass(torch.Tensor), other)
-
-
-def test_soft_align_numbers_stay_finite():
-    """Far apart, identical, and padded with values far from everything."""
-    z = torch.randn(2, 4, 3) * 1e4
-    z[:, 3] = 1e9
-    mask = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0]])
-    leaf = z.clone().requires_grad_()
-    scores = soft_align(leaf, leaf, mask, mask)
-    scores.sum().backward()
-    assert torch.isfinite(scores).all() and torch.isfinite(leaf.grad).all()
-    assert (scores <= 0).all() and (leaf.grad[:, 3] == 0).all()
-
-
-def test_soft_align_lowers_no_precision():
-    z = torch.randn(1, 3, 2)
-    assert soft_align(z.bfloat16(), z.bfloat16()).dtype == torch.float32
-    assert soft_align(z.double(), z).dtype == torch.float64
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((torch.zeros(2, 3), torch.zeros(2, 3)), "wants"),
-        ((torch.zeros(2, 3, 4), torch.zeros(2, 3, 5)), "wants"),
-        ((torch.zeros(2, 3, 4), torch.zeros(1, 3, 4)), "wants"),
-        ((torch.zeros(1, 3, 4), torch.zeros(1, 3, 4), torch.zeros(1, 2)), "mask_a"),
-        ((torch.zeros(2, 3, 4), torch.zeros(2, 3, 4), torch.tensor([[1, 1, 1], [0, 0, 0]])), r"without: \[1\]"),
-        ((torch.zeros(1, 0, 4), torch.zeros(1, 3, 4)), "without residues"),
-    ],
-)
-def test_soft_align_refuses(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        soft_align(*arguments)
 
 
 def _load_original(model, state):
@@ -414,22 +300,6 @@ def test_fine_tuning_masks_only_while_training():
     assert model(**batch, labels=labels).loss == model(**batch, labels=labels).loss
     model.train()
     assert model(**batch, labels=labels).loss != model(**batch, labels=labels).loss
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 420), st.integers(0, 2**31))
-def test_masking_in_the_model_follows_the_rule(length, seed):
-    torch.manual_seed(seed)
-    ids = torch.randint(1, 22, (1, length + 2))
-    ids[:, [0, -1]] = 0
-    residues = torch.ones_like(ids, dtype=torch.bool)
-    residues[:, [0, -1]] = False
-    masked, targets = implementation._mask_residues(ids, residues, PlusRnnConfig())
-    chosen = targets != -100
-    candidates = int((residues & (ids != 21)).sum())
-    assert int(chosen.sum()) == min(50, int(0.15 * length), candidates)
-    assert (targets[chosen] == ids[chosen]).all() and (ids[chosen] != 21).all() and (ids[chosen] != 0).all()
-    assert (masked[~chosen] == ids[~chosen]).all()
 
 
 def test_labels_of_another_length_are_refused():

@@ -22,8 +22,6 @@ from seqformers import (
     UniRepForCausalLM,
     UniRepModel,
 )
-from seqformers.modeling.protein import modeling_p_elmo
-from seqformers.modeling.protein.modeling_plus_rnn import soft_align
 from tests.conftest import golden_cases
 
 COUNTS = {c["model"]: c["total"] for c in golden_cases("tape_models") if c["kind"] == "parameter_count"}
@@ -146,14 +144,6 @@ def test_unirep_step_equals_the_equations():
         c = f.sigmoid() * c + i.sigmoid() * u.tanh()
         h = o.sigmoid() * c.tanh()
     torch.testing.assert_close(model(ids).pooler_output[0], torch.cat([h, c]))
-
-
-def test_p_elmo_aligns_like_plus():
-    torch.manual_seed(0)
-    z = torch.randn(2, 6, 4)
-    masks = [torch.arange(6) < torch.tensor([[n], [6]]) for n in (3, 5)]
-    found = modeling_p_elmo._soft_align(z, masks[0], z.flip(1), masks[1])
-    torch.testing.assert_close(found, soft_align(z, z.flip(1), *masks))
 
 
 def test_p_elmo_pairs_are_independent_of_their_batch():

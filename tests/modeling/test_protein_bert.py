@@ -17,6 +17,7 @@ from seqformers.modeling.protein.modeling_protein_bert import (
     ProteinBertForTokenClassification,
     ProteinBertModel,
 )
+from seqformers.modeling.protein.modeling_protein_heads import ProteinContactHead
 from tests.conftest import golden_cases
 
 TAPE = golden_cases("tape_models")
@@ -132,7 +133,7 @@ def test_head_shapes_golden(kind):
 def test_contact_head_equals_the_pairwise_features():
     """TAPE's form: product and difference features, a linear layer, the mean over both orders of the pair."""
     torch.manual_seed(0)
-    head = implementation.ProteinBertContactHead(tiny_config()).eval()
+    head = ProteinContactHead(tiny_config()).eval()
     hidden = torch.randn(2, 5, 8, requires_grad=True)
     difference = torch.randn(2, 8)
     i, j = hidden[:, :, None], hidden[:, None]
@@ -145,20 +146,6 @@ def test_contact_head_equals_the_pairwise_features():
     (one,) = torch.autograd.grad((found * weights).sum(), hidden, retain_graph=True)
     (other,) = torch.autograd.grad((expected * weights).sum(), hidden)
     torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
-
-
-def test_weight_norm_equals_the_one_of_pytorch():
-    torch.manual_seed(0)
-    mine = implementation.ProteinBertWeightNorm(4, 3, kernel=5)
-    with torch.no_grad():
-        mine.weight_g.mul_(1.7)
-        mine.bias.normal_()
-    stock = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(4, 3, 5, padding=2), dim=None)
-    stock.parametrizations.weight.original0.data = mine.weight_g.detach().clone()
-    stock.parametrizations.weight.original1.data = mine.weight_v.detach().clone()
-    stock.bias.data = mine.bias.detach().clone()
-    x = torch.randn(2, 4, 9)
-    torch.testing.assert_close(mine(x), stock(x))
 
 
 def test_plus_layer_norm_and_positions():

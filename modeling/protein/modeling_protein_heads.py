@@ -1,0 +1,429 @@
+"""What the protein families share: initial weights, heads of the tasks, losses and outputs.
+
+Shape suffixes and symbols: B batch, T tokens of a row, R = T - 2 residues.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    conv1d,
+    cross_entropy,
+    linear,
+    logsigmoid,
+    mse_loss,
+    pad,
+)
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple
+
+__all__ = [
+    "ProteinContactHead",
+    "ProteinForContactPrediction",
+    "ProteinForSequenceClassification",
+    "ProteinForTokenClassification",
+    "ProteinHead",
+    "ProteinPairOutput",
+    "ProteinPreTrainedModel",
+    "ProteinPreTrainingOutput",
+    "ProteinResidueHead",
+    "ProteinTask",
+    "ProteinWeightNorm",
+    "init_like_pytorch",
+    "inner_tokens",
+    "mask_residues",
+    "masked_mean_loss",
+    "mean_over",
+    "ordinal_levels",
+    "ordinal_loss",
+    "protein_loss",
+    "real_tokens",
+    "weigh_losses",
+]
+
+
+@dataclass
+class ProteinPreTrainingOutput(ModelOutput):
+    """Output of pre-training on masked residues and pairs of one family.
+
+    Args:
+        loss (`torch.FloatTensor`, *optional*): λ · masked residues + (1 - λ) · same family, or the one of the two
+            whose labels were given.
+        prediction_logits (`torch.FloatTensor` of shape `(batch, tokens, vocabulary)`): Residue logits.
+        similarity_logits (`torch.FloatTensor`, *optional*): "Same family": a logit a row, or (batch, 2) for other
+            family and same family.
+        mlm_loss (`torch.FloatTensor`, *optional*): Masked-residue loss.
+        sfp_loss (`torch.FloatTensor`, *optional*): Same-family loss.
+        hidden_states (`tuple`, *optional*): Embeddings and the output of each layer.
+        attentions (`tuple`, *optional*): Of each layer that attends.
+    """
+
+    loss: torch.Tensor | None = None
+    prediction_logits: torch.Tensor | None = None
+    similarity_logits: torch.Tensor | None = None
+    mlm_loss: torch.Tensor | None = None
+    sfp_loss: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass
+class ProteinPairOutput(ModelOutput):
+    """Output of the ordinal comparison of two proteins by soft alignment.
+
+    Args:
+        loss (`torch.FloatTensor`, *optional*): Mean binary cross-entropy over the ordinal thresholds.
+        logits (`torch.FloatTensor` of shape `(batch, num_labels)`): Log-probabilities of the levels up to a constant:
+            their softmax is p(level), in proportion to σ_k (1 - σ_(k+1)).
+        ordinal_logits (`torch.FloatTensor` of shape `(batch, num_labels - 1)`): Logit k says "level above k".
+        scores (`torch.FloatTensor` of shape `(batch,)`): Soft-alignment scores.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    ordinal_logits: torch.Tensor | None = None
+    scores: torch.Tensor | None = None
+
+
+class ProteinWeightNorm(nn.Module):
+    """A linear map (`kernel` 0) or convolution over tokens, its weight one direction tensor times one scalar gain."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 0):
+        super().__init__()
+        self.kernel = kernel
+        self.weight_v = nn.Parameter(torch.empty(outputs, inputs, *([kernel] if kernel else [])).normal_(std=0.02))
+        self.weight_g = nn.Parameter(self.weight_v.detach().norm())
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def reset(self, std: float = 0.02) -> None:
+        """Start anew: directions N(0, std), the gain their norm, biases 0."""
+        init.normal_(self.weight_v, std=std)
+        init.copy_(self.weight_g, self.weight_v.norm())
+        init.zeros_(self.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (..., inputs), or (B, inputs, T) with a kernel."""
+        weight = self.weight_v * (self.weight_g / self.weight_v.norm())
+        if self.kernel:
+            return conv1d(x, weight.to(x.dtype), self.bias, padding=self.kernel // 2)
+        return linear(x, weight.to(x.dtype), self.bias)
+
+
+class ProteinHead(nn.Sequential):
+    """TAPE's labels of a protein from its pooled vector, (B, pooled) to (B, num_labels)."""
+
+    def __init__(self, config: Any):
+        width = config.classifier_hidden_size
+        hidden = ProteinWeightNorm(config.pooled_size, width)
+        super().__init__(hidden, nn.ReLU(), ProteinWeightNorm(width, config.num_labels or 2))
+
+
+class ProteinResidueHead(nn.Module):
+    """TAPE's labels of residues: batch norm, convolutions of width 5 and 3 with a ReLU between.
+
+    Padding is kept out of the batch statistics and is zero for the convolutions, so a protein's labels do not depend
+    on its batch.
+    """
+
+    names = ("hidden", "output")  # of the two convolutions among the weights
+
+    def __init__(self, config: Any):
+        super().__init__()
+        width, hidden = config.representation_size, config.classifier_hidden_size
+        self.norm = nn.BatchNorm1d(width)
+        self.add_module(self.names[0], ProteinWeightNorm(width, hidden, kernel=5))
+        self.add_module(self.names[1], ProteinWeightNorm(hidden, config.num_labels or 2, kernel=3))
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map (B, T, width) to (B, T, num_labels)."""
+        first, second = (self.get_submodule(name) for name in self.names)
+        mask = mask.bool()
+        normed = torch.zeros_like(hidden)
+        normed[mask] = self.norm(hidden[mask]).to(hidden.dtype)
+        x = torch.relu(first(normed.transpose(1, 2))) * mask[:, None, :].to(hidden.dtype)
+        return second(x).transpose(1, 2)
+
+
+class ProteinContactHead(nn.Module):
+    """Contact logits, one bilinear form a class: h_i · diag(w) · h_j + b.
+
+    TAPE maps [h_i * h_j, h_i - h_j] by a linear layer and averages over both orders of i and j, in which the
+    difference half cancels. What is left is this form; the R × R × 2 width tensor never exists.
+    """
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.dropout = nn.Dropout(config.contact_dropout)
+        self.product = nn.Linear(config.representation_size, 2)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Map residues (B, R, width) to symmetric logits (B, R, R, 2): no contact, contact."""
+        hidden = self.dropout(hidden)
+        weighed = hidden[:, None] * self.product.weight[:, None, :]  # (B, 2, R, width)
+        logits = weighed @ hidden[:, None].transpose(-1, -2) + self.product.bias[:, None, None]
+        return logits.permute(0, 2, 3, 1)
+
+
+def init_like_pytorch(module: nn.Module) -> None:
+    """The start PyTorch gives to linear layers, embeddings and LSTMs."""
+    if isinstance(module, nn.Linear):
+        bound = module.in_features**-0.5
+        init.uniform_(module.weight, -bound, bound)
+        if module.bias is not None:
+            init.uniform_(module.bias, -bound, bound)
+    elif isinstance(module, nn.LSTM):
+        bound = module.hidden_size**-0.5
+        for parameter in module.parameters():
+            init.uniform_(parameter, -bound, bound)
+    elif isinstance(module, nn.Embedding) and not getattr(module.weight, "_is_hf_initialized", False):
+        init.normal_(module.weight)
+        if module.padding_idx is not None:
+            init.zeros_(module.weight[module.padding_idx])
+
+
+class ProteinPreTrainedModel(PreTrainedModel):
+    """Weight initialisation and loading: PyTorch's start, or N(0, `initializer_range`) where a family says so."""
+
+    main_input_name = "input_ids"
+    # The losses are means over their own batch; Trainer must divide by its accumulation steps.
+    accepts_loss_kwargs = False
+    _input_embed_layer = "embeddings"
+    _starts_normal = False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, ProteinWeightNorm):
+            module.reset()
+        elif isinstance(module, nn.LayerNorm | nn.BatchNorm1d):
+            super()._init_weights(module)
+        elif self._starts_normal and isinstance(module, nn.Linear | nn.Embedding):
+            init.normal_(module.weight, std=self.config.initializer_range)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                init.zeros_(module.bias)
+        else:
+            init_like_pytorch(module)
+
+    def _embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
+        """Vectors of the tokens, from exactly one of the two inputs."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        return self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
+
+
+class ProteinTask:
+    """A base model, a head on it and a loss: goes before the family's `PreTrainedModel` in a class of a task.
+
+    A class names its `base_class`; the tasks below say what `head_class` reads and how it is scored.
+    """
+
+    base_class: Any
+    head_class: Any
+    output_class: type[ModelOutput] = TokenClassifierOutput
+    reads_pooled = False
+    config: Any
+    classifier: Any
+    base_model: Any
+
+    def __init__(self, config: Any):
+        super().__init__(config)  # type: ignore[call-arg]
+        self.num_labels = config.num_labels or 2
+        self._build(config)
+        self.post_init()  # type: ignore[attr-defined]
+
+    def _build(self, config: Any) -> None:
+        """Make the base model and the head."""
+        classifier = self.head_class(config)  # first: the same seed gives the same weights as ever
+        base = self.base_class(config, add_pooling_layer=self.reads_pooled)
+        setattr(self, self.base_model_prefix, base)  # type: ignore[attr-defined]
+        self.classifier = classifier
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> ModelOutput:
+        """Predict the labels of the task.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in the base model.
+            attention_mask (`torch.Tensor`, *optional*): As there.
+            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
+            labels (`torch.Tensor`, *optional*): As the class says.
+            **kwargs: As there.
+
+        Raises:
+            ValueError: the shape of the labels does not fit the input.
+        """
+        outputs = self.base_model(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
+        return self._answer(outputs, attention_mask, labels)
+
+    def _answer(
+        self,
+        outputs: Any,
+        attention_mask: torch.Tensor | None,
+        labels: torch.Tensor | None,
+        mlm_loss: torch.Tensor | None = None,
+    ) -> ModelOutput:
+        """Logits, and the loss when there are labels, from the outputs of the base model."""
+        logits = self._logits(outputs, attention_mask)
+        loss = None
+        if labels is not None:
+            loss = self._loss(logits, labels)
+            if mlm_loss is not None:
+                loss = weigh_losses(self.config.finetuning_mlm_weight, mlm_loss, loss)
+        return self.output_class(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.get("attentions")
+        )
+
+    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if labels.shape != logits.shape[:-1]:
+            raise ValueError(
+                f"labels have shape {tuple(labels.shape)}, wanted {tuple(logits.shape[:-1])}; give one label for each "
+                "token or pair of residues, -100 at special tokens, padding and what to leave out"
+            )
+        return masked_mean_loss(logits, labels, getattr(self.config, "class_weights", None))
+
+
+class ProteinForSequenceClassification(ProteinTask):
+    """A head for whole proteins: classes, or one value when `num_labels` is 1.
+
+    `labels` are (batch,) or (batch, num_labels): class indices, values, or 0/1 for each label, by
+    `config.problem_type`.
+    """
+
+    head_class = ProteinHead
+    output_class = SequenceClassifierOutput
+    reads_pooled = True
+
+    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        return self.classifier(outputs.pooler_output)
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return protein_loss(self.config, logits, labels)
+
+
+class ProteinForTokenClassification(ProteinTask):
+    """A class for every residue.
+
+    `labels` are (batch, tokens): classes; -100 (any negative value) at special tokens, padding and residues to leave
+    out.
+    """
+
+    head_class = ProteinResidueHead
+
+    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        hidden = outputs.last_hidden_state
+        return self.classifier(hidden, real_tokens(hidden, attention_mask))
+
+
+class ProteinForContactPrediction(ProteinTask):
+    """A contact head; logits are (batch, residues, residues, 2), residues the tokens but the first and last column.
+
+    `labels` are (batch, tokens - 2, tokens - 2): 1 for contacts, 0 for none, any negative value for pairs to leave
+    out.
+    """
+
+    head_class = ProteinContactHead
+
+    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        return self.classifier(outputs.last_hidden_state[:, 1:-1])
+
+
+def real_tokens(like: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    """Boolean mask (B, T); every token is real when no mask is given."""
+    if attention_mask is None:
+        return torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
+    return attention_mask.bool()
+
+
+def inner_tokens(mask: torch.Tensor) -> torch.Tensor:
+    """Residues (B, T): real tokens but the first and the last."""
+    position = torch.arange(mask.shape[1], device=mask.device)
+    return mask.bool() & (position > 0) & (position < mask.sum(1, keepdim=True) - 1)
+
+
+def mean_over(chosen: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """Mean (B, width) of `hidden` (B, T, width) over the `chosen` tokens (B, T); zero where there are none."""
+    weights = chosen.to(hidden.dtype)
+    return torch.einsum("bt,btw->bw", weights, hidden) / weights.sum(1, keepdim=True).clamp(min=1.0)
+
+
+def mask_residues(
+    input_ids: torch.Tensor, candidates: torch.Tensor, wanted: torch.Tensor, mask_token_id: int, replacements: range
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Select `wanted` (B,) of the `candidates` (B, T) of each row, hide 80 % of them, replace 10 % and keep 10 %.
+
+    Returns:
+        `tuple`: the ids with masked and replaced ones, and the ids to predict, -100 elsewhere.
+    """
+    keys = torch.rand(input_ids.shape, device=input_ids.device).masked_fill(~candidates, 2.0)
+    rank = keys.argsort(1).argsort(1)
+    chosen = (rank < wanted[:, None]) & candidates
+    targets = input_ids.masked_fill(~chosen, -100)
+    action = torch.rand(input_ids.shape, device=input_ids.device)
+    random_ids = torch.randint_like(input_ids, replacements.start, replacements.stop)
+    masked = torch.where(chosen & (action < 0.8), mask_token_id, input_ids)
+    return torch.where(chosen & (action >= 0.8) & (action < 0.9), random_ids, masked), targets
+
+
+def weigh_losses(weight: float, mlm_loss: torch.Tensor | None, other: torch.Tensor | None) -> torch.Tensor | None:
+    """λ · masked residues + (1 - λ) · the other loss, or the one there is."""
+    if mlm_loss is None or other is None:
+        return other if mlm_loss is None else mlm_loss
+    return weight * mlm_loss + (1.0 - weight) * other
+
+
+def masked_mean_loss(logits: torch.Tensor, labels: torch.Tensor, weights: list[float] | None = None) -> torch.Tensor:
+    """Mean cross-entropy, weighed by class, over what is labelled (label 0 or more); zero when nothing is."""
+    logits, labels = logits.flatten(0, -2).float(), labels.flatten()
+    labels = labels.masked_fill(labels < 0, -100)
+    weight = None if weights is None else logits.new_tensor(weights)
+    total = cross_entropy(logits, labels, weight=weight, ignore_index=-100, reduction="sum")
+    if weight is None:
+        return total / (labels != -100).sum().clamp(min=1)
+    counted = weight[labels.clamp(min=0)].masked_fill(labels < 0, 0.0).sum()
+    return total / counted.clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def protein_loss(config: Any, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Squared error, cross-entropy or binary cross-entropy, by `problem_type` or else by number and kind of labels.
+
+    Unlike the loss of transformers it leaves the configuration as it is and knows weights of classes.
+    """
+    problem = config.problem_type
+    if problem is None:
+        problem = "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
+        problem = "regression" if config.num_labels == 1 else problem
+    if problem == "regression":
+        return mse_loss(logits.float().flatten(), labels.float().flatten())
+    if problem == "single_label_classification":
+        weights = getattr(config, "class_weights", None)
+        weight = None if weights is None else logits.new_tensor(weights).float()
+        return cross_entropy(logits.float(), labels.flatten(), weight=weight)
+    return binary_cross_entropy_with_logits(logits.float(), labels.float())
+
+
+def ordinal_loss(logits: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of the thresholds (B, levels - 1) against the cumulative bits of the level (B,)."""
+    thresholds = torch.arange(logits.shape[1], device=logits.device)
+    return binary_cross_entropy_with_logits(logits, (levels[:, None] > thresholds).to(logits.dtype))
+
+
+def ordinal_levels(logits: torch.Tensor) -> torch.Tensor:
+    """Log σ_k (1 - σ_(k+1)) for every level, with σ_0 = 1 and σ_K = 0."""
+    return pad(logsigmoid(logits), (1, 0)) + pad(logsigmoid(-logits), (0, 1))

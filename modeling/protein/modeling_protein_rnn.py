@@ -1,0 +1,63 @@
+"""Padded rows through LSTMs, in place of packed ones.
+
+On a CPU packed rows take twice as long as padded ones to read and five times as long to learn from. Padding behind a
+row cannot reach the forward direction; the backward one reads each row turned round.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.functional import dropout, pad
+
+__all__ = ["predict_from_both_sides", "row_lengths", "run_lstm", "turn"]
+
+
+def run_lstm(rnn: nn.LSTM, values: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
+    """States of every layer of `rnn`, read in one direction or both, each (B, T, directions · hidden).
+
+    Args:
+        rnn (`nn.LSTM`): Batch first; its dropout acts between layers.
+        values (`torch.Tensor` of shape `(B, T, inputs)`): Rows, padding behind them.
+        lengths (`torch.LongTensor` of shape `(B,)`): Real tokens of each row.
+
+    Returns:
+        `list[torch.Tensor]`: What packed rows give at real tokens; at padding anything.
+    """
+    zeros = values.new_zeros(1, values.shape[0], rnn.hidden_size)
+    directions = 1 + rnn.bidirectional
+    states = []
+    for layer in range(rnn.num_layers):
+        values = dropout(values, rnn.dropout, rnn.training and layer > 0)
+        sides: list[torch.Tensor] = []
+        for weights in rnn.all_weights[layer * directions : (layer + 1) * directions]:
+            x = turn(values, lengths) if sides else values
+            x = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, rnn.training, False, True)[0]
+            sides.append(turn(x, lengths) if sides else x)
+        values = torch.cat(sides, -1) if len(sides) > 1 else sides[0]
+        states.append(values)
+    return states
+
+
+def turn(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Reverse the first `length` tokens of every row."""
+    position = torch.arange(values.shape[1], device=values.device).expand(values.shape[:2])
+    source = torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)
+    return values.gather(1, source[..., None].expand_as(values))
+
+
+def row_lengths(mask: torch.Tensor) -> torch.Tensor:
+    """Tokens of each row, checked to be padded on the right and not empty."""
+    lengths = mask.sum(1)
+    fits = (mask == (torch.arange(mask.shape[1], device=mask.device) < lengths[:, None])).all(1) & (lengths > 0)
+    if not bool(fits.all()):
+        raise ValueError(f"row {fits.tolist().index(False)} is empty or padded on the left; pad on the right")
+    return lengths
+
+
+def predict_from_both_sides(head: nn.Module, ahead: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
+    """Logits at i: one linear map of the forward state at i - 1 plus the same map of the backward state at i + 1.
+
+    Beyond the ends of a row there is zero, so `back` must be zero at padding.
+    """
+    return head(pad(ahead[:, :-1], (0, 0, 1, 0))) + head(pad(back[:, 1:], (0, 0, 0, 1)))

@@ -1,0 +1,43 @@
+"""What the protein families share: weight norm, masking, losses."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqformers.modeling.protein.modeling_protein_heads import (
+    ProteinWeightNorm,
+    mask_residues,
+)
+
+
+def test_weight_norm_equals_the_one_of_pytorch():
+    torch.manual_seed(0)
+    mine = ProteinWeightNorm(4, 3, kernel=5)
+    with torch.no_grad():
+        mine.weight_g.mul_(1.7)
+        mine.bias.normal_()
+    stock = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(4, 3, 5, padding=2), dim=None)
+    stock.parametrizations.weight.original0.data = mine.weight_g.detach().clone()
+    stock.parametrizations.weight.original1.data = mine.weight_v.detach().clone()
+    stock.bias.data = mine.bias.detach().clone()
+    x = torch.randn(2, 4, 9)
+    torch.testing.assert_close(mine(x), stock(x))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 420), st.integers(0, 2**31))
+def test_masking_in_the_model_follows_the_rule(length, seed):
+    torch.manual_seed(seed)
+    ids = torch.randint(1, 22, (1, length + 2))
+    ids[:, [0, -1]] = 0
+    residues = torch.ones_like(ids, dtype=torch.bool)
+    residues[:, [0, -1]] = False
+    wanted = (residues.sum(1).double() * 0.15).floor().clamp(max=50)
+    masked, targets = mask_residues(ids, residues & (ids != 21), wanted, 21, range(1, 21))
+    chosen = targets != -100
+    candidates = int((residues & (ids != 21)).sum())
+    assert int(chosen.sum()) == min(50, int(0.15 * length), candidates)
+    assert (targets[chosen] == ids[chosen]).all() and (ids[chosen] != 21).all() and (ids[chosen] != 0).all()
+    assert (masked[~chosen] == ids[~chosen]).all()
