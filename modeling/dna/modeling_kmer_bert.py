@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,8 +24,6 @@ from transformers.modeling_outputs import (
     BaseModelOutputWithPoolingAndCrossAttentions,
     MaskedLMOutput,
     ModelOutput,
-    SequenceClassifierOutput,
-    TokenClassifierOutput,
 )
 from transformers.models.bert.modeling_bert import (
     BertModel,
@@ -36,6 +34,7 @@ from transformers.models.bert.modeling_bert import (
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_kmer_bert import KmerBertConfig
+from .modeling_dna_heads import DnaForSequenceClassification, DnaForTokenClassification, masked_lm_loss
 
 __all__ = [
     "KmerBertForMaskedLM",
@@ -233,28 +232,23 @@ class KmerBertModel(KmerBertPreTrainedModel, BertModel):
         return attention_mask
 
 
-def _masked_lm_loss(
-    head: nn.Module, hidden: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy over the labelled positions, computing logits there and nowhere else.
+class _KmerBertLanguageModel(KmerBertPreTrainedModel):
+    """Scores of the vocabulary, by the embeddings of the k-mers."""
 
-    Args:
-        head (`nn.Module`): Hidden states to logits.
-        hidden (`torch.Tensor` of shape `(batch, length, hidden)`): Encoder output.
-        labels (`torch.LongTensor` of shape `(batch, length)`): Token ids, -100 where there is nothing to predict.
-        num_items_in_batch (`int`, *optional*): Labels in all accumulated batches; the mean is taken over these.
+    _tied_weights_keys = _TIED
+    cls: Any
 
-    Returns:
-        `tuple`: loss, and logits of shape `(labelled, vocab)` in row-major order of the labels. Without any label
-        the loss is 0 and not NaN.
-    """
-    labelled = labels != -100
-    logits = head(hidden[labelled])
-    total = nn.functional.cross_entropy(logits.float(), labels[labelled].long(), reduction="sum")
-    return total / (max(len(logits), 1) if num_items_in_batch is None else num_items_in_batch), logits
+    def get_output_embeddings(self) -> nn.Module:
+        """The layer that scores the vocabulary."""
+        return self.cls.predictions.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the layer that scores the vocabulary."""
+        self.cls.predictions.decoder = new_embeddings
+        self.cls.predictions.bias = new_embeddings.bias
 
 
-class KmerBertForMaskedLM(KmerBertPreTrainedModel):
+class KmerBertForMaskedLM(_KmerBertLanguageModel):
     """Masked language model over k-mers; the same parameters as `BertForMaskedLM`.
 
     Example:
@@ -273,22 +267,11 @@ class KmerBertForMaskedLM(KmerBertPreTrainedModel):
     ```
     """
 
-    _tied_weights_keys = _TIED
-
     def __init__(self, config: KmerBertConfig):
         super().__init__(config)
         self.bert = KmerBertModel(config, add_pooling_layer=False)
         self.cls = BertOnlyMLMHead(config)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The layer that scores the vocabulary."""
-        return self.cls.predictions.decoder
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the layer that scores the vocabulary."""
-        self.cls.predictions.decoder = new_embeddings
-        self.cls.predictions.bias = new_embeddings.bias
 
     @can_return_tuple
     def forward(
@@ -324,7 +307,7 @@ class KmerBertForMaskedLM(KmerBertPreTrainedModel):
         if labels is None:
             logits = self.cls(outputs.last_hidden_state)
         else:
-            loss, logits = _masked_lm_loss(self.cls, outputs.last_hidden_state, labels, num_items_in_batch)
+            loss, logits = masked_lm_loss(self.cls, outputs.last_hidden_state, labels, num_items_in_batch)
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
@@ -349,10 +332,9 @@ class KmerBertForPreTrainingOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
-class KmerBertForPreTraining(KmerBertPreTrainedModel):
+class KmerBertForPreTraining(_KmerBertLanguageModel):
     """Masked-language-model and next-sequence heads; the same parameters as `BertForPreTraining`."""
 
-    _tied_weights_keys = _TIED
     # The two losses have different denominators, so Trainer shall average over accumulated batches itself.
     accepts_loss_kwargs = False
 
@@ -361,15 +343,6 @@ class KmerBertForPreTraining(KmerBertPreTrainedModel):
         self.bert = KmerBertModel(config)
         self.cls = BertPreTrainingHeads(config)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The layer that scores the vocabulary."""
-        return self.cls.predictions.decoder
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the layer that scores the vocabulary."""
-        self.cls.predictions.decoder = new_embeddings
-        self.cls.predictions.bias = new_embeddings.bias
 
     @can_return_tuple
     def forward(
@@ -403,7 +376,7 @@ class KmerBertForPreTraining(KmerBertPreTrainedModel):
         if labels is None:
             predictions = self.cls.predictions(outputs.last_hidden_state)
         else:
-            masked, predictions = _masked_lm_loss(self.cls.predictions, outputs.last_hidden_state, labels, None)
+            masked, predictions = masked_lm_loss(self.cls.predictions, outputs.last_hidden_state, labels, None)
             losses.append(masked)
         relationship = self.cls.seq_relationship(outputs.pooler_output)
         if next_sentence_label is not None:
@@ -417,33 +390,11 @@ class KmerBertForPreTraining(KmerBertPreTrainedModel):
         )
 
 
-class _Chunks(NamedTuple):
-    """Inputs cut into chunks that fit the position table; only chunks that hold something are kept.
-
-    Args:
-        inputs (`dict`): `attention_mask`, `token_type_ids` and `input_ids` or `inputs_embeds`, each
-            `(chunks, width, ...)`.
-        residues (`torch.BoolTensor` of shape `(chunks, width)`): True for k-mers, False for special tokens and
-            padding.
-        row (`torch.LongTensor` of shape `(chunks,)`): Row of the batch a chunk comes from.
-        place (`torch.LongTensor` of shape `(chunks,)`): Its number within that row.
-    """
-
-    inputs: dict[str, torch.Tensor]
-    residues: torch.Tensor
-    row: torch.Tensor
-    place: torch.Tensor
-
-
-class KmerBertForSequenceClassification(KmerBertPreTrainedModel):
+class KmerBertForSequenceClassification(DnaForSequenceClassification, KmerBertPreTrainedModel):
     """Classifier or regressor of whole sequences, of any length up to `config.max_chunks` contexts.
 
     With `max_chunks=1` and `classifier_pooling="cls"` this is `BertForSequenceClassification`, parameter for
-    parameter. Otherwise a row `[CLS] k-mers [SEP]` of any length is cut into chunks of
-    `max_position_embeddings - 2` k-mers, each wrapped in [CLS] and [SEP] with positions that start at 0, and encoded;
-    the pooled chunks, in order and with zeros for those a shorter row lacks, are concatenated and pass
-    dropout, a linear layer to the hidden size, ReLU, dropout and the classifier. A row that already comes as
-    `[CLS] ... [SEP] [CLS] ... [SEP]` is laid out in the same way. No padding reaches the result.
+    parameter; see [`DnaForSequenceClassification`] for longer inputs.
 
     Example:
     ```python
@@ -461,175 +412,7 @@ class KmerBertForSequenceClassification(KmerBertPreTrainedModel):
     ```
     """
 
-    def __init__(self, config: KmerBertConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.bert = KmerBertModel(config)
-        dropout = config.classifier_dropout if config.classifier_dropout is not None else config.hidden_dropout_prob
-        self.dropout = nn.Dropout(dropout)
-        if config.max_chunks > 1:
-            self.chunk_projection = nn.Linear(config.max_chunks * config.hidden_size, config.hidden_size)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)  # type: ignore[arg-type]
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-        position_ids: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
-    ) -> SequenceClassifierOutput:
-        """Score whole sequences, one a row.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, length)`): As in [`KmerBertModel.forward`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            token_type_ids (`torch.LongTensor`, *optional*): As there.
-            position_ids (`torch.LongTensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.Tensor`, *optional*): `(batch,)` class numbers, `(batch, num_labels)` 0/1 as floats for
-                several labels at once, or floats for regression (`num_labels=1`, or
-                `config.problem_type="regression"`).
-            num_items_in_batch (`int`, *optional*): What the summed loss is divided by instead of the number of
-                labels here; `Trainer` passes it when it accumulates gradients.
-            **kwargs: As in [`KmerBertModel.forward`].
-
-        Returns:
-            `SequenceClassifierOutput`: `logits` of shape `(batch, num_labels)`. With chunks, `hidden_states` and
-            `attentions` are per chunk, rows in order.
-
-        Raises:
-            ValueError: a row needs more than `config.max_chunks` chunks, or is packed.
-        """
-        if position_ids is not None and find_packed_sequence_indices(position_ids) is not None:
-            raise ValueError("sequence classification takes one sequence a row; these position_ids hold several")
-        plain = self.config.max_chunks == 1 and self.config.classifier_pooling == "cls"
-        if plain:
-            outputs = self.bert(
-                input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
-            )
-            pooled = outputs.pooler_output
-        else:
-            chunks = self._cut(input_ids, attention_mask, token_type_ids, inputs_embeds)
-            outputs = self.bert(**chunks.inputs, return_dict=True, **kwargs)
-            pooled = self._join(outputs, chunks)
-        logits = self.classifier(self.dropout(pooled))
-        loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
-        return SequenceClassifierOutput(
-            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
-        )
-
-    def _cut(
-        self,
-        input_ids: torch.Tensor | None,
-        attention_mask: torch.Tensor | None,
-        token_type_ids: torch.Tensor | None,
-        inputs_embeds: torch.Tensor | None,
-    ) -> _Chunks:
-        """Lay rows out as chunks `[CLS] k-mers [SEP]`. Lengths below are in tokens."""
-        source = input_ids if input_ids is not None else inputs_embeds
-        if (input_ids is None) == (inputs_embeds is None) or source is None:
-            raise ValueError("give exactly one of input_ids and inputs_embeds")
-        batch = len(source)
-        mask = torch.ones(source.shape[:2], device=source.device) if attention_mask is None else attention_mask
-        content = self._content(input_ids, mask != 0)
-        counts_B = content.sum(-1)
-        size = self.config.max_position_embeddings - 2
-        chunks_B = torch.div(counts_B + size - 1, size, rounding_mode="floor").clamp(min=1)
-        if int(chunks_B.max()) > self.config.max_chunks:
-            worst = int(counts_B.argmax())
-            raise ValueError(
-                f"row {worst} of the batch has {int(counts_B[worst])} k-mers; max_chunks={self.config.max_chunks} "
-                f"chunks of {size} hold {self.config.max_chunks * size}. Truncate it to max_length="
-                f"{self.config.max_chunks * size + 2}, or fine-tune with config.max_chunks={int(chunks_B.max())}"
-            )
-        row = torch.repeat_interleave(torch.arange(batch, device=source.device), chunks_B)
-        place = torch.arange(len(row), device=source.device) - (chunks_B.cumsum(0) - chunks_B)[row]
-        held = (counts_B[row] - place * size).clamp(max=size)  # k-mers in each chunk
-        width = int(held.max()) + 2
-        # Content first, in order; then position j of a chunk is content number place*size + j - 1 of its row.
-        order = torch.argsort((~content).to(torch.uint8), dim=-1, stable=True)
-        column = torch.arange(width, device=source.device)
-        wanted = torch.minimum(place[:, None] * size + column - 1, counts_B[row, None] - 1).clamp(min=0)
-        index = order[row[:, None], wanted]
-        residues = (column >= 1) & (column <= held[:, None])
-        is_sep = column == held[:, None] + 1
-        inputs = {"attention_mask": (column <= held[:, None] + 1).to(mask.dtype)}
-        if token_type_ids is not None:
-            inputs["token_type_ids"] = token_type_ids[row[:, None], index] * (column <= held[:, None] + 1)
-        if input_ids is not None:
-            ids = torch.full_like(index, self.config.pad_token_id or 0)
-            ids = torch.where(residues, input_ids[row[:, None], index], ids).masked_fill(
-                is_sep, self.config.sep_token_id
-            )
-            ids[:, 0] = self.config.cls_token_id
-            inputs["input_ids"] = ids
-        if inputs_embeds is not None:
-            table: torch.Tensor = self.bert.embeddings.word_embeddings.weight
-            embeds = inputs_embeds[row[:, None], index] * residues[..., None]
-            embeds = torch.where(is_sep[..., None], table[self.config.sep_token_id], embeds)
-            embeds = torch.where((column == 0)[:, None], table[self.config.cls_token_id], embeds)
-            inputs["inputs_embeds"] = embeds
-        return _Chunks(inputs, residues, row, place)
-
-    def _content(self, input_ids: torch.Tensor | None, real: torch.Tensor) -> torch.Tensor:
-        """Which tokens are left, `(batch, length)` bool, when the [CLS] and [SEP] that frame a row or chunk are gone.
-
-        A [SEP] inside (between the two parts of a pair) stays. Embeddings do not tell, so their first and last real
-        positions are taken for the frame.
-        """
-        number = real.cumsum(-1)
-        last = real & (number == number[:, -1:])
-        if input_ids is None:
-            return real & ~last & (number > 1)
-        is_cls = real & (input_ids == self.config.cls_token_id)
-        before_cls = torch.zeros_like(is_cls)
-        before_cls[:, :-1] = is_cls[:, 1:]
-        frame_end = (input_ids == self.config.sep_token_id) & (last | before_cls)
-        return real & ~is_cls & ~frame_end
-
-    def _join(self, outputs: Any, chunks: _Chunks) -> torch.Tensor:
-        """One vector a row, `(batch, hidden)`, from the encoded chunks."""
-        pooled_TH = outputs.pooler_output
-        if self.config.classifier_pooling == "mean":
-            weight = chunks.residues.to(outputs.last_hidden_state.dtype)
-            mean_TH = torch.einsum("tlh,tl->th", outputs.last_hidden_state, weight)
-            mean_TH = mean_TH / weight.sum(-1, keepdim=True).clamp(min=1)
-            pooled_TH = self.bert.pooler(mean_TH[:, None])  # type: ignore[misc]
-        batch = int(chunks.row[-1]) + 1
-        if self.config.max_chunks == 1:
-            return pooled_TH
-        pooled_BCH = pooled_TH.new_zeros(batch, self.config.max_chunks, pooled_TH.shape[-1])
-        pooled_BCH = pooled_BCH.index_put((chunks.row, chunks.place), pooled_TH)
-        return nn.functional.relu(self.chunk_projection(self.dropout(pooled_BCH.flatten(1))))
-
-    def _loss(
-        self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
-    ) -> torch.Tensor:
-        logits = logits.float()
-        if self.config.problem_type is None:  # as BertForSequenceClassification decides it
-            if self.num_labels == 1:
-                self.config.problem_type = "regression"
-            elif torch.is_floating_point(labels):
-                self.config.problem_type = "multi_label_classification"
-            else:
-                self.config.problem_type = "single_label_classification"
-        if self.config.problem_type == "single_label_classification":
-            count = int((labels != -100).sum())
-            total = nn.functional.cross_entropy(logits, labels.long().view(-1), reduction="sum")
-        else:
-            labels = labels.to(logits.dtype).view_as(logits)
-            count = labels.numel()
-            if self.config.problem_type == "regression":
-                total = nn.functional.mse_loss(logits, labels, reduction="sum")
-            else:
-                total = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
-        return total / (max(count, 1) if num_items_in_batch is None else num_items_in_batch)
+    base_class = KmerBertModel
 
     def _refuse_what_stock_bert_lacks(self) -> None:
         super()._refuse_what_stock_bert_lacks()
@@ -641,53 +424,8 @@ class KmerBertForSequenceClassification(KmerBertPreTrainedModel):
             )
 
 
-class KmerBertForTokenClassification(KmerBertPreTrainedModel):
+class KmerBertForTokenClassification(DnaForTokenClassification, KmerBertPreTrainedModel):
     """Classifier of every k-mer; the same parameters as `BertForTokenClassification`."""
 
-    def __init__(self, config: KmerBertConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.bert = KmerBertModel(config, add_pooling_layer=False)
-        dropout = config.classifier_dropout if config.classifier_dropout is not None else config.hidden_dropout_prob
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)  # type: ignore[arg-type]
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-        position_ids: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
-    ) -> TokenClassifierOutput:
-        """Score every token.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, length)`): As in [`KmerBertModel.forward`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            token_type_ids (`torch.LongTensor`, *optional*): As there.
-            position_ids (`torch.LongTensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.LongTensor` of shape `(batch, length)`, *optional*): Class numbers; -100 where there is
-                none (special tokens, padding).
-            num_items_in_batch (`int`, *optional*): What the summed loss is divided by instead of the number of
-                labels here; `Trainer` passes it when it accumulates gradients.
-            **kwargs: As in [`KmerBertModel.forward`].
-        """
-        outputs = self.bert(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
-        )
-        logits = self.classifier(self.dropout(outputs.last_hidden_state))
-        loss = None
-        if labels is not None:
-            total = nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.long().flatten(), reduction="sum")
-            count = (labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-            loss = total / count
-        return TokenClassifierOutput(
-            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
-        )
+    base_class = KmerBertModel
+    base_options = {"add_pooling_layer": False}  # noqa: RUF012 (set by a class, not by an object)
