@@ -194,10 +194,16 @@ def push(
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of pushing.")] = False,
     tag: Annotated[str | None, typer.Option(help="Tag of this version; the next of v1, v2, ... if absent.")] = None,
     message: Annotated[str | None, typer.Option("--message", "-m", help="Commit message.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Pattern of more files to send, as 'figures/*.png'; repeatable.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of another family.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the folder, list files and sizes, stop.")] = False,
 ) -> None:
     """Push a finished folder to the Hub: card checked first, one commit, what changed only, tagged.
+
+    What a run, a converted model, a data set or a Space consists of goes; everything else is listed as left out, and
+    goes with --include. Files that may hold secrets and pickles never go.
 
     See what would go, then push:
 
@@ -209,7 +215,7 @@ def push(
 
     kind = kind or hub.kind_of(run)
     if dry_run:
-        plan = hub.plan_push(run, repo, repo_type=kind)
+        plan = hub.plan_push(run, repo, repo_type=kind, include=include or ())
         for file in plan.files:
             typer.echo(f"{file.size:>14,}  {file.path}")
         for path, reason in plan.left_out.items():
@@ -220,6 +226,7 @@ def push(
         run,
         repo,
         repo_type=kind,
+        include=include or (),
         private=private,
         revision=revision,
         create_pr=create_pr,

@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import DatasetCard, ModelCard, SpaceCard
 from safetensors import SafetensorError, safe_open
 
-__all__ = ["check_repository"]
+from seqformers.hub.contents import PlannedFile
+from seqformers.hub.private import find_secrets
 
-_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")
-_TEXT = {".md", ".json", ".jsonl", ".yaml", ".yml", ".txt", ".py", ".csv", ".tsv", ".toml", ".cfg", ".log", ""}
+__all__ = ["check_repository"]
 
 
 def check_repository(
-    folder: str | Path,
-    paths: Sequence[str],
-    *,
-    added: Collection[str] = (),
-    repo_id: str,
-    repo_type: str = "model",
+    folder: str | Path, files: Sequence[PlannedFile], *, repo_id: str, repo_type: str = "model"
 ) -> None:
-    """Raise `ValueError` with everything that is wrong with the files `paths` of `folder` as a repository.
+    """Raise `ValueError` with everything that is wrong with `files` of `folder` as a repository.
 
-    Every repository needs a card with a metadata block, and must hold no token. A model needs its configuration,
+    Every repository needs a card with a metadata block, and must hold no secret. A model needs its configuration,
     readable safetensors, and every file its `auto_map` names. A data set needs tables its card's `configs` find,
-    and no script: clients refuse a repository with a `<name>.py`. `added` names files that join on the way.
+    and no script: clients refuse a repository with a `<name>.py`.
     """
     folder = Path(folder)
+    paths = [file.path for file in files]
     problems = _card_problems(folder, repo_type)
     if repo_type == "model":
-        problems += _model_problems(folder, paths, added)
+        problems += _model_problems(files)
     elif repo_type == "dataset":
         problems += [f"{path}: a data repository must not hold code" for path in paths if path.endswith(".py")]
         if not any(path.endswith(".parquet") for path in paths):
             problems.append("there are no Parquet files")
     elif "app.py" not in paths:
         problems.append("app.py is missing")
-    problems += [f"{path}: holds an access token of the Hub" for path in paths if _holds_token(folder / path)]
+    for file in files:
+        problems += [f"{file.path}: holds {found}" for found in find_secrets(file.path, file.source, file.content)]
     if problems:
         kind = {"model": "model", "dataset": "data", "space": "Space"}[repo_type]
         listed = "\n".join(f"  - {problem}" for problem in problems)
@@ -60,21 +56,22 @@ def _card_problems(folder: Path, repo_type: str) -> list[str]:
     return [] if card.data.to_dict() else ["README.md: there is no metadata block (--- ... ---) at its head"]
 
 
-def _model_problems(folder: Path, paths: Sequence[str], added: Collection[str]) -> list[str]:
+def _model_problems(files: Sequence[PlannedFile]) -> list[str]:
+    paths = [file.path for file in files]
     if "config.json" not in paths:
         return ["config.json is missing: this is no folder of a model"]
     problems = []
-    for path in paths:
-        if path.endswith(".json"):
+    for file in files:
+        if file.path.endswith(".json"):
             try:
-                content = json.loads((folder / path).read_text(encoding="utf-8"))
+                content = json.loads(file.read())
             except ValueError as error:
-                problems.append(f"{path}: not JSON ({error})")
+                problems.append(f"{file.path}: not JSON ({error})")
                 continue
-            problems += _missing_code(path, content, {*paths, *added})
-            problems += _missing_shards(path, content, paths)
-        elif path.endswith(".safetensors"):
-            problems += _unreadable_weights(folder, path)
+            problems += _missing_code(file.path, content, set(paths))
+            problems += _missing_shards(file.path, content, paths)
+        elif file.path.endswith(".safetensors"):
+            problems += _unreadable_weights(file)
     if not any(path.endswith(".safetensors") for path in paths):
         problems.append("there are no weights (model.safetensors)")
     return problems
@@ -82,7 +79,7 @@ def _model_problems(folder: Path, paths: Sequence[str], added: Collection[str]) 
 
 def _missing_code(path: str, content: Any, paths: set[str]) -> list[str]:
     """Files of code that `auto_map` names; clients look for them at the top, for models in a subfolder too."""
-    auto_map = content.get("auto_map", {}) if isinstance(content, dict) else {}
+    auto_map = (content.get("auto_map") or {}) if isinstance(content, dict) else {}
     references = [ref for value in auto_map.values() for ref in (value if isinstance(value, list) else [value]) if ref]
     needed = {f"{reference.split('.')[0]}.py" for reference in references if "--" not in reference}
     return [f"{name} is missing: auto_map in {path} names it" for name in sorted(needed - paths)]
@@ -91,17 +88,18 @@ def _missing_code(path: str, content: Any, paths: set[str]) -> list[str]:
 def _missing_shards(path: str, content: Any, paths: Sequence[str]) -> list[str]:
     if not path.endswith(".safetensors.index.json"):
         return []
-    return [f"{name} is missing: {path} names it" for name in sorted(set(content["weight_map"].values()) - set(paths))]
+    shards = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(shards, dict):
+        return [f"{path}: has no weight_map"]
+    place = path.rpartition("/")[0]
+    needed = {f"{place}/{name}".removeprefix("/") for name in shards.values()}
+    return [f"{name} is missing: {path} names it" for name in sorted(needed - set(paths))]
 
 
-def _unreadable_weights(folder: Path, path: str) -> list[str]:
+def _unreadable_weights(file: PlannedFile) -> list[str]:
     try:
-        with safe_open(folder / path, framework="np") as weights:
+        with safe_open(file.source, framework="np") as weights:
             weights.keys()
     except (SafetensorError, OSError) as error:
-        return [f"{path}: cannot be read, perhaps cut short ({error})"]
+        return [f"{file.path}: cannot be read, perhaps cut short ({error})"]
     return []
-
-
-def _holds_token(path: Path) -> bool:
-    return path.suffix in _TEXT and path.stat().st_size < 64 << 20 and bool(_TOKEN.search(path.read_bytes()))

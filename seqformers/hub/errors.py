@@ -11,20 +11,12 @@ from typing import Any
 
 from huggingface_hub import errors
 
-__all__ = ["clear_hub_errors", "redact"]
+from seqformers.hub.private import redact
 
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
+__all__ = ["clear_hub_errors"]
+
+_STATUS = re.compile(r"HTTP status \w+ error \((\d{3}) [^)]*\)(?:, domain: (\S+))?")  # as the Xet client words it
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def redact(text: str) -> str:
-    """`text` without anything that looks like a token of the Hub.
-
-    Examples:
-        >>> redact("token hf_abcdefghijkl refused")
-        'token hf_*** refused'
-    """
-    return _TOKEN.sub("hf_***", text)
 
 
 @contextmanager
@@ -50,8 +42,15 @@ def clear_hub_errors(repo_id: str, api: Any) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         raise _explained(error, repo_id) from error
     except (errors.HTTPError, ConnectionError) as error:  # the first is the HTTP library's own: no answer came
+        answered = _STATUS.search(str(error))
+        if answered:
+            raise OSError(
+                f"{answered[2] or api.endpoint} answered {answered[1]} for {repo_id}: its store for large files (Xet) "
+                "gave no access. Check the name and what your token may do, or go without it: HF_HUB_DISABLE_XET=1"
+            ) from error
         raise OSError(
-            f"no connection to {api.endpoint} ({type(error).__name__}); nothing was changed on it"
+            f"no connection to {api.endpoint} ({type(error).__name__}); try again when it can be reached, what has "
+            "arrived is not sent a second time"
         ) from error
     except RuntimeError as error:
         if not str(error).startswith("Error while uploading"):

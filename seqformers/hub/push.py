@@ -1,9 +1,10 @@
 """Push a finished folder to the Hub: check it, send what changed in one commit, compare, tag.
 
 A run folder and what `convert` writes are complete repositories already, and nothing in the folder is touched; a model
-of ours without its code (those in the package) is sent with it. The checks come before the first byte is sent; the
-files appear in one commit or not at all; a push that was cut off is completed by the next one, which finds the large
-files that had arrived.
+of ours without its code (those in the package) is sent with it. What a repository of its kind consists of goes
+(`seqformers.hub.contents`), the rest is listed. The checks come before the first byte is sent; the files appear in
+one commit or not at all; a push that was cut off is completed by the next one, which finds the large files that had
+arrived and tags what has no tag.
 """
 
 from __future__ import annotations
@@ -13,44 +14,32 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import transformers
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from seqformers._families import FAMILIES
 from seqformers.hub.checks import check_repository
+from seqformers.hub.contents import PlannedFile, contents_of
 from seqformers.hub.data_cards import merge_data_cards
 from seqformers.hub.errors import clear_hub_errors
+from seqformers.hub.private import without_folders
 from seqformers.hub.repository import code_files
 
 __all__ = ["PlannedFile", "PushPlan", "PushResult", "kind_of", "loading_snippet", "plan_push", "push_to_hub"]
 
-# Why a file stays behind. Pickles run code when they are opened; the rest is of no use to anybody who loads.
-LEFT_OUT: tuple[tuple[str, str], ...] = (
-    (r"(^|/)checkpoint-\d+/", "intermediate checkpoint"),
-    (r"\.(bin|pt|pth|pkl|pickle|ckpt|joblib)$", "pickle"),
-    (r"(^|/)(\.git|\.cache|\.venv|__pycache__|\.ipynb_checkpoints)/", "not part of the model"),
-    (r"(^|/)(events\.out\.tfevents[^/]*|\.DS_Store|[^/]*\.lock)$", "not part of the model"),
+# Texts in which programs note where something lay: not those with patterns of their own (tokenizer.json).
+_NOTES = re.compile(
+    r"README\.md|(recipe|best)\.yaml|training_log\.jsonl|(metrics|trials|build|report|trainer_state)\.json"
+    r"|(config|generation_config|adapter_config|tokenizer_config|processor_config)\.json"
 )
 _STALE_WEIGHTS = re.compile(r"(portable/)?[^/]*\.safetensors(\.index\.json)?")
-
-
-@dataclass(frozen=True)
-class PlannedFile:
-    """One file of a push. `content` is what goes up in its place, where that differs from the file."""
-
-    path: str
-    source: Path
-    size: int
-    content: bytes | None = None
-
-    def read(self) -> bytes:
-        """What goes up."""
-        return self.source.read_bytes() if self.content is None else self.content
 
 
 @dataclass(frozen=True)
@@ -90,40 +79,48 @@ def kind_of(folder: str | Path) -> str:
     return "space" if (folder / "app.py").exists() else "dataset" if any(folder.rglob("*.parquet")) else "model"
 
 
-def plan_push(folder: str | Path, repo_id: str, *, repo_type: str = "model") -> PushPlan:
+def plan_push(folder: str | Path, repo_id: str, *, repo_type: str = "model", include: Sequence[str] = ()) -> PushPlan:
     """Check a folder and list what would be pushed. Nothing is sent; no network is needed.
 
     Args:
-        folder (`str` or `Path`): A run folder, a converted model, or a data repository.
+        folder (`str` or `Path`): A run folder, a converted model, a data repository or a Space.
         repo_id (`str`): `user/name`; loading examples in the card that say `"."` are pointed at it.
         repo_type (`str`): `model`, `dataset` or `space`.
+        include (`Sequence[str]`): Patterns (`figures/*.png`) of files to send beside those of its kind.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: the folder is not a complete repository; the message lists everything that is wrong.
+        ValueError: `repo_id` is no name of a repository, or the folder is not a complete repository; the message lists
+            everything that is wrong.
     """
     folder = Path(folder)
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ValueError(f"{repo_id!r} is no name for a repository: {str(error).splitlines()[0]}") from None
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}; give the folder a run or `seqformers convert` has written")
-    files, left_out = [], {}
-    for source in sorted(folder.rglob("*")):
-        path = source.relative_to(folder).as_posix()
-        if not source.is_file():
-            continue
-        if not source.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{path} is a link that leads out of {folder}; replace it by the file or delete it")
-        reason = next((why for pattern, why in LEFT_OUT if re.search(pattern, path)), None)
-        if reason:
-            left_out[path] = reason
-            continue
-        content = _card_for(source, repo_id) if path == "README.md" else None
-        files.append(PlannedFile(path, source, len(content) if content else source.stat().st_size, content))
-    paths = [file.path for file in files]
-    code = _code_of(folder, paths) if repo_type == "model" else {}
-    check_repository(folder, paths, added=code, repo_id=repo_id, repo_type=repo_type)
+    contents = contents_of(folder, repo_type, include)
+    files = [_planned(folder, path, repo_id) for path in contents.paths]
+    code = _code_of(folder, contents.paths) if repo_type == "model" else {}
     files = [file for file in files if file.path not in code]
-    files += [PlannedFile(path, folder / path, len(content), content) for path, content in code.items()]
-    return PushPlan(folder, repo_type, sorted(files, key=lambda file: file.path), left_out)
+    files += [_planned(folder, path, repo_id, content) for path, content in code.items()]
+    check_repository(folder, files, repo_id=repo_id, repo_type=repo_type)
+    return PushPlan(folder, repo_type, sorted(files, key=lambda file: file.path), contents.left_out)
+
+
+def _planned(folder: Path, path: str, repo_id: str, content: bytes | None = None) -> PlannedFile:
+    """A file as it goes: loading examples of a card name the repository, notes of a run no folder of this machine."""
+    source = folder / path
+    if not _NOTES.fullmatch(Path(path).name):
+        return PlannedFile(path, source, source.stat().st_size if content is None else len(content), content)
+    text = (source.read_bytes() if content is None else content).decode("utf-8", errors="surrogateescape")
+    changed = without_folders(text)
+    if path == "README.md":
+        changed = re.sub(r'((?:from_pretrained|pipeline|load_dataset)\([^)\n]*?)"\."', rf'\1"{repo_id}"', changed)
+    if changed != text:
+        content = changed.encode("utf-8", errors="surrogateescape")
+    return PlannedFile(path, source, source.stat().st_size if content is None else len(content), content)
 
 
 def push_to_hub(
@@ -131,6 +128,7 @@ def push_to_hub(
     repo_id: str,
     *,
     repo_type: str = "model",
+    include: Sequence[str] = (),
     private: bool = False,
     revision: str | None = None,
     create_pr: bool = False,
@@ -145,11 +143,13 @@ def push_to_hub(
         folder (`str` or `Path`): A run folder, a converted model, or a data repository. It is only read.
         repo_id (`str`): `user/name`, or `name` for your own account.
         repo_type (`str`): `model`, `dataset` or `space`.
+        include (`Sequence[str]`): Patterns (`figures/*.png`) of files to send beside those of its kind.
         private (`bool`): Make a new repository private.
         revision (`str`, *optional*): Branch to push to, made when missing; `main` when absent.
         create_pr (`bool`): Open a pull request instead of pushing.
         tag (`str`, *optional*): Tag of this version; when absent the next free one of `v1`, `v2`, ... A push that
-            changes nothing, goes to a branch or opens a pull request gets only the tag that was asked for.
+            goes to a branch or opens a pull request gets only the tag that was asked for, and one that changes nothing
+            a new one only if what is there has none (its push was cut off before the tag).
         message (`str`, *optional*): Commit message.
         overwrite (`bool`): Push even where the repository holds a model of another family.
         token (`str`, *optional*): When absent, `HF_TOKEN` or what `hf auth login` stored.
@@ -161,12 +161,12 @@ def push_to_hub(
         ValueError: the folder is incomplete, the card is invalid, or another model lives there.
         OSError: the Hub refused or could not be reached, or what arrived is not what was sent.
     """
-    plan = plan_push(folder, repo_id, repo_type=repo_type)
+    plan = plan_push(folder, repo_id, repo_type=repo_type, include=include)
     api = HfApi(token=token, library_name="seqformers")
     with clear_hub_errors(repo_id, api):
         space = {"space_sdk": "gradio"} if repo_type == "space" else {}
         repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, **space).repo_id
-        plan = plan_push(folder, repo_id, repo_type=repo_type)  # now with the full name
+        plan = _pointed_at(plan, repo_id)  # now with the full name
         if tag and tag in _tags(api, repo_id, repo_type):
             raise ValueError(f"{repo_id} has a tag {tag!r} already; choose another")
         if revision and not create_pr:
@@ -195,13 +195,20 @@ def push_to_hub(
             )
         changed = commit.oid != parent
         _compare(plan, {entry.path: entry for entry in _remote_files(api, repo_id, repo_type, commit.oid)})
-        if tag is None and changed and not create_pr and revision in (None, "main"):
-            tag = _next_tag(api, repo_id, repo_type)
+        if tag is None and not create_pr and revision in (None, "main"):
+            tags = _tags(api, repo_id, repo_type)
+            tag = None if commit.oid in tags.values() else _next_tag(tags)
         if tag is not None:
             api.create_tag(repo_id, tag=tag, revision=commit.oid, repo_type=repo_type, exist_ok=False)
     url = f"{api.endpoint}/{'' if repo_type == 'model' else repo_type + 's/'}{repo_id}"
     snippet = loading_snippet(plan, repo_id, revision=tag or revision)
     return PushResult(repo_id, url, commit.oid, changed, tag, commit.pr_url, plan, snippet)
+
+
+def _pointed_at(plan: PushPlan, repo_id: str) -> PushPlan:
+    """The plan for a repository whose full name is known now."""
+    files = [_planned(plan.folder, file.path, repo_id) if file.path == "README.md" else file for file in plan.files]
+    return replace(plan, files=files)
 
 
 def loading_snippet(plan: PushPlan, repo_id: str, *, revision: str | None = None) -> str:
@@ -247,13 +254,6 @@ def _code_of(folder: Path, paths: Sequence[str]) -> dict[str, bytes]:
         return {}
     is_ours = model_type in [family.model_type for family in FAMILIES]
     return code_files(folder) if is_ours and f"modeling_{model_type}.py" not in paths else {}
-
-
-def _card_for(source: Path, repo_id: str) -> bytes | None:
-    """The card with its loading examples pointed at the repository, or None where they need no change."""
-    text = source.read_text(encoding="utf-8")
-    pointed = re.sub(r'((?:from_pretrained|pipeline|load_dataset)\([^)\n]*?)"\."', rf'\1"{repo_id}"', text)
-    return pointed.encode() if pointed != text else None
 
 
 def _remote_files(api: Any, repo_id: str, repo_type: str, revision: str) -> Iterable[Any]:
@@ -312,10 +312,11 @@ def _digest(algorithm: Any, file: PlannedFile) -> str:
     return algorithm.hexdigest()
 
 
-def _next_tag(api: Any, repo_id: str, repo_type: str) -> str:
-    numbers = [int(name[1:]) for name in _tags(api, repo_id, repo_type) if re.fullmatch(r"v\d+", name)]
+def _next_tag(tags: Collection[str]) -> str:
+    numbers = [int(name[1:]) for name in tags if re.fullmatch(r"v\d+", name)]
     return f"v{max(numbers, default=0) + 1}"
 
 
-def _tags(api: Any, repo_id: str, repo_type: str) -> list[str]:
-    return [ref.name for ref in api.list_repo_refs(repo_id, repo_type=repo_type).tags]
+def _tags(api: Any, repo_id: str, repo_type: str) -> dict[str, str]:
+    """Tag -> commit."""
+    return {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id, repo_type=repo_type).tags}

@@ -177,12 +177,18 @@ class TestRefusedBeforeAnythingIsSent:
         self.refuse(run, r"modeling_x\.py is missing: auto_map")
 
     def test_token_in_a_file(self, run: Path):
-        (run / "notes.txt").write_text("export HF_TOKEN=hf_" + "a" * 34)
-        self.refuse(run, r"notes\.txt: holds an access token")
+        token = "hf_" + "a" * 34
+        (run / "recipe.yaml").write_text(f"task: finetune\n# HF_TOKEN={token}\n")
+        (run / "notes.txt").write_text(f"export HF_TOKEN={token}")
+        with pytest.raises(ValueError, match=r"recipe\.yaml: holds an access token of the Hub in line 2") as caught:
+            push_to_hub(run, REPO)
+        assert token not in str(caught.value) and "notes.txt" not in str(caught.value)
+        with pytest.raises(ValueError, match=r"notes\.txt: holds an access token of the Hub in line 1"):
+            push_to_hub(run, REPO, include=["notes.txt"])
 
     def test_link_out_of_the_folder(self, run: Path, tmp_path: Path):
         (tmp_path / "secret.txt").write_text("secret")
-        (run / "innocent.txt").symlink_to(tmp_path / "secret.txt")
+        (run / "recipe.yaml").symlink_to(tmp_path / "secret.txt")
         self.refuse(run, "leads out of")
 
 
@@ -193,7 +199,50 @@ def without_traces(run: Path) -> Iterator[None]:
     assert not list(run.rglob(".cache")) and not list(run.rglob("*.incomplete"))
 
 
+def test_what_else_lies_in_the_folder_stays_there(hub: LoopbackHub, run: Path):
+    for name in (".env", "notes.txt", "venv/lib/x.py", "seeds/1/metrics.json", "weights.PT", ".p.seqformers.json"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("{}")
+    done = CliRunner().invoke(app, ["push", str(run), REPO, "--include", "note*"])
+    assert done.exit_code == 0, done.output
+    sent = {".gitattributes", "README.md", "config.json", "metrics.json", "model.safetensors"}
+    assert set(hub.files(REPO)) == sent | {"notes.txt", "seeds/1/metrics.json"}
+    for line in (".env (may hold secrets)", "venv/ (of a tool)", "weights.PT (pickle)", "seqformers.json (note for"):
+        assert f"left out {line}" in done.stderr or line in done.stderr
+
+
+def test_no_folder_of_this_machine_is_published(hub: LoopbackHub, run: Path):
+    (run / "recipe.yaml").write_text(f"data:\n  path: {run.parent}/my reads\n")
+    (run / "metrics.json").write_text(json.dumps({"command": f"seqformers finetune {run.parent}/r.yaml a=b"}))
+    (run / "README.md").write_text(f"{CARD}\nTrained on `{run.parent}/reads`.\n")
+    config = json.loads((run / "config.json").read_text()) | {"_name_or_path": str(run.parent / "base")}
+    (run / "config.json").write_text(json.dumps(config))
+    with untouched(run):
+        push_to_hub(run, REPO)
+    files = hub.files(REPO)
+    assert not any(str(run.parent).encode() in content for content in files.values())
+    assert files["recipe.yaml"] == b"data:\n  path: my reads\n"
+    assert json.loads(files["metrics.json"])["command"] == "seqformers finetune r.yaml a=b"
+    assert json.loads(files["config.json"])["_name_or_path"] == "base"
+    assert not push_to_hub(run, REPO).changed
+
+
 class TestFaults:
+    def test_a_push_killed_before_its_tag_is_tagged_by_the_next(
+        self, hub: LoopbackHub, run: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(HfApi, "create_tag", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                push_to_hub(run, REPO)
+        assert "model.safetensors" in hub.files(REPO) and not HfApi().list_repo_refs(REPO).tags
+        again = push_to_hub(run, REPO)
+        assert (again.changed, again.tag) == (False, "v1")
+        assert "model.safetensors" in hub.files(REPO, revision="v1")
+        assert push_to_hub(run, REPO).tag is None
+        named = push_to_hub(run, REPO, tag="paper")
+        assert named.tag == "paper" and push_to_hub(run, REPO).tag is None
+
     def test_upload_cut_off_leaves_nothing_visible_and_a_second_push_completes_it(self, hub: LoopbackHub, run: Path):
         (run / "extra.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:-4] + b"\0\0\0\0")
         victim = hashlib.sha256((run / "extra.safetensors").read_bytes()).hexdigest()
@@ -344,11 +393,12 @@ class TestData:
         assert "30 rows" not in hub.files(repo, "dataset")["README.md"].decode() and pushed.tag == "v3"
         assert load_dataset(repo, "long", split="train", revision="v3").num_rows == 10
 
-    def test_scripts_are_refused(self, hub: LoopbackHub, built: Any):
+    def test_scripts_stay_behind(self, hub: LoopbackHub, built: Any):
         folder = built("long", 4)
         (folder / "reads.py").write_text("")
+        assert "reads.py" in plan_push(folder, "loopback/reads", repo_type="dataset").left_out
         with pytest.raises(ValueError, match=r"reads\.py: a data repository must not hold code"):
-            plan_push(folder, "loopback/reads", repo_type="dataset")
+            plan_push(folder, "loopback/reads", repo_type="dataset", include=["*.py"])
 
 
 def built_again(built: Any, config: str, rows: int) -> Path:

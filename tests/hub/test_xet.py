@@ -49,6 +49,14 @@ for extra in (0, 1):  # the second push changes one layer of eight
         "tokens": sorted({path.split("/")[-2] for _, path in hub.log if "xet-" in path}),
         "unknown": hub.unknown,
     }))
+weights["layer1"] += 1
+save_file(weights, run / "model.safetensors")
+for status in (404, 500):
+    with hub.fault("GET", "xet-write-token", status=status):
+        try:
+            push_to_hub(run, "loopback/xet")
+        except OSError as error:
+            print(json.dumps({"error": str(error)}))
 """
 
 
@@ -59,9 +67,11 @@ def test_push_and_fetch_by_xet(tmp_path: Path):
         [sys.executable, "-c", _BOTH, str(ROOT), str(tmp_path)], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    first, second = map(json.loads, done.stdout.splitlines())
+    first, second, *refused = map(json.loads, done.stdout.splitlines())
     for state, tag in ((first, "v1"), (second, "v2")):
         assert state["same"] and state["tag"] == tag and not state["unknown"]
         assert not state["lfs"] and not state["plain_downloads"]
         assert state["tokens"] == ["xet-read-token", "xet-write-token"]
     assert second["stored"] - first["stored"] < first["size"] / 2  # chunks that were there are not sent again
+    for answer, status in zip(refused, (404, 500), strict=True):
+        assert f"answered {status} for loopback/xet" in answer["error"] and "no connection" not in answer["error"]
