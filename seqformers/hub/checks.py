@@ -41,7 +41,8 @@ def check_repository(
     if problems:
         kind = {"model": "model", "dataset": "data", "space": "Space"}[repo_type]
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise ValueError(f"{folder} cannot be pushed to {repo_id} as a {kind} repository:\n{listed}")
+        where = "" if repo_id == "." else f" to {repo_id}"
+        raise ValueError(f"{folder} cannot be pushed{where} as a {kind} repository:\n{listed}")
 
 
 def _card_problems(folder: Path, repo_type: str) -> list[str]:

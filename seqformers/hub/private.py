@@ -148,7 +148,7 @@ def _decoded(run: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _unpacked(data: bytes) -> Iterator[tuple[str, bytes]]:
     """What a compressed file holds, up to 64 MiB of each part."""
-    openers = {
+    openers: dict[bytes, tuple[str, Any]] = {
         b"\x1f\x8b": ("gzip", gzip.open),
         b"BZh": ("bzip2", bz2.open),
         b"\xfd7zXZ": ("xz", lzma.open),

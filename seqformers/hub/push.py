@@ -32,7 +32,16 @@ from seqformers.hub.errors import clear_hub_errors
 from seqformers.hub.private import without_folders
 from seqformers.hub.repository import code_files
 
-__all__ = ["PlannedFile", "PushPlan", "PushResult", "kind_of", "loading_snippet", "plan_push", "push_to_hub"]
+__all__ = [
+    "PlannedFile",
+    "PushPlan",
+    "PushResult",
+    "kind_of",
+    "loading_snippet",
+    "plan_folder",
+    "plan_push",
+    "push_to_hub",
+]
 
 # Texts in which programs note where something lay: not those with patterns of their own (tokenizer.json).
 _NOTES = re.compile(
@@ -93,11 +102,18 @@ def plan_push(folder: str | Path, repo_id: str, *, repo_type: str = "model", inc
         ValueError: `repo_id` is no name of a repository, or the folder is not a complete repository; the message lists
             everything that is wrong.
     """
-    folder = Path(folder)
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
         raise ValueError(f"{repo_id!r} is no name for a repository: {str(error).splitlines()[0]}") from None
+    return plan_folder(folder, repo_id, repo_type=repo_type, include=include)
+
+
+def plan_folder(
+    folder: str | Path, repo_id: str = ".", *, repo_type: str = "model", include: Sequence[str] = ()
+) -> PushPlan:
+    """As [`plan_push`], for a folder that need not have a name on the Hub."""
+    folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}; give the folder a run or `seqformers convert` has written")
     contents = contents_of(folder, repo_type, include)

@@ -148,6 +148,8 @@ def test_an_earlier_space_is_replaced_and_nothing_else(space: Path, run: Path, t
     (tmp_path / "space" / "notes.txt").write_text("years")
     with pytest.raises(FileExistsError, match=r"notes\.txt"):
         write_space(tmp_path / "space", run, title="never", overwrite=True)
+    shutil.copytree(run, tmp_path / "a run of mine")  # no name for the Hub
+    assert write_space(tmp_path / "named", tmp_path / "a run of mine").is_dir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "app.py").write_text("mine")
     with pytest.raises(FileExistsError, match="no earlier output of `space`"):

@@ -11,9 +11,8 @@ from typing import Any
 
 from seqformers.files import Output
 from seqformers.hub.cards import render_space_card
-from seqformers.hub.download import fetch_repository
-from seqformers.hub.load import PACKAGED, packaged_model
-from seqformers.hub.push import PushPlan, plan_push
+from seqformers.hub.load import model_folder
+from seqformers.hub.push import PushPlan, plan_folder
 
 __all__ = ["write_space"]
 
@@ -76,9 +75,9 @@ def write_space(
         ValueError: there is no page for this model, it is incomplete, or window or examples do not fit it.
         FileExistsError: `directory` is there already, or is no earlier Space.
     """
-    run = _model_folder(run)
+    run = model_folder(run)
     with Output(directory, "space", inputs=[run], folder=True, overwrite=overwrite) as output:
-        plan = plan_push(run, run.name)
+        plan = plan_folder(run)
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         page, helpers, offered = _PAGES.get(config["model_type"], ("classifier.py", {}, ()))
         summary = f"Scores of `{config['architectures'][0]}`, computed here on the CPU. Not for clinical decisions."
@@ -109,10 +108,6 @@ def _write(folder: Path, plan: PushPlan, settings: dict[str, Any], code: dict[st
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-
-
-def _model_folder(run: str | Path) -> Path:
-    return packaged_model(str(run)) if run in PACKAGED and not Path(run).exists() else fetch_repository(run)
 
 
 def _rows(examples: Sequence[str], inputs: int) -> list[list[str]]:
