@@ -51,6 +51,12 @@ class Family:
         """Import path of `processing_<family>.py`."""
         return f"{self.package}.processing_{self.model_type}"
 
+    def auto_map(self) -> dict[str, str]:
+        """Auto class -> `module.Class` in a repository, where the files lie flat: configuration and every model."""
+        names = {"AutoConfig": f"{self.config_module.rpartition('.')[2]}.{self.config}"}
+        module = self.modeling_module.rpartition(".")[2]
+        return names | {auto_class: f"{module}.{name}" for auto_class, name in self.models.items()}
+
     def exports(self) -> dict[str, str]:
         """Public class name -> module that defines it."""
         names = {self.config: self.config_module}

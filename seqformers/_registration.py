@@ -4,12 +4,16 @@ Importing transformers' model code takes seconds, so `import seqformers` does no
 imported and registers the families once an Auto module has loaded. transformers' modules import each other in
 circles (a BERT configuration loads the Auto classes while it is being defined), and the families import some of them,
 so registration waits until none of these modules is half-way through loading.
+
+The same finder sees the modules of the families being imported and tells their classes which Auto class loads them.
+Stock `save_pretrained`, `push_to_hub` and `Trainer(push_to_hub=True)` then copy the code along and write `auto_map`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -97,6 +101,48 @@ _WAITING: dict[str, Callable[[], None]] = {
 _running = False
 
 
+def _classes_of_modules() -> dict[str, dict[str, str]]:
+    """Module -> its public classes -> the Auto class that a saved object of that class names."""
+    found: dict[str, dict[str, str]] = {}
+    for family in FAMILIES:
+        found.setdefault(family.config_module, {})[family.config] = "AutoConfig"
+        for auto_class, name in family.models.items():
+            found.setdefault(family.modeling_module, {}).setdefault(name, auto_class)
+        if family.processor:
+            found.setdefault(family.processing_module, {})[family.processor] = "AutoProcessor"
+        if family.tokenizer:
+            module, _, name = family.tokenizer.partition(":")
+            found.setdefault(module, {})[name] = "AutoTokenizer"
+    return found
+
+
+_CARRIED = _classes_of_modules()
+
+
+def _carry_code(module: ModuleType) -> None:
+    """Have objects of the classes of a loaded module save their code with them."""
+    for name, auto_class in _CARRIED.get(module.__name__, {}).items():
+        # What `register_for_auto_class` does; that refuses names without an Auto class (pairs, contacts), and imports
+        # all of them.
+        vars(module)[name]._auto_class = auto_class
+    for family in FAMILIES:
+        if module.__name__ == family.config_module:
+            _name_every_head(vars(module)[family.config], family.auto_map())
+
+
+def _name_every_head(config_class: Any, auto_map: dict[str, str]) -> None:
+    """Save configurations with the `auto_map` of the whole family; transformers records only the class it saves."""
+    save = config_class.save_pretrained
+
+    @wraps(save)
+    def save_pretrained(self: Any, *arguments: Any, **options: Any) -> Any:
+        if type(self) is config_class:
+            self.auto_map = auto_map | (getattr(self, "auto_map", None) or {})
+        return save(self, *arguments, **options)
+
+    config_class.save_pretrained = save_pretrained
+
+
 def _register_what_has_loaded() -> None:
     global _running
     if _running or not any(name in sys.modules for name in _WAITING):
@@ -126,6 +172,7 @@ class _LoadThenRegister(Loader):
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
         module.__spec__._initializing = False  # type: ignore[union-attr]
+        _carry_code(module)
         _register_what_has_loaded()
 
     def __getattr__(self, name: str) -> Any:
@@ -134,7 +181,7 @@ class _LoadThenRegister(Loader):
 
 class _ImportWatcher(MetaPathFinder):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if not _WAITING or not name.startswith(_WATCHED):
+        if name not in _CARRIED and (not _WAITING or not name.startswith(_WATCHED)):
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is not None and spec.loader is not None:

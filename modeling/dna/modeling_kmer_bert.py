@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -80,7 +81,11 @@ class KmerBertPreTrainedModel(BertPreTrainedModel):
         """
         self._refuse_what_stock_bert_lacks()
         directory = Path(directory)
-        self.save_pretrained(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=directory) as own:  # the code of this class, which is saved too, stays behind
+            self.save_pretrained(own)
+            for path in Path(own).glob("model*.safetensors*"):
+                path.replace(directory / path.name)
         config = self.config.to_dict()
         for name in _OWN_FIELDS:
             config.pop(name, None)
@@ -88,6 +93,8 @@ class KmerBertPreTrainedModel(BertPreTrainedModel):
         stock.architectures = [type(self).__name__.removeprefix("Kmer")]
         stock.dtype = self.dtype
         stock.save_pretrained(directory)
+        for path in directory.glob("model*.safetensors"):
+            path.chmod((directory / "config.json").stat().st_mode)  # safetensors leaves it to its owner alone
         if tokenizer is not None:
             tokenizer.save_portable(directory)
         return directory

@@ -1,8 +1,8 @@
 """Write a model as a complete Hub repository: weights, code, and `auto_map` for every class of its family.
 
-`save_pretrained` records only the class being saved in `auto_map`; a repository written from a masked-language
-model would then fail for `AutoModelForSequenceClassification`. Here the family's table decides what is recorded,
-so a stranger can load any head, with this package or with `trust_remote_code=True`.
+Stock `save_pretrained` does as much for objects of this package (`seqformers._registration`); here the same is done
+for a folder that is there already, such as one saved by an older version, and `config.json` names the tokenizer too.
+A stranger can then load any head, with this package or with `trust_remote_code=True`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from seqformers._families import FAMILIES, family_of
 
-__all__ = ["code_files", "write_model_repository"]
+__all__ = ["code_files", "share_weights", "write_model_repository"]
 
 _PROCESSOR, _TOKENIZER = "processor_config.json", "tokenizer_config.json"
 # Class of every tokenizer here -> its module.
@@ -48,9 +48,18 @@ def write_model_repository(
     for name, content in code_files(directory).items():
         (directory / name).write_bytes(content)
     (directory / "training_args.bin").unlink(missing_ok=True)
+    share_weights(directory)
     if card is not None:
         (directory / "README.md").write_text(card, encoding="utf-8")
     return directory
+
+
+def share_weights(directory: str | Path) -> None:
+    """Give weight files the permissions of the files beside them; safetensors leaves them to their owner alone."""
+    directory = Path(directory)
+    mode = (directory / "config.json").stat().st_mode
+    for path in directory.glob("*.safetensors"):
+        path.chmod(mode)
 
 
 def code_files(directory: str | Path) -> dict[str, bytes]:
@@ -70,8 +79,7 @@ def code_files(directory: str | Path) -> dict[str, bytes]:
     directory = Path(directory)
     config = _read_json(directory / "config.json")
     family = family_of(config["model_type"])
-    auto_map: dict[str, Any] = {"AutoConfig": _reference(family.config_module, family.config)}
-    auto_map |= {auto: _reference(family.modeling_module, name) for auto, name in family.models.items()}
+    auto_map: dict[str, Any] = {**family.auto_map()}
     modules = [family.config_module, family.modeling_module]
     files = {}
     if family.processor and (directory / _PROCESSOR).is_file():
