@@ -13,6 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import lmdb
+
+from seqformers.datasets_scripts.common.tables import open_table
+
 __all__ = ["RECORD_SUFFIXES", "find_splits", "read_records"]
 
 RECORD_SUFFIXES = (".lmdb", ".json", ".jsonl", ".parquet", ".csv", ".tsv")
@@ -51,10 +55,10 @@ def read_records(path: str | Path) -> Iterator[dict[str, Any]]:
     readers: dict[str, Callable[[Path], Iterator[dict[str, Any]]]] = {
         ".lmdb": _read_lmdb,
         ".json": _read_json,
-        ".jsonl": _read_json_lines,
-        ".parquet": _read_parquet,
-        ".csv": _read_separated,
-        ".tsv": _read_separated,
+        ".jsonl": _read_table,
+        ".parquet": _read_table,
+        ".csv": _read_table,
+        ".tsv": _read_table,
     }
     if path.suffix not in readers:
         raise ValueError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; known: {', '.join(readers)}")
@@ -77,8 +81,6 @@ def _plain(value: bytes) -> Any:
 
 
 def _read_lmdb(path: Path) -> Iterator[dict[str, Any]]:
-    import lmdb
-
     try:
         environment = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
@@ -108,39 +110,9 @@ def _read_json(path: Path) -> Iterator[dict[str, Any]]:
     yield from records
 
 
-def _read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise ValueError(f"{path}: line {number} is not JSON: {error}") from error
-
-
-def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet file: {error}") from error
-    with table:
-        for batch in table.iter_batches(batch_size=1024):
-            yield from batch.to_pylist()
-
-
-def _read_separated(path: Path) -> Iterator[dict[str, Any]]:
-    import pandas as pd
-
-    separator = "\t" if path.suffix == ".tsv" else ","
-    try:
-        chunks = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, chunksize=1024)
-        for chunk in chunks:
-            yield from chunk.to_dict("records")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+def _read_table(path: Path) -> Iterator[dict[str, Any]]:
+    for _, row in open_table(path).rows():
+        yield row
 
 
 def find_splits(

@@ -67,8 +67,8 @@ def what_it_is(head: bytes) -> str:
     """
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it first"
-    low = head.lstrip().lower()
-    return next((name for mark, name in _KINDS if head.startswith(mark) or low.startswith(mark.lower())), "")
+    tags = head.lstrip().lower()  # of a page, in either case
+    return next((name for mark, name in _KINDS if (tags if mark[:1] == b"<" else head).startswith(mark)), "")
 
 
 def is_stream(source: str | Path) -> bool:
