@@ -64,6 +64,24 @@ class Table:
     ):
         self.source, self.format, self.columns = source, format, columns
         self._read, self._checks, self._remarks, self._on_error = read, checks, remarks, on_error
+        self._types: dict[str, type] | None = None
+
+    @property
+    def types(self) -> dict[str, type]:
+        """What the cells of each column are: `str`, `int`, `float` or `bool`; any of them may be None.
+
+        All columns of text are `str`; Parquet says it; Excel and JSON lines are looked through once. A column of
+        several kinds is `str`, one of whole and other numbers `float`. Once this was asked, [`rows`] gives such cells.
+        """
+        if self._types is None:
+            found: dict[str, type] = {}
+            if self.format == "parquet":
+                found = {field.name: _type_of(field.type) for field in pq.read_schema(self.source)}
+            elif self.format != "text":
+                found = _types_in(row for _, row in self._read(Remarks("skip")))
+            text = set(self._checks.text)
+            self._types = {name: str if name in text else found.get(name, str) for name in self.columns}
+        return self._types
 
     def where(self, number: int) -> str:
         """How a message names a row: `g.tsv line 3`."""
@@ -88,9 +106,16 @@ class Table:
             if problem:
                 remarks.problem("rows left out", f"{self.where(number)}: {problem}")
                 continue
-            yield number, self._checks.as_text(row)
+            yield number, self._typed(self._checks.as_text(row))
         if self._remarks is None:
             remarks.warn()
+
+    def _typed(self, row: dict[str, Any]) -> dict[str, Any]:
+        for name, wanted in ({} if self.format == "text" else self._types or {}).items():
+            cell = row.get(name)
+            if cell is not None and not isinstance(cell, wanted):
+                row[name] = float(cell) if wanted is float else _as_text(cell)
+        return row
 
     def frames(self, size: int = _CHUNK) -> Iterator[pd.DataFrame]:
         """Yield the rows as data frames of at most `size` rows; the index holds their numbers, cells are objects."""
@@ -145,12 +170,40 @@ def cell_text(cell: Any) -> str:
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
+def _as_text(cell: Any) -> str:
+    return json.dumps(cell) if isinstance(cell, (list, dict)) else cell_text(cell)
+
+
+def _types_in(rows: Iterator[dict[str, Any]]) -> dict[str, type]:
+    """The one type that holds all cells of a column."""
+    found: dict[str, set[type]] = {}
+    for row in rows:
+        for name, cell in row.items():
+            if cell is not None:
+                found.setdefault(name, set()).add(type(cell))
+    return {name: _common(kinds) for name, kinds in found.items()}
+
+
+def _common(kinds: set[type]) -> type:
+    if kinds == {int, float}:
+        return float
+    return next(iter(kinds)) if len(kinds) == 1 and kinds <= {int, float, bool} else str
+
+
+def _type_of(kind: pa.DataType) -> type:
+    if pa.types.is_boolean(kind):
+        return bool
+    if pa.types.is_integer(kind):
+        return int
+    return float if pa.types.is_floating(kind) else str
+
+
 def is_table(source: str | Path) -> bool:
-    """Whether `source` is a table: by the end of its name, and a text file does not start like FASTA or FASTQ."""
+    """Whether `source` is a file whose name ends like a table's, and that does not start like FASTA or FASTQ."""
     suffix = _suffix(source)
-    if str(source) == "-" or suffix not in TABLE_SUFFIXES:
+    if suffix not in TABLE_SUFFIXES or is_stream(source):
         return False
-    if is_stream(source) or suffix in (".parquet", ".xlsx") or not Path(source).is_file():
+    if suffix in (".parquet", ".xlsx") or not Path(source).is_file():
         return True
     return next(blocks_of(source), b"").lstrip()[:1] not in (b">", b"@")
 
@@ -223,10 +276,8 @@ def _format(source: str | Path) -> str:
         if head[:4] in _MARKS:
             return _MARKS[head[:4]]
         if suffix in (".parquet", ".xlsx"):
-            kind = what_it_is(head)
-            raise ValueError(
-                f"{source} is not what its name says" + (f": it is {kind}" if kind else "; it is damaged")
-            )
+            kind, named = what_it_is(head), "a Parquet file" if suffix == ".parquet" else "an Excel workbook"
+            raise ValueError(f"{source} is not {named}" + (f" but {kind}" if kind else "; it is damaged"))
     return "jsonl" if suffix in (".jsonl", ".ndjson") else "text"
 
 

@@ -103,9 +103,9 @@ def test_quoted_fields_of_csv(tmp_path):
         ("g.jsonl", '{"id": "a", "target": "AC"}\n{"id": "b"}\n', r"line 2: no target \(of 'b'\)"),
         ("g.jsonl", '{"id": "a", "target": "AC"}\n{"id": "b", "target": NaN}\n', r"line 2: no target \(of 'b'\)"),
         ("g.jsonl", "\n", "is empty"),
-        ("g.parquet", "id,target\n", "not what its name says"),
+        ("g.parquet", "id,target\n", "is not a Parquet file; it is damaged"),
         ("g.parquet", "PAR1 and nothing else", "cannot be read as a Parquet table"),
-        ("g.xlsx", "%PDF-1.4", "not what its name says: it is a PDF document"),
+        ("g.xlsx", "%PDF-1.4", "is not an Excel workbook but a PDF document"),
         ("g.xlsx", "PK\x03\x04 and nothing else", "cannot be read as an Excel workbook"),
     ],
 )
@@ -216,6 +216,23 @@ def test_an_empty_workbook(tmp_path):
         open_table(workbook(tmp_path / "g.xlsx", []))
 
 
+def test_types_are_known_before_the_rows(tmp_path):
+    path = tmp_path / "g.parquet"
+    pq.write_table(pa.table({**TYPED, "none": pa.nulls(2), "map": [[0.5], [1.0]], "yes": [True, None]}), path)
+    table = open_table(path, text=("id",))
+    expected = {"id": str, "day": str, "time": str, "value": float, "count": int, "none": str, "map": str, "yes": bool}
+    assert table.types == expected
+    assert next(table.rows())[1]["map"] == "[0.5]"
+    mixed = workbook(tmp_path / "g.xlsx", [["id", "n", "x", "s", "e"], [1, 2, 3, "a", None], [2, 3, 0.5, 7, None]])
+    table = open_table(mixed)
+    assert table.types == {"id": int, "n": int, "x": float, "s": str, "e": str}
+    rows = [row for _, row in table.rows()]
+    assert [(row["x"], row["s"]) for row in rows] == [(3.0, "a"), (0.5, "7")] and type(rows[0]["x"]) is float
+    assert open_table(write(tmp_path, PLAIN)).types == {"id": str, "target": str, "note": str}
+    path = write(tmp_path, '{"a": 1, "b": [1], "c": true}\n{"a": null, "b": null, "c": false}\n', "g.jsonl")
+    assert open_table(path).types == {"a": int, "b": str, "c": bool}
+
+
 def test_frames(tmp_path):
     table = open_table(write(tmp_path, PLAIN))
     whole = list(table.frames(1))
@@ -256,6 +273,12 @@ def test_missing_files_and_folders(tmp_path):
 )  # fmt: skip
 def test_what_is_a_table(tmp_path, name, content, expected):
     assert is_table(write(tmp_path, content, name)) is expected
+
+
+def test_a_stream_is_no_table(tmp_path):
+    assert not is_table("-")
+    os.mkfifo(tmp_path / "pipe.tsv")
+    assert not is_table(tmp_path / "pipe.tsv")
 
 
 class TestBed:
