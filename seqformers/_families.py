@@ -6,8 +6,10 @@ Adding a family means adding its files to a folder under `modeling/` and one row
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
 
-__all__ = ["FAMILIES", "Family", "family_of"]
+__all__ = ["FAMILIES", "Family", "class_named", "family_of", "tokenizer_modules"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,11 @@ class Family:
         names = {"AutoConfig": f"{self.config_module.rpartition('.')[2]}.{self.config}"}
         module = self.modeling_module.rpartition(".")[2]
         return names | {auto_class: f"{module}.{name}" for auto_class, name in self.models.items()}
+
+    def tokenizers(self) -> dict[str, str]:
+        """Class name of the tokenizer that goes with it -> module that defines it."""
+        module, _, name = (self.tokenizer or "").partition(":")
+        return {name: module} if name else {}
 
     def exports(self) -> dict[str, str]:
         """Public class name -> module that defines it."""
@@ -196,3 +203,22 @@ def family_of(model_type: str) -> Family:
             return family
     known = ", ".join(family.model_type for family in FAMILIES)
     raise ValueError(f"no family of model_type {model_type!r} here; known: {known}")
+
+
+def class_named(name: str) -> Any:
+    """A configuration, model, processor or tokenizer class by its public name; None where there is none.
+
+    Examples:
+        >>> class_named("KmerTokenizer").__name__, class_named("BertModel")
+        ('KmerTokenizer', None)
+    """
+    for family in FAMILIES:
+        module = family.exports().get(name) or family.tokenizers().get(name)
+        if module:
+            return getattr(import_module(module), name)
+    return None
+
+
+def tokenizer_modules() -> dict[str, str]:
+    """Class name of every tokenizer here -> module that defines it."""
+    return {name: module for family in FAMILIES for name, module in family.tokenizers().items()}

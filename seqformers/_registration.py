@@ -110,8 +110,7 @@ def _classes_of_modules() -> dict[str, dict[str, str]]:
             found.setdefault(family.modeling_module, {}).setdefault(name, auto_class)
         if family.processor:
             found.setdefault(family.processing_module, {})[family.processor] = "AutoProcessor"
-        if family.tokenizer:
-            module, _, name = family.tokenizer.partition(":")
+        for name, module in family.tokenizers().items():
             found.setdefault(module, {})[name] = "AutoTokenizer"
     return found
 

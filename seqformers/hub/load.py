@@ -14,8 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import seqformers
-from seqformers._families import family_of
+from seqformers._families import class_named, family_of
 from seqformers.files import fingerprint
 from seqformers.hub.devices import pick_device, quiet_loading
 from seqformers.hub.download import fetch_repository
@@ -229,8 +228,9 @@ def _saved_with(config: Any) -> Any:
     import transformers
 
     head = (getattr(config, "architectures", None) or ["Model"])[0]
-    if head in seqformers.__all__:
-        return getattr(seqformers, head)
+    ours = class_named(head)
+    if ours is not None:
+        return ours
     name = f"AutoModelFor{head.partition('For')[2]}" if "For" in head else "AutoModel"
     return getattr(transformers, name, transformers.AutoModel)
 

@@ -12,15 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from seqformers._families import FAMILIES, family_of
+from seqformers._families import family_of, tokenizer_modules
 
 __all__ = ["code_files", "share_weights", "write_model_repository"]
 
 _PROCESSOR, _TOKENIZER = "processor_config.json", "tokenizer_config.json"
-# Class of every tokenizer here -> its module.
-_TOKENIZER_MODULES = {
-    family.tokenizer.partition(":")[2]: family.tokenizer.partition(":")[0] for family in FAMILIES if family.tokenizer
-}
 
 
 def write_model_repository(
@@ -89,7 +85,7 @@ def code_files(directory: str | Path) -> dict[str, bytes]:
         files[_PROCESSOR] = _as_json(_read_json(directory / _PROCESSOR) | own)
     if (directory / _TOKENIZER).is_file():
         tokenizer = _read_json(directory / _TOKENIZER)
-        module = _TOKENIZER_MODULES.get(str(tokenizer.get("tokenizer_class")))
+        module = tokenizer_modules().get(str(tokenizer.get("tokenizer_class")))
         if module:
             modules.append(module)
             auto_map["AutoTokenizer"] = [_reference(module, tokenizer["tokenizer_class"]), None]
