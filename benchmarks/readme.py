@@ -23,7 +23,8 @@ def _result(name: str) -> dict[str, Any] | None:
 
 
 def _about(found: dict[str, Any]) -> str:
-    return f"<sub>`{found['command']}`, commit {found['commit']}, {found['device']}.</sub>"
+    recorded = f" (recorded as {found['commit_recorded']})" if "commit_recorded" in found else ""
+    return f"<sub>`{found['command']}`, commit {found['commit']}{recorded}, {found['device']}.</sub>"
 
 
 def phage() -> str:

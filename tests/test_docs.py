@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from benchmarks.readme import BLOCKS, filled
 from tests.conftest import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGED = {"targets": ("targetnet", "targetnet", "scan_targets"), "guides": ("deepcpf1", "deepcpf1", "score_guides")}
 
 ROOMS = {"seqformers": "seqformers", **{room: f"seqformers.{room}" for room in ("modeling", "tokenization")}}
 ROOMS["datasets_scripts"] = "seqformers.datasets_scripts"
@@ -39,6 +47,116 @@ def test_readme_is_filled_from_the_result_files():
     for name in BLOCKS:
         assert f"<!-- {name} -->" in text
     assert filled(text) == text, "run python -m benchmarks.readme"
+
+
+def test_no_figure_of_the_readme_is_typed():
+    """Outside the blocks that are filled, its prose has no measured number: decimals, shares, thousands."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for hidden in (r"<!-- (\w+) -->.*?<!-- /\1 -->", r"```.*?```", r"`[^`\n]*`", r"\]\([^)]*\)"):
+        text = re.sub(hidden, "", text, flags=re.DOTALL)
+    found = re.findall(r"(?<![\w.-])(?:\d[\d,]*\.\d+|\d{1,3}(?:,\d{3})+|\d{3,}|\d+(?= ?%))", text)
+    assert set(found) <= {"3.11", "0.5", "2.0"}  # Python, a threshold, the licence
+
+
+def numbers_in(value: Any) -> Iterator[float]:
+    """Every number of a result file, those in its texts too."""
+    if isinstance(value, dict | list):
+        for entry in [*value, *value.values()] if isinstance(value, dict) else value:
+            yield from numbers_in(entry)
+    elif isinstance(value, str):
+        yield from (float(word) for word in re.findall(r"\d+(?:\.\d+)?", value))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield float(value)
+
+
+def not_measured(lines: list[str], known: list[float]) -> list[str]:
+    """Numbers in the cells of tables that no number of `known` rounds to, as it is or as a share in %."""
+    wrong = []
+    for line in lines:
+        cells = " | ".join(re.split(r"(?<!\\)\|", line)[2:]).replace("*", "")
+        for word in re.findall(r"(?<![\w.+-])-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", cells):
+            digits = word.replace(",", "").rstrip(".")
+            mantissa, _, power = digits.partition("e")
+            slack = 0.5 * 10.0 ** (int(power or 0) - len(mantissa.partition(".")[2])) * 1.001
+            scales = (1, 100, 1e-6, 1e-3, 1 / 60)
+            if not any(abs(value * scale - float(digits)) <= slack for scale in scales for value in known):
+                wrong.append(f"{word} in {line}")
+    return wrong
+
+
+def tables_of(text: str, *headings: str) -> list[str]:
+    """Rows of the tables of a page, of these sections only if any are named."""
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    chosen = [part for part in sections if not headings or part.partition("\n")[0] in headings]
+    lines = [line for part in chosen for line in part.splitlines()]
+    return [line for i, line in enumerate(lines) if line.startswith("|") and not line.startswith("|---")
+            and not (i + 1 < len(lines) and lines[i + 1].startswith("|---"))]  # fmt: skip
+
+
+def test_a_typed_figure_is_noticed():
+    known = [0.83123, 183416.0, 60.0]
+    assert not_measured(["| rate | 183,416 | 0.831 | **83.1** | 1 |"], known) == []
+    assert not_measured(["| rate | 202,442 |"], known) == ["202,442 in | rate | 202,442 |"]
+
+
+@pytest.mark.parametrize("subject", PACKAGED)
+def test_numbers_of_packaged_cards_come_from_results(subject: str):
+    family, table, speed = PACKAGED[subject]
+    folder = ROOT / "modeling" / subject / "pretrained" / family
+    files = [*RESULTS.glob(f"{table}*.json"), RESULTS / f"speed_{speed}.json", *folder.glob("metrics.json")]
+    known = [number for path in files for number in numbers_in(json.loads(path.read_text(encoding="utf-8")))]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    rows = tables_of(
+        card, "Results", "Beside shortcut baselines", "Leakage between splits", "Speed and memory of inference"
+    )
+    assert rows and not_measured(rows, known) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "files"),
+    [
+        ("tables/virbert.md", "virbert_reads"),
+        ("tables/targetnet.md", "targetnet*"),
+        ("tables/deepcpf1.md", "deepcpf1*"),
+        ("results/proteins.md", "proteins"),
+    ],
+)
+def test_numbers_of_tables_come_from_results(page: str, files: str):
+    known = [n for path in RESULTS.glob(f"{files}.json") for n in numbers_in(json.loads(path.read_text("utf-8")))]
+    rows = tables_of((ROOT / "benchmarks" / page).read_text(encoding="utf-8"))
+    assert len(rows) > 5 and not_measured(rows, known) == []
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_results_say_how_they_came_about(path: Path):
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert {"command", "commit", "date", "data", "seeds", "device"} <= set(found)
+    assert re.fullmatch(r"[0-9a-f]{7}", found["commit"]) and re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
+
+
+def test_the_thesis_is_cited_as_it_is():
+    """Wherever its author is named in a citation, name and title are right."""
+    texts = [*ROOT.rglob("*.md"), *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
+    cited = 0
+    for path in texts:
+        for match in re.finditer(r"Hurmer, (\w+)[^\n]*\n?[^\n]*", path.read_text(encoding="utf-8")):
+            if match[1] != "LMU":
+                assert match[1] == "Noah" and "Transformer Model for Genome Sequence Analysis" in match[0], path
+                cited += 1
+    assert cited >= 2
+
+
+def test_the_citation_file_agrees_with_the_readme():
+    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"title = {{{cff['title']}}}" in readme and f"version = {{{cff['version']}}}" in readme
+    assert f'version = "{cff["version"]}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_links_between_documents_lead_somewhere():
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
+            assert "://" in target or (path.parent / target).exists(), f"{path}: {target}"
 
 
 def test_the_python_example_of_the_readme_runs():

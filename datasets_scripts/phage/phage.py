@@ -35,11 +35,12 @@ _REFSEQ = "https://ftp.ncbi.nlm.nih.gov/refseq/release/viral/viral.{part}.1.geno
 _HOSTS = "https://www.genome.jp/ftp/db/virushostdb/virushostdb.tsv"
 
 _CITATION = """\
-@mastersthesis{hurmer2022virbert,
-  author = {Hurmer, Niklas},
-  title  = {Self-supervised learning for classification of viral sequences},
-  school = {LMU Munich},
-  year   = {2022},
+@thesis{hurmer2022transformer,
+  author      = {Hurmer, Noah},
+  title       = {Transformer Model for Genome Sequence Analysis},
+  type        = {Bachelor thesis},
+  institution = {LMU Munich},
+  year        = {2022},
 }"""
 
 

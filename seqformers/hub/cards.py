@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 
 from seqformers._families import family_of
 from seqformers.files import did_you_mean
+from seqformers.hub.private import without_folders
 
 __all__ = [
     "CARD_FACTS",
@@ -152,6 +153,10 @@ def render_model_card(model_type: str, facts: Mapping[str, Any]) -> str:
     """
     known = _complete(facts)
     header = _metadata(model_type, known)
+    known |= {name: _shown(known[name]) for name in ("summary", "intended_use", "limits", "notes", "leakage")}
+    known["base_model"] = known["base_model"] and without_folders(str(known["base_model"]))
+    values = [value for split in (known["metrics"] or {}).values() for value in split.values()]
+    known["has_spread"] = any(isinstance(value, Mapping) and value.get("sd") is not None for value in values)
     known["model_class"], known["model_home"] = _loader(model_type, known["auto_class"])
     text = _environment().get_template(_template_name(model_type)).render(model_type=model_type, **known)
     text = re.sub(r"\n{3,}", "\n\n", text.strip())
@@ -213,7 +218,8 @@ def write_eval_results(directory: str | Path, facts: Mapping[str, Any]) -> list[
 
 def _complete(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Every fact by name, None where it was not given."""
-    known = _fill(facts, CARD_FACTS, "a model card")
+    known = _fill({key: _cut(value) for key, value in facts.items()}, CARD_FACTS, "a model card")
+    known["base_model"] = facts.get("base_model")  # whether it is a place here or on the Hub is still asked
     if not known["name"]:
         raise ValueError("a model card needs the fact 'name'")
     data = known["data"] or []
@@ -226,6 +232,15 @@ def _complete(facts: Mapping[str, Any]) -> dict[str, Any]:
     known["repo_id"] = known["repo_id"] or "."
     known["baseline_split"] = known["baseline_split"] or "test"
     return known
+
+
+def _cut(value: Any) -> Any:
+    """`value` without the folders of this machine, in whatever it is nested."""
+    if isinstance(value, Mapping):
+        return {key: _cut(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cut(entry) for entry in value]
+    return without_folders(value) if isinstance(value, str) else value
 
 
 def _fill(facts: Mapping[str, Any], names: Collection[str], owner: str) -> dict[str, Any]:
@@ -343,7 +358,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=format_number, metric=lambda name: METRIC_NAMES.get(name, name), cell=_cell)
+    environment.filters.update(number=format_number, cell=_line, line=_line, text=_text, code=_code, fenced=_fenced)
+    environment.filters["metric"] = lambda name: METRIC_NAMES.get(name, _line(name))
     environment.filters["words"] = lambda key: str(key).replace("_", " ")
     return environment
 
@@ -365,6 +381,32 @@ def format_number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def _cell(value: Any) -> str:
-    """A value inside a Markdown table: bars and line ends would break the row."""
-    return format_number(value).replace("|", "\\|").replace("\n", " ")
+def _line(value: Any) -> str:
+    """A value on one line of Markdown, in a table too: what would be HTML, a link, code or the end of a row is not."""
+    text = " ".join(format_number(value).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\|`\[\]])", r"\\\1", text)
+
+
+def _text(value: Any) -> str:
+    """A text of its author's in Markdown, in which tags of HTML are words and code ends."""
+    text = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", str(value))
+    return f"{text}\n```" if len(re.findall(r"^```", text, re.MULTILINE)) % 2 else text
+
+
+def _shown(value: Any) -> Any:
+    """Texts as [`_text`], in a list too; anything else as it is."""
+    if isinstance(value, list | tuple):
+        return [_shown(entry) for entry in value]
+    return _text(value) if isinstance(value, str) else value
+
+
+def _code(value: Any) -> str:
+    """A value between backticks."""
+    return " ".join(str(value).split()).replace("`", "'")
+
+
+def _fenced(value: Any, language: str) -> str:
+    """A block of code, in a fence longer than any inside."""
+    text = str(value).strip()
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"

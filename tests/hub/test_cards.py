@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
@@ -111,6 +113,14 @@ def test_a_single_seed_is_called_one():
     assert "One seed (7): no spread is known." in card
 
 
+def test_a_spread_is_claimed_only_where_there_is_one():
+    facts = {"name": "x", "seeds": [0, 1, 2]}
+    one = render_model_card("kmer_bert", facts | {"metrics": {"test": {"mcc": 0.3}}})
+    assert "over 3 seeds" not in one and "Scores of one set of weights; 3 seeds were trained (0, 1, 2)." in one
+    spread = render_model_card("kmer_bert", facts | {"metrics": {"test": {"mcc": {"mean": 0.3, "sd": 0.1}}}})
+    assert "Mean ± standard deviation over 3 seeds (0, 1, 2)." in spread
+
+
 def test_a_family_without_template_gets_the_base_one_and_processors_are_shown():
     card = render_model_card("no_such_family", {"name": "x", "input": "processor", "example": 'mirna="UGAG"'})
     assert 'processor = AutoProcessor.from_pretrained(".")' in card
@@ -149,6 +159,52 @@ def test_eval_results_name_hub_data_sets_only(tmp_path):
     entries = parse_eval_result_entries(yaml.safe_load(path.read_text()))
     assert {entry.dataset_id for entry in entries} == {"someone/phage"}
     assert {entry.task_id: entry.value for entry in entries}["reads-150-test-mcc"] == pytest.approx(0.451234)
+
+
+HOSTILE = "=1+1 <script>alert(1)</script> | `x` [y](javascript:z)\n# heading\n```\nfence"
+
+
+def test_hostile_texts_stay_texts():
+    facts = FACTS | {
+        "name": HOSTILE,
+        "labels": ["@a", "-b", "+c", HOSTILE],
+        "summary": "# <b>own</b> Markdown\n```\nleft open",
+        "notes": ["<img src=x>"],
+        "published_seed": HOSTILE,
+        "base_model": HOSTILE,
+        "recipe": f"description: |\n  {HOSTILE}",
+        "command": HOSTILE,
+        "hyperparameters": {HOSTILE: HOSTILE},
+        "metrics": {HOSTILE: {HOSTILE: 0.5}},
+        "leakage": {HOSTILE: 1},
+        "baselines": {HOSTILE: {"mcc": 0.1}},
+        "data": [
+            {"name": HOSTILE, "config": HOSTILE, "description": "<i>d</i>", "splits": {HOSTILE: 3}, "url": HOSTILE}
+        ],
+    }
+    card = ModelCard(render_model_card("kmer_bert", facts))
+    assert card.data.eval_results[0].metric_value == 0.5 and card.data.model_name == HOSTILE
+    outside = re.sub(r"^(`{3,})\w*\n.*?\n\1$", "", card.text, flags=re.DOTALL | re.MULTILINE)
+    plain = re.sub(r"(?<!\\)`[^`\n]*`", "", outside)  # code within a line is no HTML either
+    assert not re.search(r"<(?!/?(details|summary)>)[a-z!]", plain) and "[y](" not in plain
+    assert r"# =1+1 &lt;script>alert(1)&lt;/script> \| \`x\`" in outside
+    labels = next(line for line in outside.splitlines() if "labels, in the order" in line)
+    assert len(re.findall(r"(?<!\\)\|", labels)) == 3 and "@a, -b, +c" in labels
+    headings = re.findall(r"^## .*", render_model_card("kmer_bert", FACTS | {"notes": ["n"]}), re.MULTILINE)
+    assert re.findall(r"^## .*", outside, re.MULTILINE) == headings
+
+
+def test_a_card_names_no_folder_of_this_machine():
+    facts = FACTS | {
+        "command": "seqformers finetune /home/anna/r.yaml data.path=/home/anna/reads",
+        "recipe": "data:\n  path: /home/anna/my reads\n",
+        "base_model": "/home/anna/base",
+        "notes": ["trained beside `/home/anna/x`"],
+        "data": [{"name": "reads", "url": "file:///home/anna/reads", "description": "of /home/anna/reads"}],
+    }
+    card = render_model_card("kmer_bert", facts)
+    assert "anna" not in card and "seqformers finetune r.yaml data.path=reads" in card and "path: my reads" in card
+    assert ModelCard(card).data.base_model is None
 
 
 def test_every_fact_is_documented():
