@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .configuration_dna_fields import check_class_weights, check_counts, check_probabilities, check_sizes
+
 __all__ = ["KmerBertConfig"]
 
 _NUM_SPECIAL_TOKENS = 5  # [PAD] [UNK] [CLS] [SEP] [MASK], ids 0..4 as in DNABERT
@@ -37,6 +39,15 @@ class KmerBertConfig(PreTrainedConfig):
             (since commit `1fcc2cc`) and of virBERT: `"attended"` ignores the attention mask, as their pretraining
             did; `"additive"` adds the raw 0/1 mask to the attention scores, as their fine-tuning did, so that
             padding is attended to with relative weight 1/e.
+        masked_lm_logits (`"auto"`, `"all"` or `"labelled"`, *optional*, defaults to `"auto"`):
+            Positions that masked-language-model heads give logits of when `labels` are there: all of them,
+            `(batch, length, vocab)`, or the labelled ones alone, `(labelled, vocab)`, which is where most of the time
+            of a small model goes. `"auto"`: the labelled ones while training, all in evaluation. The loss is the same.
+        class_weights (`list[float]`, *optional*):
+            Weight of each class in the loss of sequence and token classification with one label, for classes of
+            unequal size; the loss is the weighted mean.
+        read_length (`int`, *optional*):
+            Bases of the longest training read, where a run noted it; longer sequences are cut into windows of it.
         cls_token_id (`int`, *optional*, defaults to 2):
             Id put in front of every chunk.
         sep_token_id (`int`, *optional*, defaults to 3):
@@ -68,6 +79,9 @@ class KmerBertConfig(PreTrainedConfig):
     max_chunks: int = 1
     classifier_pooling: Literal["cls", "mean"] = "cls"
     padding_attention: Literal["masked", "attended", "additive"] = "masked"
+    masked_lm_logits: Literal["auto", "all", "labelled"] = "auto"
+    class_weights: list[float] | None = None
+    read_length: int | None = None
     cls_token_id: int = 2
     sep_token_id: int = 3
 
@@ -104,12 +118,23 @@ class KmerBertConfig(PreTrainedConfig):
             )
         if not 1 <= self.stride <= self.k:
             raise ValueError(f"stride must be 1 to k={self.k} (bases between k-mers would be lost), got {self.stride}")
-        if self.max_chunks < 1:
-            raise ValueError(f"max_chunks must be at least 1, got {self.max_chunks}")
+        check_counts(
+            self, "max_chunks", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+            "max_position_embeddings", "type_vocab_size",
+        )  # fmt: skip
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} cannot be shared by num_attention_heads={self.num_attention_heads}"
+            )
+        if self.read_length is not None:
+            check_counts(self, "read_length")
+        check_probabilities(self, "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+        check_sizes(self, "initializer_range", "layer_norm_eps")
         if self.is_decoder or self.add_cross_attention:
             raise ValueError("KmerBert is an encoder; is_decoder and add_cross_attention must stay False")
         kwargs.pop("model_type", None)  # "bert" when the weights come from a stock BERT
         super().__post_init__(**kwargs)
+        check_class_weights(self)
 
     @property
     def letters_per_token(self) -> int | None:

@@ -15,51 +15,76 @@ from transformers.masking_utils import find_packed_sequence_indices
 from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
+from .configuration_dna_fields import check_class_weights
+
 __all__ = [
     "Chunks",
     "DnaForSequenceClassification",
     "DnaForTokenClassification",
     "DnaTask",
+    "class_loss",
     "masked_lm_loss",
     "sequence_loss",
-    "token_loss",
 ]
 
 
 def masked_lm_loss(
-    head: nn.Module, hidden: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
+    head: nn.Module,
+    hidden: torch.Tensor,
+    labels: torch.Tensor,
+    num_items_in_batch: torch.Tensor | int | None = None,
+    *,
+    everywhere: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy over the labelled positions, computing logits there and nowhere else.
+    """Cross-entropy over the labelled positions.
 
     Args:
         head (`nn.Module`): Hidden states to logits.
         hidden (`torch.Tensor` of shape `(batch, length, hidden)`): Encoder output.
         labels (`torch.LongTensor` of shape `(batch, length)`): Token ids, -100 where there is nothing to predict.
         num_items_in_batch (`int`, *optional*): Labels in all accumulated batches; the mean is taken over these.
+        everywhere (`bool`): Give the logits of all positions; otherwise they are computed for the labelled ones
+            alone, in row-major order of the labels, `(labelled, vocab)`.
 
     Returns:
-        `tuple`: loss, and logits of shape `(labelled, vocab)` in row-major order of the labels. Without any label
-        the loss is 0 and not NaN.
+        `tuple`: loss, and logits of shape `(batch, length, vocab)` or `(labelled, vocab)`. Without any label the loss
+        is 0 and not NaN.
     """
     labelled = labels != -100
-    logits = head(hidden[labelled])
-    total = nn.functional.cross_entropy(logits.float(), labels[labelled].long(), reduction="sum")
-    return total / (max(len(logits), 1) if num_items_in_batch is None else num_items_in_batch), logits
+    logits = head(hidden) if everywhere else head(hidden[labelled])
+    scored = logits[labelled] if everywhere else logits
+    total = nn.functional.cross_entropy(scored.float(), labels[labelled].long(), reduction="sum")
+    return total / (max(len(scored), 1) if num_items_in_batch is None else num_items_in_batch), logits
 
 
-def token_loss(
-    logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+def class_loss(
+    config: Any, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
 ) -> torch.Tensor:
-    """Cross-entropy of classes of tokens.
+    """Mean cross-entropy of classes, weighed by `config.class_weights` where there are any.
 
     Args:
-        logits (`torch.Tensor` of shape `(batch, length, num_labels)`): Scores.
-        labels (`torch.LongTensor` of shape `(batch, length)`): Class numbers, -100 where there is none.
-        num_items_in_batch (`int`, *optional*): Labels in all accumulated batches; the mean is taken over these.
+        config (`PreTrainedConfig`): Of the model.
+        logits (`torch.Tensor` of shape `(..., num_labels)`): Scores.
+        labels (`torch.LongTensor` of shape `(...)`): Class numbers, -100 where there is none.
+        num_items_in_batch (`int`, *optional*): Labels in all accumulated batches; the mean is taken over these, but
+            for weighed classes, whose mean is over the weights of this batch.
+
+    Raises:
+        ValueError: labels and logits differ in shape.
     """
-    total = nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.long().flatten(), reduction="sum")
-    count = (labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-    return total / count
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"labels have the shape {tuple(labels.shape)}, wanted is {tuple(logits.shape[:-1])}: one class number for "
+            "each answer, -100 for those to leave out"
+        )
+    scores, labels = logits.float().flatten(0, -2), labels.long().flatten()
+    if config.class_weights is None:
+        total = nn.functional.cross_entropy(scores, labels, reduction="sum")
+        return total / ((labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch)
+    weight = scores.new_tensor(config.class_weights)
+    total = nn.functional.cross_entropy(scores, labels, weight=weight, reduction="sum")
+    counted = weight[labels.clamp(min=0)].masked_fill(labels < 0, 0.0).sum()
+    return total / counted.clamp(min=torch.finfo(scores.dtype).tiny)
 
 
 def sequence_loss(
@@ -70,28 +95,34 @@ def sequence_loss(
     Args:
         config (`PreTrainedConfig`): Of the model; remembers the kind of problem.
         logits (`torch.Tensor` of shape `(batch, num_labels)`): Scores.
-        labels (`torch.Tensor`): `(batch,)` class numbers, `(batch, num_labels)` 0/1 as floats, or floats to regress.
-        num_items_in_batch (`int`, *optional*): Rows in all accumulated batches; the mean is taken over these.
+        labels (`torch.Tensor`): `(batch,)` class numbers, `(batch, num_labels)` 0/1 for several labels at once, or
+            floats to regress.
+        num_items_in_batch (`int`, *optional*): Values in all accumulated batches; the mean is taken over these.
+
+    Raises:
+        ValueError: the shape of the labels does not fit the kind of problem.
     """
-    logits = logits.float()
-    if config.problem_type is None:  # as BertForSequenceClassification decides it
-        if config.num_labels == 1:
-            config.problem_type = "regression"
-        elif torch.is_floating_point(labels):
-            config.problem_type = "multi_label_classification"
-        else:
-            config.problem_type = "single_label_classification"
+    if config.problem_type is None:  # as BertForSequenceClassification decides it, and by shape
+        several = torch.is_floating_point(labels) or (labels.ndim == 2 and labels.shape[1] == logits.shape[1] > 1)
+        kind = "multi_label_classification" if several else "single_label_classification"
+        config.problem_type = "regression" if logits.shape[1] == 1 else kind
     if config.problem_type == "single_label_classification":
-        count = int((labels != -100).sum())
-        total = nn.functional.cross_entropy(logits, labels.long().view(-1), reduction="sum")
+        single = labels.squeeze(1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+        return class_loss(config, logits, single, num_items_in_batch)
+    if config.class_weights is not None:
+        raise ValueError(f"class_weights weigh the classes of a single label, not of {config.problem_type}")
+    logits = logits.float()
+    if labels.numel() != logits.numel() or len(labels) != len(logits):
+        raise ValueError(
+            f"labels have the shape {tuple(labels.shape)}; {config.problem_type} with num_labels={logits.shape[1]} "
+            f"wants {tuple(logits.shape)}"
+        )
+    labels = labels.to(logits.dtype).view_as(logits)
+    if config.problem_type == "regression":
+        total = nn.functional.mse_loss(logits, labels, reduction="sum")
     else:
-        labels = labels.to(logits.dtype).view_as(logits)
-        count = labels.numel()
-        if config.problem_type == "regression":
-            total = nn.functional.mse_loss(logits, labels, reduction="sum")
-        else:
-            total = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
-    return total / (max(count, 1) if num_items_in_batch is None else num_items_in_batch)
+        total = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
 
 
 class DnaTask:
@@ -106,6 +137,9 @@ class DnaTask:
     def __init__(self, config: Any):
         super().__init__(config)  # type: ignore[call-arg]
         self.num_labels = config.num_labels
+        check_class_weights(config)  # both may have been set one after the other
+        if config.class_weights is not None:
+            self.accepts_loss_kwargs = False  # the loss is a mean over weights: Trainer divides it by its batches
         base = self.base_class(config, **self.base_options)
         setattr(self, self.base_model_prefix, base)  # type: ignore[attr-defined]
         dropout = config.classifier_dropout if config.classifier_dropout is not None else config.hidden_dropout_prob
@@ -338,7 +372,7 @@ class DnaForTokenClassification(DnaTask):
             **kwargs,
         )
         logits = self.classifier(self.dropout(outputs.last_hidden_state))
-        loss = None if labels is None else token_loss(logits, labels, num_items_in_batch)
+        loss = None if labels is None else class_loss(self.config, logits, labels, num_items_in_batch)
         return TokenClassifierOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )

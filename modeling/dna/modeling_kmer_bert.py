@@ -3,8 +3,8 @@
 Three things differ from `transformers.models.bert`, none of which changes a weight's name or shape, so checkpoints
 load both ways and plain heads export as `model_type: bert`:
 
-* masked-language-model heads score only the positions that carry a label (about one in seven), which is where most
-  of the time of a small model over 4101 k-mers goes;
+* in training, masked-language-model heads score only the positions that carry a label (about one in seven), which is
+  where most of the time of a small model over 4101 k-mers goes;
 * several sequences may share a row, told apart by `position_ids` that start again;
 * the sequence classifier takes inputs longer than the position table, cut into chunks (thesis of Hurmer, LMU 2022,
   the `dnalongcat` head), with any number of chunks up to `config.max_chunks`.
@@ -51,7 +51,10 @@ _TIED = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
-_OWN_FIELDS = ("max_chunks", "classifier_pooling", "padding_attention", "auto_map", "architectures", "model_type")
+_OWN_FIELDS = (
+    "auto_map", "architectures", "class_weights", "classifier_pooling", "masked_lm_logits", "max_chunks", "model_type",
+    "padding_attention",
+)  # fmt: skip
 
 
 class KmerBertPreTrainedModel(BertPreTrainedModel):
@@ -254,6 +257,12 @@ class _KmerBertLanguageModel(KmerBertPreTrainedModel):
         self.cls.predictions.decoder = new_embeddings
         self.cls.predictions.bias = new_embeddings.bias
 
+    @property
+    def _everywhere(self) -> bool:
+        """Whether logits are wanted of positions without a label, too."""
+        wanted = self.config.masked_lm_logits
+        return not self.training if wanted == "auto" else wanted == "all"
+
 
 class KmerBertForMaskedLM(_KmerBertLanguageModel):
     """Masked language model over k-mers; the same parameters as `BertForMaskedLM`.
@@ -268,8 +277,9 @@ class KmerBertForMaskedLM(_KmerBertLanguageModel):
     >>> ids = torch.tensor([[2, 7, 4, 9, 3]])
     >>> model(ids).logits.shape  # all positions
     torch.Size([1, 5, 69])
-    >>> model(ids, labels=torch.tensor([[-100, -100, 8, -100, -100]])).logits.shape  # the labelled one
-    torch.Size([1, 69])
+    >>> labels = torch.tensor([[-100, -100, 8, -100, -100]])
+    >>> model(ids, labels=labels).logits.shape, model.train()(ids, labels=labels).logits.shape  # there, the labelled
+    (torch.Size([1, 5, 69]), torch.Size([1, 69]))
 
     ```
     """
@@ -301,8 +311,9 @@ class KmerBertForMaskedLM(_KmerBertLanguageModel):
             position_ids (`torch.LongTensor`, *optional*): As there.
             inputs_embeds (`torch.FloatTensor`, *optional*): As there.
             labels (`torch.LongTensor` of shape `(batch, length)`, *optional*): Ids to predict, -100 elsewhere.
-                With labels, `logits` has the shape `(labelled positions, vocab)`, in the order of
-                `labels[labels != -100]`; without, `(batch, length, vocab)`.
+                `logits` has the shape `(batch, length, vocab)`, but while training with labels
+                `(labelled positions, vocab)`, in the order of `labels[labels != -100]`; `config.masked_lm_logits`
+                asks for one of the two always.
             num_items_in_batch (`int`, *optional*): What the summed loss is divided by instead of the number of
                 labels here; `Trainer` passes it when it accumulates gradients.
             **kwargs: As in [`KmerBertModel.forward`].
@@ -314,7 +325,9 @@ class KmerBertForMaskedLM(_KmerBertLanguageModel):
         if labels is None:
             logits = self.cls(outputs.last_hidden_state)
         else:
-            loss, logits = masked_lm_loss(self.cls, outputs.last_hidden_state, labels, num_items_in_batch)
+            loss, logits = masked_lm_loss(
+                self.cls, outputs.last_hidden_state, labels, num_items_in_batch, everywhere=self._everywhere
+            )
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
@@ -326,7 +339,8 @@ class KmerBertForPreTrainingOutput(ModelOutput):
 
     Args:
         loss (`torch.Tensor`, *optional*): Sum of the losses whose labels were given.
-        prediction_logits (`torch.Tensor`): `(batch, length, vocab)`, or `(labelled positions, vocab)` with `labels`.
+        prediction_logits (`torch.Tensor`): `(batch, length, vocab)`; while training with labels `(labelled positions,
+            vocab)`, see `config.masked_lm_logits`.
         seq_relationship_logits (`torch.Tensor` of shape `(batch, 2)`): 0 means the second part follows the first.
         hidden_states (`tuple`, *optional*): Embeddings and the output of each layer, `(batch, length, hidden)`.
         attentions (`tuple`, *optional*): Of each layer, `(batch, heads, length, length)`.
@@ -383,7 +397,9 @@ class KmerBertForPreTraining(_KmerBertLanguageModel):
         if labels is None:
             predictions = self.cls.predictions(outputs.last_hidden_state)
         else:
-            masked, predictions = masked_lm_loss(self.cls.predictions, outputs.last_hidden_state, labels, None)
+            masked, predictions = masked_lm_loss(
+                self.cls.predictions, outputs.last_hidden_state, labels, everywhere=self._everywhere
+            )
             losses.append(masked)
         relationship = self.cls.seq_relationship(outputs.pooler_output)
         if next_sentence_label is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
@@ -62,6 +63,16 @@ class DeepCpf1Config(PreTrainedConfig):
         self.hidden_sizes = list(self.hidden_sizes)
         kwargs.setdefault("num_labels", 1)
         super().__post_init__(**kwargs)
+        for name, least in (("context_length", 1), ("kernel_size", 1), ("pool_size", 1), ("num_filters", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not 0 <= self.hidden_dropout_prob < 1:
+            raise ValueError(f"hidden_dropout_prob must be from 0 to below 1, got {self.hidden_dropout_prob}")
+        for name in ("output_scale", "accessibility_scale", "accessibility_output_scale"):
+            if not isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a finite number, got {getattr(self, name)}")
+        if self.problem_type not in (None, "regression") or getattr(self, "class_weights", None) is not None:
+            raise ValueError("DeepCpf1 predicts a frequency: problem_type must be 'regression', without class_weights")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise ValueError(f"hidden_sizes must name at least one dense layer of one unit, got {self.hidden_sizes}")
         if self.accessibility_only and not self.use_accessibility:

@@ -1,5 +1,7 @@
 """Configuration of TargetNet and of its ablations."""
 
+from math import inf
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -20,6 +22,8 @@ class TargetNetConfig(PreTrainedConfig):
         encode_alignment (`bool`, defaults to `True`): The input holds the drawn alignment (2 x 50 ids of 5 symbols);
             `False` (2 x 40 ids of 4 symbols) is an ablation.
         dropout (`float`, defaults to 0.5): Dropout while training.
+        class_weights (`list[float]`, *optional*): Weights of non-targets and targets in the loss, which is then the
+            weighted mean.
         double_loss (`bool`, defaults to `False`): Compute the loss in float64, as the original does.
 
     Examples:
@@ -39,6 +43,7 @@ class TargetNetConfig(PreTrainedConfig):
     use_skip: bool = True
     encode_alignment: bool = True
     dropout: float | int = 0.5
+    class_weights: list[float] | None = None
     double_loss: bool = False
 
     def __post_init__(self, **kwargs):
@@ -49,6 +54,16 @@ class TargetNetConfig(PreTrainedConfig):
                 f"channels and num_blocks name stem, stage 1 and stage 2, three positive numbers each; "
                 f"got {self.channels} and {self.num_blocks}"
             )
+        for name in ("stem_kernel_size", "block_kernel_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be from 0 to below 1, got {self.dropout}")
+        weights = self.class_weights
+        if weights is not None and (len(weights) != 2 or not all(0 < weight < inf for weight in weights)):
+            raise ValueError(f"class_weights must be two positive numbers, non-targets and targets, got {weights}")
+        if self.problem_type == "multi_label_classification":
+            raise ValueError("TargetNet tells targets from non-targets: problem_type cannot be several labels at once")
         if self.use_skip and not self.channels[0] <= self.channels[1] <= self.channels[2]:
             raise ValueError(f"channels must not fall with use_skip=True, got {self.channels}: a skip only pads zeros")
         if not 1 <= self.pool_size <= self.num_columns:

@@ -245,4 +245,9 @@ class TargetNetModel(TargetNetPreTrainedModel):
         scored = logits > NO_SITE
         if not bool(scored.any()):
             return logits.new_zeros(()) + 0.0 * self.classifier.bias.sum()
-        return nn.functional.binary_cross_entropy_with_logits(logits[scored].to(dtype), labels[scored].to(dtype))
+        logits, labels = logits[scored].to(dtype), labels[scored].to(dtype)
+        if self.config.class_weights is None:
+            return nn.functional.binary_cross_entropy_with_logits(logits, labels)
+        weight = logits.new_tensor(self.config.class_weights)[(labels > 0.5).long()]
+        total = nn.functional.binary_cross_entropy_with_logits(logits, labels, weight=weight, reduction="sum")
+        return total / weight.sum()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +18,8 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     BertForMaskedLM,
+    Trainer,
+    TrainingArguments,
 )
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -278,7 +282,7 @@ def masked(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("head", [KmerBertForMaskedLM, KmerBertForPreTraining])
 def test_masked_only_head_gives_the_loss_and_gradients_of_the_full_one(head: type) -> None:
     batch = masked(rows(12, 7))
-    model = build(head)
+    model = build(head, masked_lm_logits="labelled")
     output = model(**batch)
     output.loss.backward()
     sparse = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
@@ -293,6 +297,86 @@ def test_masked_only_head_gives_the_loss_and_gradients_of_the_full_one(head: typ
             torch.testing.assert_close(sparse[name], value.grad, msg=name)
     predictions = output.logits if head is KmerBertForMaskedLM else output.prediction_logits
     torch.testing.assert_close(predictions, logits[batch["labels"] != -100])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "training", "everywhere"),
+    [("auto", True, False), ("auto", False, True), ("all", True, True), ("labelled", False, False)],
+)
+@pytest.mark.parametrize("head", [KmerBertForMaskedLM, KmerBertForPreTraining])
+def test_logits_are_of_all_positions_outside_training(
+    head: type, wanted: str, training: bool, everywhere: bool
+) -> None:
+    batch = masked(rows(12, 7))
+    model = build(head, masked_lm_logits=wanted, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    output = model.train(training)(**batch)
+    predictions = output.logits if head is KmerBertForMaskedLM else output.prediction_logits
+    count = int((batch["labels"] != -100).sum())
+    size = model.config.vocab_size
+    assert predictions.shape == ((*batch["labels"].shape, size) if everywhere else (count, size))
+    other = build(head, masked_lm_logits="labelled" if everywhere else "all")(**batch)
+    torch.testing.assert_close(output.loss, other.loss)
+
+
+def test_metrics_of_run_mlm_work_with_the_stock_trainer(tmp_path: Any) -> None:
+    """As in transformers' example script: predictions are ids of all positions, labels say which of them count."""
+    batch = masked(rows(12, 7, 9))
+    examples = [{name: value[row] for name, value in batch.items()} for row in range(3)]
+    seen = []
+
+    def compute_metrics(prediction: Any) -> dict[str, float]:
+        labels, found = prediction.label_ids.reshape(-1), prediction.predictions.reshape(-1)
+        seen.append((prediction.label_ids.shape, prediction.predictions.shape))
+        mask = labels != -100
+        return {"accuracy": float((labels[mask] == found[mask]).mean())}
+
+    arguments = TrainingArguments(
+        str(tmp_path), per_device_eval_batch_size=2, report_to=[], use_cpu=True, disable_tqdm=True
+    )
+    model = build(KmerBertForMaskedLM)
+    trainer = Trainer(
+        model, arguments, eval_dataset=examples, compute_metrics=compute_metrics,
+        preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(-1),
+    )  # fmt: skip
+    scores = trainer.evaluate()
+    assert seen == [(tuple(batch["labels"].shape),) * 2]
+    expected = model(batch["input_ids"], batch["attention_mask"]).logits.argmax(-1)
+    right = (expected == batch["labels"])[batch["labels"] != -100].float().mean().item()
+    assert scores["eval_accuracy"] == pytest.approx(right)
+
+
+_TWO_PROCESSES = """
+import sys, torch
+from transformers import Trainer, TrainingArguments
+from seqformers import KmerBertConfig, KmerBertForMaskedLM
+torch.manual_seed(0)
+model = KmerBertForMaskedLM(KmerBertConfig(
+    k=3, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, max_position_embeddings=16))
+rows = []
+for i in range(5):  # as many labels as no other row, so that the two processes never have equally many
+    ids = torch.arange(8) + 5
+    rows.append({"input_ids": ids, "labels": torch.where(torch.arange(8) <= i, ids, -100)})
+def metrics(p):
+    assert p.predictions.shape == p.label_ids.shape == (5, 8), (p.predictions.shape, p.label_ids.shape)
+    return {"labelled": int((p.label_ids != -100).sum())}
+arguments = TrainingArguments(sys.argv[1], per_device_eval_batch_size=1, report_to=[], use_cpu=True, disable_tqdm=True)
+assert arguments.world_size == 2
+trainer = Trainer(model, arguments, eval_dataset=rows, compute_metrics=metrics,
+                  preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(-1))
+scores = trainer.evaluate()
+if arguments.process_index == 0:
+    print("labelled", scores["eval_labelled"])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_gather_the_predictions(tmp_path: Any) -> None:
+    (tmp_path / "two.py").write_text(_TWO_PROCESSES)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "two.py"), str(tmp_path)], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "labelled 15" in done.stdout, done.stderr[-2000:]
 
 
 def test_a_batch_without_masked_tokens_has_loss_zero() -> None:
