@@ -157,6 +157,9 @@ def test_links_between_documents_lead_somewhere():
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
             assert "://" in target or (path.parent / target).exists(), f"{path}: {target}"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\b(?:benchmarks|docs|examples|modeling|seqformers)/[\w./-]*\w", readme):
+        assert (ROOT / target).exists(), target
 
 
 def test_the_python_example_of_the_readme_runs():

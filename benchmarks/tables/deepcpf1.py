@@ -40,7 +40,7 @@ from benchmarks.tables.deepcpf1_fits import (
     network,
     predict,
 )
-from benchmarks.tables.rank_tests import bootstrap_interval, steiger
+from benchmarks.tables.rank_tests import bootstrap_interval, holm, steiger
 from seqformers import DeepCpf1Config, DeepCpf1Model
 from seqformers.hub.load import packaged_model
 
@@ -168,6 +168,8 @@ def _tests(data: Data, fits: dict[str, list[Fit]]) -> list[dict[str, Any]]:
             "first": "packaged", "second": other, "data": name, "steiger_z": round(z, 2), "p": float(f"{p:.2g}"),
             "difference_95": bootstrap_interval(first, y, second),
         })  # fmt: skip
+    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = adjusted
     return rows
 
 
@@ -287,11 +289,12 @@ def _models_page(result: dict[str, Any]) -> str:
     lines = [
         "## Models\n\nTrained on HT 1-1. ± standard deviation over seeds; (95 % bootstrap interval) where there is "
         f"one fit. Cross-validation: mean over {FOLDS} of five folds of HT 1-1. p: Steiger's test of the packaged "
-        "model against the row (its first seed). Weighted: training targets count by their reads. crRNA structure: "
+        f"model against the row (its first seed), Holm's correction for all {len(result['tests'])}. "
+        "Weighted: training targets count by their reads. crRNA structure: "
         "energies and pairing probabilities by ViennaRNA, which no network here reads.\n",
         "| model | cross-validation | HT 1-2 | HT 2 | p, HT 1-2 | p, HT 2 |\n|---|---|---|---|---|---|",
     ]
-    p = {(test["second"], test["data"]): f"{test['p']:.2g}" for test in result["tests"]}
+    p = {(test["second"], test["data"]): f"{test['p_holm']:.2g}" for test in result["tests"]}
     for kind, row in sorted(result["rows"].items(), key=lambda item: item[1]["ht_2"]["spearman"]):
         cells = [kind.replace("_", " "), row.get("cross_validation", ""), *(_cell(row[name]) for name in TESTS)]
         lines.append(f"| {' | '.join(map(str, cells))} | {' | '.join(p.get((kind, name), '') for name in TESTS)} |")

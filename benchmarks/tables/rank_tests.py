@@ -1,13 +1,14 @@
-"""Are two rank correlations with the same truth different? Steiger's test and bootstrap intervals."""
+"""Are two rank correlations with the same truth different? Steiger's test, many of them, bootstrap intervals."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import norm, rankdata
 
-__all__ = ["bootstrap_interval", "steiger"]
+__all__ = ["bootstrap_interval", "holm", "steiger"]
 
 
 def steiger(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -26,6 +27,20 @@ def steiger(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[float
     h = (1 - f * mean) / (1 - mean)
     z = (np.arctanh(r1) - np.arctanh(r2)) * math.sqrt((len(y) - 3) / (2 * (1 - r12) * h))
     return float(z), float(2 * norm.sf(abs(z)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's p values (1979): each as it stands after all tests of a table were made, by the step-down method.
+
+    Examples:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p_values, kind="stable")
+    steps = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(f"{p:.2g}") for p in adjusted]
 
 
 def bootstrap_interval(

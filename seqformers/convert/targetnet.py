@@ -14,7 +14,7 @@ __all__ = ["convert"]
 
 _PARTS = ("stem", "stage1", "stage2")
 _ORIGINAL = {
-    "name": "`TargetNet.pt` of mswzeus/TargetNet",
+    "name": "TargetNet.pt of mswzeus/TargetNet",
     "url": "https://github.com/mswzeus/TargetNet",
     "licence": "MIT",
 }

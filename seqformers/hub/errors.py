@@ -38,7 +38,7 @@ def clear_hub_errors(repo_id: str, api: Any) -> Iterator[None]:
     except errors.OfflineModeIsEnabled as error:
         raise OSError(f"HF_HUB_OFFLINE is set, so {repo_id} cannot be reached; unset it") from error
     except errors.HFValidationError as error:
-        raise ValueError(redact(f"{repo_id!r} is no name for a repository: {error}")) from error
+        raise ValueError(redact(f"{repo_id!r} is no name for a repository: {_first_line(error)}")) from error
     except errors.HfHubHTTPError as error:
         raise _explained(error, repo_id) from error
     except (errors.HTTPError, ConnectionError) as error:  # the first is the HTTP library's own: no answer came

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -264,6 +265,26 @@ class TestFaults:
             push_to_hub(run, REPO)
         assert fault.happened == 1
         assert hub.files(REPO)["model.safetensors"] == (run / "model.safetensors").read_bytes()
+
+    @pytest.mark.parametrize("where", ["/preupload/", "/lfs/", "/commit/", "/tree/", "/refs", "/tag/"])
+    def test_killed_at_any_moment_the_next_push_completes_it(self, hub: LoopbackHub, run: Path, where: str):
+        HfApi().create_repo(REPO)
+        child = os.fork()
+        if child == 0:  # a push of its own, until the Hub hears of a request of this kind
+            try:
+                push_to_hub(run, REPO)
+            finally:
+                os._exit(1)
+        method = "PUT" if where == "/lfs/" else "GET" if where in ("/tree/", "/refs") else "POST"
+        with untouched(run), hub.fault(method, where, before=lambda: os.kill(child, signal.SIGKILL), times=1):
+            _, status = os.waitpid(child, 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        again = push_to_hub(run, REPO)
+        tags = [tag.name for tag in HfApi().list_repo_refs(REPO).tags]
+        assert tags == ["v1"] and again.tag in ("v1", None)
+        files = hub.files(REPO, revision="v1")
+        assert files["model.safetensors"] == (run / "model.safetensors").read_bytes()
+        assert set(files) == {".gitattributes", "README.md", "config.json", "metrics.json", "model.safetensors"}
 
     def test_wrong_token(self, hub: LoopbackHub, run: Path):
         with untouched(run), pytest.raises(OSError, match="does not know this token") as caught:
