@@ -10,6 +10,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from tqdm.auto import tqdm
+
 __all__ = ["download"]
 
 _CHUNK = 1 << 20
@@ -69,8 +71,6 @@ def _fetch_all(url: str, partial: Path, attempts: int, timeout: float) -> None:
 
 
 def _fetch_rest(url: str, partial: Path, timeout: float) -> None:
-    from tqdm.auto import tqdm
-
     version = partial.with_name(partial.name + ".version")
     have = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "seqformers"})

@@ -26,7 +26,7 @@ from seqformers.datasets_scripts.common.letters import (
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.datasets_scripts.common.streams import check_source, is_stream
 
-__all__ = ["FASTA_SUFFIXES", "fasta_files", "is_fasta", "read_fasta"]
+__all__ = ["FASTA_SUFFIXES", "fasta_files", "genome_name", "is_fasta", "read_fasta"]
 
 FASTA_SUFFIXES = (
     ".fasta", ".fa", ".fna", ".ffn", ".fas", ".faa", ".frn", ".fsa", ".fsa_nt", ".fastq", ".fq"
@@ -160,6 +160,23 @@ def fasta_files(folder: str | Path) -> list[Path]:
     Files whose names begin with a dot are what systems leave beside the user's (`._x.fna`), not the user's.
     """
     return sorted(path for path in Path(folder).iterdir() if path.is_file() and is_fasta(path))
+
+
+def genome_name(path: Path, root: Path) -> str:
+    """The name of a file below `root` without the suffixes that say what kind of file it is.
+
+    Examples:
+        >>> genome_name(Path("in/E.faecalis_1.fna.gz"), Path("in"))
+        'E.faecalis_1'
+        >>> genome_name(Path("in/GCF_1/genomic.fa"), Path("in"))
+        'GCF_1/genomic'
+    """
+    name = path.relative_to(root).as_posix()
+    for endings in (_COMPRESSED, FASTA_SUFFIXES):
+        ending = Path(name).suffix
+        if ending.lower() in endings:
+            name = name.removesuffix(ending)
+    return name
 
 
 def is_fasta(path: Path) -> bool:

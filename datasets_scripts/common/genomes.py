@@ -44,7 +44,7 @@ class GenomeStore:
         ambiguous (`int64` array of shape `(records,)`): Letters other than A, C, G, T.
         genome (`int32` array of shape `(records,)`): Index of the record's genome.
         genome_ids, groups (`list[str]`): Name and group of each genome.
-        label (`int8` array of shape `(genomes,)`): Class of each genome, -1 for unknown.
+        label (`int16` array of shape `(genomes,)`): Class of each genome, -1 for unknown.
     """
 
     letters: NDArray[np.uint8]
@@ -54,7 +54,7 @@ class GenomeStore:
     genome: NDArray[np.int32]
     genome_ids: list[str]
     groups: list[str]
-    label: NDArray[np.int8]
+    label: NDArray[np.int16]
 
     @property
     def genome_length(self) -> NDArray[np.int64]:
@@ -128,7 +128,7 @@ def write_store(records: Iterable[GenomeRecord], path: str | Path) -> GenomeStor
         genome=np.array(columns[0], dtype=np.int32),
         genome_ids=list(index),
         groups=[merged.root(group) for group in groups],
-        label=np.array(labels, dtype=np.int8),
+        label=np.array(labels, dtype=np.int16),
     )
 
 

@@ -14,7 +14,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Sample", "kmer_shares", "read_leakage", "read_sample", "report_markdown", "shortcuts", "sketch_leakage"]
+__all__ = [
+    "Sample",
+    "kmer_shares",
+    "read_leakage",
+    "read_sample",
+    "report_lines",
+    "report_markdown",
+    "shortcuts",
+    "sketch_leakage",
+]
 
 _CODE = np.full(256, -1, dtype=np.int8)
 _CODE[list(b"ACGT")] = np.arange(4)
@@ -300,6 +309,31 @@ def _fit_and_score(
     if len(model.classes_) == 2 and len(np.unique(labels[test])) == 2:
         scores["auroc"] = float(roc_auc_score(labels[test], model.predict_proba(scaled[test])[:, 1]))
     return scores
+
+
+def report_lines(report: Mapping[str, Any]) -> list[str]:
+    """The leakage and the best shortcut of a report, in one line each.
+
+    Args:
+        report (`Mapping[str, Any]`): As in [`report_markdown`].
+    """
+    lines = []
+    if reads := report.get("read_leakage"):
+        lines += [
+            f"leakage: {_percent(row['half'])} of the {split} rows share at least half of their {reads['k']}-mers "
+            f"with {reads['reference']}, {_percent(row['identical'])} are identical"
+            for split, row in reads["splits"].items()
+        ]
+    elif sketched := report.get("genome_leakage"):
+        lines += [
+            f"leakage: {_percent(row['contained'])} of the {sketched['k']}-mers of {split} occur in "
+            f"{sketched['reference']}"
+            for split, row in sketched["splits"].items()
+        ]
+    if scores := report.get("shortcuts", {}).get("scores"):
+        name, row = max(scores.items(), key=lambda item: item[1]["macro_recall"])
+        lines.append(f"shortcut: a {name} regression alone has macro recall {_percent(row['macro_recall'])} on test")
+    return lines
 
 
 def report_markdown(report: Mapping[str, Any]) -> str:

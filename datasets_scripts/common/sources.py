@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
+
 from seqformers.datasets_scripts.common.download import download
 
 __all__ = ["Source", "fetch", "fetch_and_extract"]
@@ -52,8 +54,6 @@ def fetch_and_extract(dl_manager: Any, source: Source) -> Path:
 
 def _folder(url: str) -> Path:
     """Cache folder of one address: archives of different publishers share names."""
-    import datasets
-
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     return Path(datasets.config.HF_DATASETS_CACHE) / "downloads" / "seqformers" / name
 

@@ -10,7 +10,7 @@ from typing import Any
 from seqformers.datasets_scripts.common.remarks import Remarks
 from seqformers.datasets_scripts.common.streams import numbered_lines, text_of
 
-__all__ = ["read_text_rows"]
+__all__ = ["read_fields", "read_text_rows"]
 
 _SEPARATORS = ("\t", ",", ";")
 _NAMES = {"\t": "tab", ",": "comma", ";": "semicolon"}
@@ -53,6 +53,17 @@ def read_text_rows(source: str | Path, required: Sequence[str], remarks: Remarks
                 f"{source} line {number} has {len(fields)} of {len(columns)} columns (separated by a "
                 f"{_NAMES.get(separator, repr(separator))}){hint}",
             )
+
+
+def read_fields(source: str | Path, remarks: Remarks, *, comma: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and fields of each row of a table without a header, comment and blank lines left out."""
+    lines = ((number, line) for number, line in _lines(source, remarks) if line.strip() and not line.startswith("#"))
+    first = next(lines, None)
+    if first is not None:
+        separator = _separator(first[1], (), comma)
+        columns = len(first[1].split(separator))
+        for number, fields in _split_rows(source, _and_then(first, lines), separator, columns):
+            yield number, [field.strip() for field in fields]
 
 
 def _lines(source: str | Path, remarks: Remarks) -> Iterator[Line]:

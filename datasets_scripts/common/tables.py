@@ -37,7 +37,8 @@ __all__ = ["TABLE_SUFFIXES", "Table", "cell_text", "is_table", "open_table"]
 TABLE_SUFFIXES = (".tsv", ".tab", ".txt", ".csv", ".jsonl", ".ndjson", ".parquet", ".xlsx")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _MARKS = {b"PK\x03\x04": "xlsx", b"PAR1": "parquet"}
-_BATCH = 1024
+_BATCH = 1024  # rows
+_BATCH_BYTES = 4 << 20
 _CHUNK = 1 << 15
 _EXCEL_ERRORS = {"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"}
 
@@ -315,7 +316,9 @@ def _parquet(source: str | Path, required: Sequence[str], remarks: Remarks) -> I
                 field.name for field in file.schema_arrow if field.name in columns and _needs_mending(field.type)
             ]
             number = itertools.count(1)
-            for batch in file.iter_batches(_BATCH, columns=columns):
+            size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+            batch_rows = _BATCH_BYTES * max(1, file.metadata.num_rows) // max(1, size)
+            for batch in file.iter_batches(min(max(batch_rows, 1), _BATCH), columns=columns):
                 for row in batch.to_pylist():
                     yield next(number), row | {name: _plain(row[name]) for name in mended}
     except (pa.ArrowException, OSError, OverflowError, ValueError) as error:

@@ -6,13 +6,11 @@ letters (`letters_of`); positions are 0-based; nothing here loops over windows o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = [
     "evaluation_starts",
@@ -128,11 +126,9 @@ def take_windows(letters: NDArray[np.uint8], starts: NDArray[np.int64], window: 
 
 def strings_of_rows(rows: NDArray[np.uint8]) -> pa.Array:
     """Return the rows of a letter matrix of shape `(n, window)` as an Arrow string array, without a copy."""
-    import pyarrow as pa
-
     count, width = rows.shape
     offsets = np.arange(count + 1, dtype=np.int64) * width
-    return _strings(offsets, np.ascontiguousarray(rows).reshape(-1), pa)
+    return _strings(offsets, np.ascontiguousarray(rows).reshape(-1))
 
 
 def strings_of_spans(letters: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> pa.Array:
@@ -143,8 +139,6 @@ def strings_of_spans(letters: NDArray[np.uint8], starts: NDArray[np.int64], leng
         starts (`int64` array of shape `(n,)`): First letter of each span.
         lengths (`int64` array of shape `(n,)`): Letters of each span.
     """
-    import pyarrow as pa
-
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     # Copying whole rows of the longest length and masking their ends is 20 times faster than an index a letter.
@@ -159,10 +153,10 @@ def strings_of_spans(letters: NDArray[np.uint8], starts: NDArray[np.int64], leng
             end = letters[starts[first + i] :]
             rows[i, : len(end)] = end
         data[offsets[first] : offsets[first + len(rows)]] = rows[np.arange(width) < lengths[part, None]]
-    return _strings(offsets, data, pa)
+    return _strings(offsets, data)
 
 
-def _strings(offsets: NDArray[np.int64], data: NDArray[np.uint8], pa: Any) -> pa.Array:
+def _strings(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> pa.Array:
     if offsets[-1] > np.iinfo(np.int32).max:
         return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
     small = offsets.astype(np.int32)

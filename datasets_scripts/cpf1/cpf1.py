@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from seqformers.datasets_scripts.common.options import check_options
 from seqformers.datasets_scripts.common.sources import Source, fetch
 from seqformers.datasets_scripts.cpf1.supplementary_tables import (
     DATA_SETS,
@@ -58,6 +59,7 @@ class Cpf1Builder(datasets.ArrowBasedBuilder):
     DEFAULT_CONFIG_NAME = "ht"
 
     def _info(self) -> datasets.DatasetInfo:
+        check_options(self.config)
         return datasets.DatasetInfo(
             description=f"Cpf1 guide activity, {self.config.name}",
             features=datasets.Features(

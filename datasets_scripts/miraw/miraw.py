@@ -12,16 +12,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import datasets
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 
+from seqformers.datasets_scripts.common.options import check_options
 from seqformers.datasets_scripts.common.sources import Source, fetch, fetch_and_extract
 from seqformers.datasets_scripts.miraw.target_report import report_markdown, target_report
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "PUBLISHED_DIGESTS",
@@ -107,6 +107,7 @@ class MirawBuilder(datasets.ArrowBasedBuilder):
     DEFAULT_CONFIG_NAME = "pairs"
 
     def _info(self) -> datasets.DatasetInfo:
+        check_options(self.config)
         if self.config.split_by not in ("published", "mirna", "gene"):
             raise ValueError(f"split_by is 'published', 'mirna' or 'gene', not {self.config.split_by!r}")
         if not 0 <= self.config.validation_fraction + self.config.test_fraction < 1:
@@ -209,8 +210,6 @@ class MirawBuilder(datasets.ArrowBasedBuilder):
 
     def report(self, files: Mapping[str, list[Path]]) -> dict[str, Any]:
         """Duplicates, contradictions, shortcuts and overlap between splits of a finished build."""
-        import pandas as pd
-
         splits = {split: pd.concat(map(pd.read_parquet, paths), ignore_index=True) for split, paths in files.items()}
         report = target_report(splits)
         if self.config.name == "pairs" and self.config.split_by == "published":
@@ -245,8 +244,6 @@ def _find(folders: list[Path], config: str) -> dict[str, list[Path]]:
 
 
 def _gather(paths: list[Path], config: str, split: str) -> pd.DataFrame:
-    import pandas as pd
-
     tables = []
     for path in paths:
         table = read_target_table(path, reverse_mirna=config == "deepmirtar", change=config == "lfc")
@@ -276,8 +273,6 @@ def read_target_table(path: str | Path, *, reverse_mirna: bool = False, change: 
     Raises:
         ValueError: a column is missing, or a value cannot be read; the message names file and row.
     """
-    import pandas as pd
-
     path = Path(path)
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
@@ -320,9 +315,6 @@ def _rna(values: pd.Series, path: Path, column: str) -> pd.Series:
 
 
 def _target(table: pd.DataFrame, path: Path, change: bool) -> Any:
-    import numpy as np
-    import pandas as pd
-
     names = ("log_fold_change", "lfc", "label") if change else ("label",)
     name = next((name for name in names if name in table), None)
     if name is None:
@@ -353,9 +345,6 @@ def group_split(
     Returns:
         `dict`: `train`, `validation`, `test`, those that have rows.
     """
-    import numpy as np
-    import pandas as pd
-
     pool = pd.concat(tables.values(), ignore_index=True)
     groups = pool[key].to_numpy()
     names, owner, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)

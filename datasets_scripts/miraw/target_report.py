@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
+import numpy as np
+import pandas as pd
+from sklearn.metrics import f1_score, roc_auc_score
 
 __all__ = ["mirna_only_scores", "report_markdown", "seed_match", "target_report"]
 
@@ -41,8 +41,6 @@ def target_report(splits: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
 
 def seed_match(table: pd.DataFrame) -> np.ndarray:
     """Whether the target holds the reverse complement of miRNA nucleotides 2-7: `(rows,)` bool."""
-    import numpy as np
-
     complement = str.maketrans("ACGU", "UGCA")
     seeds = table["mirna_seq"].str[1:7].str.translate(complement).str[::-1]
     return np.fromiter((seed in mrna for seed, mrna in zip(seeds, table["mrna_seq"], strict=True)), bool, len(table))
@@ -94,9 +92,6 @@ def _shortcuts(table: pd.DataFrame, train: pd.DataFrame | None) -> dict[str, Any
 
     The miRNA-only table is fitted on `train`; without one, on the other half of the distinct pairs, both ways.
     """
-    import numpy as np
-    from sklearn.metrics import f1_score, roc_auc_score
-
     labels = table["label"].to_numpy()
     match = seed_match(table)
     if train is not None:

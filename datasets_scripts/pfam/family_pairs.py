@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import datasets
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -113,8 +114,6 @@ def stream_pairs(dataset: Any, *, seed: int = 0, epochs: int | None = None, lega
     Returns:
         `datasets.IterableDataset` with `sequence_a`, `sequence_b`, `same_family` (1 or 0).
     """
-    import datasets
-
     features = datasets.Features(
         {
             "sequence_a": datasets.Value("large_string"),

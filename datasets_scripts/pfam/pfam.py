@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.fasta import read_fasta
+from seqformers.datasets_scripts.common.options import check_options
 from seqformers.datasets_scripts.common.protein_report import protein_report
 from seqformers.datasets_scripts.common.records import RECORD_SUFFIXES, read_records
 from seqformers.datasets_scripts.common.residues import clean_protein, first_present
@@ -87,6 +88,7 @@ class PfamBuilder(datasets.ArrowBasedBuilder):
     DEFAULT_CONFIG_NAME = "sequences"
 
     def _info(self) -> datasets.DatasetInfo:
+        check_options(self.config)
         text, letters = datasets.Value("string"), datasets.Value("large_string")
         if self.config.name == "pairs":
             columns = {"id_a": text, "id_b": text, "family_a": text, "family_b": text}

@@ -11,8 +11,10 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import datasets
 import numpy as np
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.download import download
 from seqformers.datasets_scripts.common.genomes import GenomeRecord, GenomeStore, write_store
+from seqformers.datasets_scripts.common.options import check_options
+from seqformers.datasets_scripts.common.similarity import group_by_similarity
 from seqformers.datasets_scripts.common.splits import fraction_ranks, match_histograms, split_groups, spread_ranks
 from seqformers.datasets_scripts.common.windows import evaluation_starts, strings_of_spans
 from seqformers.datasets_scripts.phage import draws, sources
@@ -30,7 +34,9 @@ from seqformers.datasets_scripts.phage.sources import LABEL_NAMES, Census
 __all__ = ["PhageBuilder", "PhageConfig"]
 
 SPLITS = ("train", "validation", "test")
+_QUIRKS = ("n_filter", "expected_length", "sampling", "finetune", "test_starts", "validation")
 _ROWS_PER_TABLE = 10_000
+_MUCH_LEAKAGE = 0.05  # share of rows
 _REFSEQ = "https://ftp.ncbi.nlm.nih.gov/refseq/release/viral/viral.{part}.1.genomic.fna.gz"
 _HOSTS = "https://www.genome.jp/ftp/db/virushostdb/virushostdb.tsv"
 
@@ -57,28 +63,27 @@ class PhageConfig(datasets.BuilderConfig):
             nested: a fraction holds all smaller ones.
         nested_reads (`bool`): A label fraction keeps the rows that the full set has of its genomes; if false, that
             share of the *genomes* is drawn from anew, up to the same caps and limits.
-        reads_per_genome, validation_reads_per_genome (`int`): Caps of the draws; 0 for the original's.
+        reads_per_genome (`int`): Cap of the draws for train; 0 for the original's.
         max_mult (`float`): How far a genome below its cap may repeat windows (1: never).
-        windows_per_record (`int`): Test windows of a record.
         balance, balance_test (`bool`): As many rows of each class, in train and validation, and in test.
         gc_match (`bool`): Reads of both classes have the same GC distribution in every split.
         gc_bins (`int`): Bins of that distribution.
         max_train_reads, max_validation_reads, max_test_reads (`int`): Rows of a split at most; 0 for no limit.
         max_ambiguous (`float`): Rows with a larger share of letters other than A, C, G, T are not drawn.
-        shortest, longest (`int`), full_length_bias (`float`), ratio (`float`): Pretraining: the law of lengths, and
-            random samples per piece that the cut gives.
+        shortest, longest (`int`), ratio (`float`): Pretraining: the law of lengths, and random samples per piece that
+            the cut gives.
         cut, sample (`bool`): Pretraining: use the cut, the random samples.
         columns (`dict`): Names of the table columns `sequence`, `label`, `group`, `genome_id`, where not the usual.
         genome_from (`str`), groups_file (`str`): How FASTA files become genomes and groups; see the card.
+        groups (`str`): Where the input names no groups: `"similarity"` joins genomes that share sequence, `"none"`
+            makes every genome its own group.
         source (`str`): `"refseq"` fetches NCBI's RefSeq viral release and Virus-Host DB; needs the network.
         genome_urls, hosts_url, mirror, checksums: Where from, and what the files must hash to.
         group_rank (`str`): RefSeq: `"genus"` or `"family"` stays together.
         report_kmers (`tuple`): Word lengths of the k-mer baselines in the report; empty for none.
-        legacy (`bool`): All the quirks of the original: the N filter that skips records, the wrong mean length, starts
-            one too far, records of exactly the window length left out, rounded test starts, validation of `pretrain`
-            cut from train genomes.
-        legacy_n_filter, legacy_expected_length, legacy_sampling, legacy_finetune, legacy_test_starts,
-            legacy_validation (`bool`): The same one by one.
+        legacy (`bool` or list of `str`): The quirks of the original, all or by name: `n_filter` (it skips records),
+            `expected_length` (wrong mean length), `sampling` (starts one too far), `finetune` (records of exactly the
+            window length left out), `test_starts` (rounded), `validation` (of `pretrain`, cut from train genomes).
     """
 
     window: int = 0
@@ -88,9 +93,7 @@ class PhageConfig(datasets.BuilderConfig):
     label_fraction: float = 1.0
     nested_reads: bool = True
     reads_per_genome: int = 0
-    validation_reads_per_genome: int = 0
     max_mult: float = 1.0
-    windows_per_record: int = 64
     balance: bool = True
     balance_test: bool = False
     gc_match: bool = False
@@ -101,13 +104,13 @@ class PhageConfig(datasets.BuilderConfig):
     max_ambiguous: float = 0.0
     shortest: int = 36
     longest: int = 510
-    full_length_bias: float = 0.5
     ratio: float = 2.0
     cut: bool = True
     sample: bool = True
     columns: dict[str, str] = field(default_factory=dict)
     genome_from: str = "auto"
     groups_file: str | None = None
+    groups: str = "similarity"
     source: str | None = None
     genome_urls: tuple[str, ...] = tuple(_REFSEQ.format(part=part) for part in (1, 2, 3, 4))
     hosts_url: str = _HOSTS
@@ -115,20 +118,22 @@ class PhageConfig(datasets.BuilderConfig):
     checksums: dict[str, str] = field(default_factory=dict)
     group_rank: str = "genus"
     report_kmers: tuple[int, ...] = (4, 6)
-    legacy: bool = False
-    legacy_n_filter: bool = False
-    legacy_expected_length: bool = False
-    legacy_sampling: bool = False
-    legacy_finetune: bool = False
-    legacy_test_starts: bool = False
-    legacy_validation: bool = False
+    legacy: bool | tuple[str, ...] = False
+
+    def is_legacy(self, quirk: str) -> bool:
+        """Whether this quirk of the original is wanted."""
+        return quirk in self.legacy if isinstance(self.legacy, tuple) else self.legacy
 
     def check(self) -> None:
-        """Spread `legacy` over its switches; raise `ValueError` for options that make no sense together."""
+        """Raise `ValueError` for options of another type, or that make no sense together."""
         # Not in `__post_init__`: options given to a builder are set on a copy of the named configuration afterwards.
-        if self.legacy:
-            for switch in ("n_filter", "expected_length", "sampling", "finetune", "test_starts", "validation"):
-                setattr(self, f"legacy_{switch}", True)
+        check_options(self)
+        if isinstance(self.legacy, tuple) and (unknown := set(self.legacy) - set(_QUIRKS)):
+            raise ValueError(f"legacy names {sorted(unknown)[0]!r}; known: {', '.join(_QUIRKS)}")
+        if self.groups not in ("similarity", "none"):
+            raise ValueError(
+                f"groups must be 'similarity' or 'none', not {self.groups!r}; a table of them is groups_file"
+            )
         if not 0.001 <= self.label_fraction <= 1:
             raise ValueError(f"label_fraction must lie between 0.001 and 1, not {self.label_fraction}")
         if self.split_by not in ("nucleotides", "genomes", "groups"):
@@ -150,7 +155,7 @@ class PhageConfig(datasets.BuilderConfig):
     def caps(self) -> tuple[int, int]:
         """Windows drawn per genome for train and validation: the original's numbers unless set."""
         usual = (512, 256) if self.window < 500 else (128, 128)
-        return self.reads_per_genome or usual[0], self.validation_reads_per_genome or usual[1]
+        return self.reads_per_genome or usual[0], usual[1]
 
 
 @dataclass
@@ -188,9 +193,10 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         self.config.check()
+        self._names = self._class_names()
         features = {
             "sequence": datasets.Value("string"),
-            "label": datasets.ClassLabel(names=list(LABEL_NAMES)),
+            "label": datasets.ClassLabel(names=list(self._names)),
             "genome_id": datasets.Value("string"),
             "group": datasets.Value("string"),
             "start": datasets.Value("int64"),
@@ -202,6 +208,12 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
             citation=_CITATION,
         )
 
+    def _class_names(self) -> tuple[str, ...]:
+        config = self.config
+        if config.source == "refseq" or config.data_dir is None:
+            return LABEL_NAMES
+        return sources.class_names(Path(config.data_dir), config.columns)
+
     # What is drawn ---------------------------------------------------------------------------------------------
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -211,7 +223,9 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
         self._dropped: dict[str, int] = {}
         self._store = write_store(self._records(), Path(self._scratch.name) / "letters.bin")
         self._check_classes()
+        self._group_genomes()
         self._census.letters.warn("the input")
+        self._census.remarks.warn()
         store = self._store
         self._split = self._split_of_genomes(store)
         self._rank = self._ranks((self._split == 0).astype(float))
@@ -242,7 +256,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
 
     def _records(self) -> Iterator[GenomeRecord]:
         records = self._source()
-        return self._legacy_n_filter(records) if self.config.legacy_n_filter else records
+        return self._legacy_n_filter(records) if self.config.is_legacy("n_filter") else records
 
     def _source(self) -> Iterator[GenomeRecord]:
         config, labelled = self.config, bool(self.config.window)
@@ -264,10 +278,13 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
             )
         path = Path(config.data_dir)
         if sources.has_tables(path):
-            return sources.records_of_tables(path, self._census, columns=config.columns, labelled=labelled)
+            return sources.records_of_tables(
+                path, self._census, columns=config.columns, names=self._names, labelled=labelled
+            )
         return sources.records_of_fasta(
             path,
             self._census,
+            names=self._names,
             genome_from=config.genome_from,
             groups_file=config.groups_file,
             labelled=labelled,
@@ -293,10 +310,33 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
 
     def _check_classes(self) -> None:
         found = sorted(set(self._store.label.tolist()))
-        if self.config.window and len(found) < len(LABEL_NAMES):
-            raise ValueError(
-                f"all genomes are {LABEL_NAMES[found[0]]}; labelled reads need both classes "
-                f"({' and '.join(LABEL_NAMES)})"
+        if self.config.window and len(found) < 2:
+            wanted = (
+                f"both classes ({' and '.join(LABEL_NAMES)})" if self._names == LABEL_NAMES else "two classes or more"
+            )
+            raise ValueError(f"all genomes are {self._names[found[0]]}; labelled reads need {wanted}")
+
+    def _group_genomes(self) -> None:
+        """Group genomes that share sequence, unless the user or the source says what belongs together."""
+        config, store = self.config, self._store
+        if config.source == "refseq" or config.groups_file is not None or config.groups == "none":
+            return
+        if sources.names_groups(Path(str(config.data_dir)), config.columns):
+            return
+        order = np.argsort(store.genome, kind="stable")
+        bounds = np.searchsorted(store.genome[order], np.arange(len(store.genome_ids) + 1))
+        genomes = (
+            (store.sequence(int(record)).tobytes().decode() for record in order[first:last])
+            for first, last in pairwise(bounds)
+        )
+        first = group_by_similarity(genomes, int(store.length.sum()))
+        store.groups = [store.genome_ids[i] for i in first]
+        groups = len(set(store.groups))
+        if groups < len(first):
+            warnings.warn(
+                f"{len(first):,} genomes are {groups:,} groups of similar sequence, which the splits keep together "
+                "(groups=none makes every genome its own)",
+                stacklevel=3,
             )
 
     def _split_of_genomes(self, store: GenomeStore) -> NDArray[np.int64]:
@@ -306,9 +346,14 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
         elif self.config.split_by == "groups":
             _, group, counts = np.unique(store.groups, return_inverse=True, return_counts=True)
             sizes = 1.0 / counts[group]
-        return split_groups(
-            store.groups, store.label.tolist(), sizes.tolist(), self.config.split_fractions, seed=self.config.seed
-        )
+        try:
+            return split_groups(
+                store.groups, store.label.tolist(), sizes.tolist(), self.config.split_fractions, seed=self.config.seed
+            )
+        except ValueError as error:
+            if len(set(store.groups)) < len(store.groups) and "groups" in str(error):
+                raise ValueError(f"{error} (groups=none would split genomes of similar sequence)") from None
+            raise
 
     def _ranks(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
         """Label-fraction rank of each train genome, shares counted in `weight`; 0 for all others."""
@@ -349,12 +394,14 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
     def _check_rows(self, rows: _Rows, split: str) -> None:
         """Raise `ValueError` for a split without rows, or without rows of a class."""
         found = set(self._store.label[self._store.genome[rows.record]].tolist())
-        missing = [name for label, name in enumerate(LABEL_NAMES) if label not in found]
+        missing = [name for label, name in enumerate(self._names) if label not in found]
         shortest = self.config.window or self.config.shortest
         if not found or (missing and self.config.window):
+            alike = len(set(self._store.groups)) < len(self._store.groups) and self.config.groups != "none"
             raise ValueError(
                 f"no row of {' or '.join(missing)} for the split {split}: its genomes are shorter than {shortest} nt, "
                 "ambiguous throughout, or too few; give more genomes, finer groups or other split_fractions"
+                + (" (groups=none would split genomes of similar sequence)" if alike else "")
             )
 
     def _finetune_windows(self, split: str, genomes: NDArray[np.int64]) -> _Rows:
@@ -366,7 +413,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
         for genome in genomes:
             records = order[bounds[genome] : bounds[genome + 1]]
             lengths = store.length[records]
-            if self.config.legacy_finetune:
+            if self.config.is_legacy("finetune"):
                 name = zlib.crc32(store.genome_ids[genome].encode())
                 state = np.random.RandomState([self.config.seed, name])
                 pairs = draws.legacy_finetune_starts(
@@ -392,8 +439,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
                 int(store.length[record]),
                 config.window,
                 rng,
-                windows=config.windows_per_record,
-                legacy_rounding=config.legacy_test_starts,
+                legacy_rounding=config.is_legacy("test_starts"),
             )
             parts.append(_Rows(np.full(len(start), record), start, np.full(len(start), config.window)))
         self._count(f"test: records shorter than {config.window} nt", sum(len(part.start) == 0 for part in parts))
@@ -401,7 +447,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
 
     def _clean(self, rows: _Rows, split: str) -> NDArray[np.bool_]:
         """Rows without too many ambiguous letters; for fine-tuning draws also those within the genome's cap."""
-        if self.config.legacy_n_filter:
+        if self.config.is_legacy("n_filter"):
             return np.ones(len(rows.record), dtype=bool)
         good = self._store.clean(self._store.offset[rows.record] + rows.start, rows.length, self.config.max_ambiguous)
         self._count(f"{split}: windows with ambiguous letters", int((~good).sum()))
@@ -443,8 +489,8 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
 
     def _pretrain_rows(self, split: str) -> _Rows:
         config, store = self.config, self._store
-        law = draws.LengthLaw(config.shortest, config.longest, config.full_length_bias)
-        genomes = self._genomes("train" if config.legacy_validation else split, fraction=False)
+        law = draws.LengthLaw(config.shortest, config.longest)
+        genomes = self._genomes("train" if config.is_legacy("validation") else split, fraction=False)
         if split == "train" and config.label_fraction < 1:
             genomes = self._genomes(split, fraction=True)
         parts = []
@@ -457,7 +503,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
             int((store.length[store.records_of(genomes)] < law.lower).sum()),
         )
         rows = _Rows.join(parts)
-        if not config.legacy_n_filter:
+        if not config.is_legacy("n_filter"):
             good = store.clean(store.offset[rows.record] + rows.start, rows.length, config.max_ambiguous)
             self._count(f"{split}: pieces with ambiguous letters", int((~good).sum()))
             rows = rows.take(good)
@@ -477,14 +523,14 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
             yield np.cumsum(sizes) - sizes, sizes
         if not config.sample:
             return
-        if config.legacy_sampling:
+        if config.is_legacy("sampling"):
             state = np.random.RandomState(rng.integers(2**32, dtype=np.uint32))
             spans = np.array(draws.legacy_sample_spans(length, config.ratio, law, state), dtype=np.int64).reshape(
                 -1, 2
             )
             yield spans[:, 0], spans[:, 1]
         else:
-            yield draws.sample_spans(length, config.ratio, law, rng, legacy_mean=config.legacy_expected_length)
+            yield draws.sample_spans(length, config.ratio, law, rng, legacy_mean=config.is_legacy("expected_length"))
 
     # Report ----------------------------------------------------------------------------------------------------
 
@@ -505,7 +551,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
                     "groups": len({store.groups[j] for j in np.flatnonzero(chosen & (store.label == value))}),
                     "nt": int(store.genome_length[chosen & (store.label == value)].sum()),
                 }
-                for value, label in enumerate(LABEL_NAMES)
+                for value, label in enumerate(self._names)
             }
         records = {name: store.records_of(np.flatnonzero(self._split == i)) for i, name in enumerate(SPLITS)}
         result["genome_leakage"] = leakage.sketch_leakage(
@@ -514,8 +560,23 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
         samples = {name: leakage.read_sample(paths, seed=self.config.seed) for name, paths in files.items()}
         if self.config.window:
             result["read_leakage"] = leakage.read_leakage(samples)
-            result["shortcuts"] = leakage.shortcuts(samples, LABEL_NAMES, kmers=self.config.report_kmers)
+            self._warn_of_leakage(result["read_leakage"])
+            result["shortcuts"] = leakage.shortcuts(samples, self._names, kmers=self.config.report_kmers)
         return result
+
+    def _warn_of_leakage(self, found: Mapping[str, Any]) -> None:
+        for split, row in found["splits"].items():
+            if row["half"] > _MUCH_LEAKAGE:
+                warnings.warn(
+                    f"{row['half']:.1%} of the {split} rows share at least half of their {found['k']}-mers with "
+                    "train: a score on them says how well near-copies are recalled; group the genomes "
+                    "(groups_file, or groups=similarity)",
+                    stacklevel=2,
+                )
+
+    def report_lines(self, report: Mapping[str, Any]) -> list[str]:
+        """The report in a few lines, for a terminal."""
+        return leakage.report_lines(report)
 
     def report_markdown(self, report: Mapping[str, Any]) -> str:
         """The report as a section of the card."""
@@ -526,6 +587,4 @@ def _mirrored(url: str, mirror: str | None) -> str:
     """The address of `url` at a mirror that keeps the path, for instance `http://127.0.0.1:8000`."""
     if mirror is None:
         return url
-    from urllib.parse import urlsplit
-
     return mirror.rstrip("/") + urlsplit(url).path

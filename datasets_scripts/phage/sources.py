@@ -5,18 +5,29 @@ Every source is a stream of `GenomeRecord`; a `Census` counts what was read and 
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seqformers.datasets_scripts.common.fasta import fasta_files, is_fasta, read_fasta
+from seqformers.datasets_scripts.common.fasta import genome_name, is_fasta, read_fasta
 from seqformers.datasets_scripts.common.genomes import GenomeRecord
 from seqformers.datasets_scripts.common.letters import LetterReport, check_letters
+from seqformers.datasets_scripts.common.remarks import Remarks
+from seqformers.datasets_scripts.common.table_lines import read_fields
+from seqformers.datasets_scripts.common.tables import Table, open_table
 
-__all__ = ["LABEL_NAMES", "Census", "label_of", "records_of_fasta", "records_of_refseq", "records_of_tables"]
+__all__ = [
+    "LABEL_NAMES",
+    "Census",
+    "class_names",
+    "label_of",
+    "names_groups",
+    "records_of_fasta",
+    "records_of_refseq",
+    "records_of_tables",
+]
 
 LABEL_NAMES = ("non-phage", "phage")
 UNKNOWN = -1
@@ -28,33 +39,57 @@ _COLUMNS = {
     "group": ("group", "cluster", "family"),
     "genome_id": ("genome_id", "genome", "accession", "id"),
 }
+_HEADERS = {"genome", "genome_id", "accession", "id", "file", "name"}  # of the first column of a groups file
+_SHOWN = 3
 
 
 @dataclass
 class Census:
-    """What a source held: letters, and records left out by reason."""
+    """What a source held: letters, records left out by reason, and what was odd."""
 
     letters: LetterReport = field(default_factory=LetterReport)
     left_out: Counter[str] = field(default_factory=Counter)
+    remarks: Remarks = field(default_factory=Remarks)
 
     def as_dict(self) -> dict[str, Any]:
         """The counts as plain values for the report."""
-        return {"letters": self.letters.as_dict(), "left_out": dict(self.left_out)}
+        counts = {"letters": self.letters.as_dict(), "left_out": dict(self.left_out)}
+        return {**counts, "remarks": dict(self.remarks.counts)} if self.remarks.counts else counts
 
 
-def label_of(value: Any, where: str) -> int:
-    """Read a class label: 0/1, true/false, or a name that says phage or not.
+def label_of(value: Any, where: str, names: Sequence[str] = LABEL_NAMES) -> int:
+    """Read a class label: one of `names`; for phages also 0/1, true/false, or a name that says phage or not.
 
     Args:
         value (`Any`): Content of a table cell or name of a folder.
         where (`str`): How an error names it.
+        names (`Sequence[str]`, *optional*, defaults to `("non-phage", "phage")`): The classes.
 
     Examples:
         >>> [label_of(name, "here") for name in ("phage", "non-phage", "viral-no-phage_1_3", True, 0)]
         [1, 0, 0, 1, 0]
+        >>> label_of("moss", "here", ("fern", "moss"))
+        1
     """
     if value is None or value != value or str(value).strip() == "":
-        raise ValueError(f"{where}: the label is missing; every genome needs one of {', '.join(LABEL_NAMES)}")
+        raise ValueError(f"{where}: the label is missing; every genome needs one of {', '.join(names)}")
+    label = _phage_or_not(value) if tuple(names) == LABEL_NAMES else _place(str(value).strip(), names)
+    if label is None:
+        choice = " / ".join(names)
+        raise ValueError(
+            f"{where}: cannot read {value!r} as a class; use {choice}{_OR_NUMBERS if 'phage' in names else ''}"
+        )
+    return label
+
+
+_OR_NUMBERS = " or 0/1"
+
+
+def _place(name: str, names: Sequence[str]) -> int | None:
+    return names.index(name) if name in names else None
+
+
+def _phage_or_not(value: Any) -> int | None:
     text = str(value).strip().lower().replace("_", "-").replace(" ", "-")
     if text in ("1", "1.0", "true"):
         return 1
@@ -62,77 +97,200 @@ def label_of(value: Any, where: str) -> int:
         return 0
     if "phage" in text:
         return 0 if any(word in text for word in ("non-phage", "nonphage", "no-phage", "not-phage")) else 1
-    raise ValueError(f"{where}: cannot read {value!r} as a class; use 0/1 or {' / '.join(LABEL_NAMES)}")
+    return None
+
+
+def class_names(path: Path, columns: Mapping[str, str | None]) -> tuple[str, ...]:
+    """The classes of an input: `LABEL_NAMES` where folders or labels say phage or not, else their own names, sorted.
+
+    Args:
+        path (`Path`): What [`records_of_fasta`] or [`records_of_tables`] read.
+        columns (`Mapping[str, str | None]`): As in [`records_of_tables`].
+    """
+    folders = [folder.name for folder in _class_folders(path)]
+    found = folders or _labels_of_tables(path, columns)
+    labels = [_phage_or_not(name) for name in found]
+    # Two folders that both say phage (`phage`, `prophage`) are classes of their own.
+    if not found or (None not in labels and (len(set(labels)) > 1 or len(found) == 1)):
+        return LABEL_NAMES
+    return tuple(sorted(found, key=_numbers_first))
+
+
+def _numbers_first(name: str) -> tuple[int, int, str]:
+    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
+
+
+def _labels_of_tables(path: Path, columns: Mapping[str, str | None]) -> list[str]:
+    found: dict[str, None] = {}
+    for file in _tables(path):
+        table = open_table(file, remarks=Remarks())
+        name = _column("label", columns.get("label"), table)
+        if name is None or name == "is_phage":
+            return []
+        labels = (row[name] for _, row in table.rows())
+        found |= {str(label).strip(): None for label in labels if label is not None and str(label).strip()}
+    return list(found)
 
 
 def has_tables(path: Path) -> bool:
-    """Whether `path` is a table or a folder that holds some."""
-    return bool(_tables(path))
+    """Whether `path` is a table or a folder that holds some, and no class folders."""
+    return bool(_tables(path)) and not _class_folders(path)
+
+
+def names_groups(path: Path, columns: Mapping[str, str | None]) -> bool:
+    """Whether the input is a table with a column of groups."""
+    files = _tables(path) if has_tables(path) else []
+    return bool(files) and _column("group", columns.get("group"), open_table(files[0], remarks=Remarks())) is not None
 
 
 def _tables(path: Path) -> list[Path]:
     paths = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [file for file in paths if file.suffix.lower() in _TABLE_SUFFIXES]
+    return [file for file in paths if file.suffix.lower() in _TABLE_SUFFIXES and not file.name.startswith(".")]
 
 
 def records_of_fasta(
-    path: Path, census: Census, *, genome_from: str = "auto", groups_file: str | None = None, labelled: bool = True
+    path: Path,
+    census: Census,
+    *,
+    names: Sequence[str] = LABEL_NAMES,
+    genome_from: str = "auto",
+    groups_file: str | None = None,
+    labelled: bool = True,
 ) -> Iterator[GenomeRecord]:
-    """Stream genomes from a folder with one folder of FASTA files a class.
+    """Stream genomes from a folder with one folder of FASTA files a class; folders inside those are read too.
+
+    A genome is called as its file, without what the name ends in (`GCF_1/genomic` in a folder of its own). What is no
+    FASTA file by its name is left out and counted in `census.remarks`.
 
     Args:
         path (`Path`): Folder of class folders; where labels are not needed also a folder of FASTA files or one file.
         census (`Census`): Counts what is read.
+        names (`Sequence[str]`, *optional*, defaults to `("non-phage", "phage")`): The classes.
         genome_from (`str`, *optional*, defaults to `"auto"`): `"file"`: a file is a genome, its records are contigs;
             `"record"`: every record is a genome; `"auto"`: files, unless a class folder holds a single file.
         groups_file (`str`, *optional*): Two-column table (genome, group), tab or comma separated; default: every
-            genome is a group of its own.
+            genome is a group of its own. A genome that is not in it, and an entry of no genome, is a remark.
         labelled (`bool`, *optional*, defaults to `True`): Demand class folders.
     """
-    groups = _read_groups(groups_file)
-    for label, files in _class_files(path, labelled=labelled):
+    groups = _Groups(groups_file, census.remarks)
+    taken: dict[str, tuple[int, Path]] = {}
+    for label, root, files in _class_files(path, census.remarks, names, labelled=labelled):
         by_file = genome_from == "file" or (genome_from == "auto" and len(files) > 1)
+        stems = Counter(genome_name(file, root) for file in files)
         for file in files:
-            genome = file.name.split(".fa")[0].split(".fn")[0] if by_file else ""
-            for record in read_fasta(file, molecule="dna", unique_ids=True, report=census.letters):
+            genome = ""
+            if by_file:
+                stem = genome_name(file, root)
+                genome = stem if stems[stem] == 1 else file.relative_to(root).as_posix()
+                _refuse_second_class(genome, label, file, taken)
+            for record in read_fasta(
+                file, molecule="dna", unique_ids=True, remarks=census.remarks, report=census.letters
+            ):
                 genome_id = genome or record.id
-                yield GenomeRecord(record.id, genome_id, groups.get(genome_id, genome_id), label, record.sequence)
+                yield GenomeRecord(record.id, genome_id, groups.of(genome_id), label, record.sequence)
+    groups.tell()
 
 
-def _class_files(path: Path, *, labelled: bool) -> list[tuple[int, list[Path]]]:
+def _refuse_second_class(genome: str, label: int, file: Path, taken: dict[str, tuple[int, Path]]) -> None:
+    other, before = taken.setdefault(genome, (label, file))
+    if other != label:
+        raise ValueError(
+            f"{before} and {file} are both the genome {genome!r}, in two classes: the name of a file is the name "
+            "of its genome; rename one, or remove the copy"
+        )
+
+
+def _class_folders(path: Path) -> list[Path]:
+    """Folders in `path` that hold FASTA files, however deep."""
     if path.is_file():
-        files = [path] if is_fasta(path) else []
-        folders: list[Path] = []
-    else:
-        files = fasta_files(path)
-        folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and fasta_files(folder)]
+        return []
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith(".")]
+    return [folder for folder in folders if any(is_fasta(file) for file in folder.rglob("*") if file.is_file())]
+
+
+def _class_files(
+    path: Path, remarks: Remarks, names: Sequence[str], *, labelled: bool
+) -> list[tuple[int, Path, list[Path]]]:
+    folders = _class_folders(path)
     if folders:
-        return [(label_of(folder.name, f"folder {folder}"), fasta_files(folder)) for folder in folders]
+        beside = [file for file in sorted(path.iterdir()) if file.is_file()]
+        _fasta_in(beside, remarks)
+        for file in filter(is_fasta, beside):
+            remarks.note("FASTA files beside the class folders, left out", str(file))
+        found = [(label_of(folder.name, f"folder {folder}", names), folder) for folder in folders]
+        return [(label, folder, _fasta_in(sorted(folder.rglob("*")), remarks)) for label, folder in found]
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    files = _fasta_in([file for file in files if file.is_file()], remarks)
     if not files:
         raise ValueError(
             f"{path} holds neither FASTA files nor tables; expected one folder of FASTA files a class "
-            f"({' and '.join(LABEL_NAMES)}), or a table with the columns sequence, label, group"
+            f"({' and '.join(LABEL_NAMES)}, or any other names), or a table with the columns sequence, label, group"
         )
     if labelled:
-        raise ValueError(f"{path} has no class folders; put the FASTA files into {' and '.join(LABEL_NAMES)}")
-    return [(UNKNOWN, files)]
+        raise ValueError(
+            f"{path} has no class folders; put the FASTA files into one a class "
+            f"({' and '.join(LABEL_NAMES)}, or others)"
+        )
+    return [(UNKNOWN, path if path.is_dir() else path.parent, files)]
 
 
-def _read_groups(path: str | None) -> dict[str, str]:
-    if path is None:
-        return {}
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        delimiter = "\t" if "\t" in file.readline() else ","
-        file.seek(0)
-        rows = list(csv.reader(file, delimiter=delimiter))
-    short = [number for number, row in enumerate(rows, 1) if row and len(row) < 2]
-    if short:
-        raise ValueError(f"{path}, line {short[0]}: expected two columns, genome and group")
-    return {row[0]: row[1] for row in rows if row}
+def _fasta_in(paths: Iterable[Path], remarks: Remarks) -> list[Path]:
+    """The FASTA files among `paths`; the others are counted."""
+    files = [path for path in paths if path.is_file()]
+    for path in files:
+        if path.name.startswith("."):
+            remarks.note("hidden files (names that begin with a dot), left out", str(path))
+        elif not is_fasta(path):
+            remarks.note("files that are no FASTA by their names, left out", str(path))
+    return [path for path in files if is_fasta(path)]
+
+
+class _Groups:
+    """Groups of genomes as a file lists them; of a genome that it does not list, the genome itself."""
+
+    def __init__(self, path: str | None, remarks: Remarks):
+        self.path, self.remarks = path, remarks
+        self.groups: dict[str, str] = {}
+        self.header: str | None = None
+        self.used: set[str] = set()
+        self.missing: dict[str, None] = {}
+        for number, fields in read_fields(path, remarks, comma=path.lower().endswith(".csv")) if path else ():
+            if len(fields) < 2 or not fields[0] or not fields[1]:
+                raise ValueError(f"{path}, line {number}: expected two columns, genome and group")
+            if not self.groups and self.header is None and fields[0].lower() in _HEADERS:
+                self.header = fields[0]
+            if self.groups.setdefault(fields[0], fields[1]) != fields[1]:
+                raise ValueError(f"{path}, line {number}: {fields[0]!r} is in another group above; give it one")
+
+    def of(self, genome: str) -> str:
+        if genome in self.groups:
+            self.used.add(genome)
+            return self.groups[genome]
+        if self.path is not None:
+            self.missing[genome] = None
+        return genome
+
+    def tell(self) -> None:
+        """Name the entries that no genome has, and the genomes without an entry; refuse a file that fits nothing."""
+        unused = [name for name in self.groups if name not in self.used and name != self.header]
+        if self.path is not None and not self.used:
+            raise ValueError(
+                f"{self.path} names none of the genomes; it lists {', '.join(unused[:_SHOWN])}, the genomes "
+                f"are called {', '.join(list(self.missing)[:_SHOWN])}"
+            )
+        for name in unused:
+            self.remarks.note(f"entries of {self.path} that are no genome of the input", repr(name))
+        for name in self.missing:
+            self.remarks.note(f"genomes that are not in {self.path}, each a group of its own", repr(name))
 
 
 def records_of_tables(
-    path: Path, census: Census, *, columns: Mapping[str, str | None], labelled: bool = True
+    path: Path,
+    census: Census,
+    *,
+    columns: Mapping[str, str | None],
+    names: Sequence[str] = LABEL_NAMES,
+    labelled: bool = True,
 ) -> Iterator[GenomeRecord]:
     """Stream genomes from a table, or all tables of a folder: TSV, CSV or Parquet with a header.
 
@@ -141,77 +299,50 @@ def records_of_tables(
         census (`Census`): Counts what is read.
         columns (`Mapping[str, str | None]`): Column names for `sequence`, `label`, `group`, `genome_id`; `None` finds
             the usual ones. Without groups every genome is its own; without genome ids every row is a genome.
+        names (`Sequence[str]`, *optional*, defaults to `("non-phage", "phage")`): The classes.
         labelled (`bool`, *optional*, defaults to `True`): Demand a label.
     """
     number = 0
     for file in _tables(path):
-        names, batches = _table_batches(file)
-        chosen = {key: _column(key, columns.get(key), names, file) for key in _COLUMNS}
+        table = open_table(file, remarks=census.remarks)
+        chosen = {key: _column(key, columns.get(key), table) for key in _COLUMNS}
         if chosen["sequence"] is None or (labelled and chosen["label"] is None):
             missing = "sequence" if chosen["sequence"] is None else "label"
-            raise ValueError(f"{file} has no {missing} column (found: {', '.join(names)}); name it as an option")
-        for batch in batches:
-            for row in batch.select([name for name in dict.fromkeys(chosen.values()) if name]).to_pylist():
-                number += 1
-                yield _table_record(row, chosen, f"{file}, row {number}", number, census, labelled)
+            raise ValueError(
+                f"{file} has no {missing} column (found: {', '.join(table.columns)}); name it as an option"
+            )
+        for at, row in table.rows():
+            number += 1
+            cells = {key: row[name] for key, name in chosen.items() if name is not None}
+            yield _table_record(cells, table.where(at), number, census, names, labelled)
 
 
 def _table_record(
-    row: dict[str, Any], chosen: Mapping[str, str | None], where: str, number: int, census: Census, labelled: bool
+    cells: Mapping[str, Any], where: str, number: int, census: Census, names: Sequence[str], labelled: bool
 ) -> GenomeRecord:
-    sequence = row[chosen["sequence"]]  # type: ignore[index]
-    if not isinstance(sequence, str):
+    sequence = cells["sequence"]
+    if not isinstance(sequence, str) or not sequence.strip():
         raise ValueError(f"{where}: the sequence is missing")
+    sequence = sequence.strip()
     check_letters(sequence, "dna", where=where)
     census.letters.add(sequence)
-    label = UNKNOWN if chosen["label"] is None else row[chosen["label"]]
-    genome = str(row[chosen["genome_id"]]) if chosen["genome_id"] else f"row{number}"
-    group = row[chosen["group"]] if chosen["group"] else None
+    genome = str(cells["genome_id"]) if cells.get("genome_id") not in (None, "") else f"row{number}"
+    group, label = cells.get("group"), cells.get("label")
     return GenomeRecord(
         id=str(number),
         genome_id=genome,
-        group=genome if group is None else str(group),
-        label=label_of(label, where) if labelled or label not in (UNKNOWN, None) else UNKNOWN,
+        group=genome if group in (None, "") else str(group),
+        label=label_of(label, where, names) if labelled or label not in (UNKNOWN, None, "") else UNKNOWN,
         sequence=sequence,
     )
 
 
-def _table_batches(file: Path) -> tuple[list[str], Iterable[Any]]:
-    """Column names and record batches of a table, read piece by piece."""
-    if file.stat().st_size == 0:
-        raise ValueError(f"{file} is empty; expected a table with the columns sequence, label, group")
-    if file.suffix.lower() == ".parquet":
-        import pyarrow.parquet as pq
-
-        table = pq.ParquetFile(file)
-        return table.schema_arrow.names, table.iter_batches(batch_size=64)
-    import pyarrow as pa
-    import pyarrow.csv as pc
-
-    options = pc.ParseOptions(delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-    try:
-        with file.open("rb") as head:
-            names = head.readline().decode("utf-8").rstrip("\r\n").split(options.delimiter)
-        names = [name.strip('"') for name in names]
-        reader = pc.open_csv(
-            file,
-            read_options=pc.ReadOptions(block_size=64 << 20),
-            parse_options=options,
-            convert_options=pc.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
-            ),
-        )
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} cannot be read as a table: {error}") from error
-    return names, reader
-
-
-def _column(key: str, wanted: str | None, names: list[str], file: Path) -> str | None:
+def _column(key: str, wanted: str | None, table: Table) -> str | None:
     if wanted is not None:
-        if wanted not in names:
-            raise ValueError(f"{file} has no column {wanted!r} for {key}; found: {', '.join(names)}")
+        if wanted not in table.columns:
+            raise ValueError(f"{table.source} has no column {wanted!r} for {key}; found: {', '.join(table.columns)}")
         return wanted
-    return next((name for name in _COLUMNS[key] if name in names), None)
+    return next((name for name in _COLUMNS[key] if name in table.columns), None)
 
 
 def records_of_refseq(
@@ -231,7 +362,7 @@ def records_of_refseq(
     table = _read_hosts(hosts, group_rank)
     seen: set[str] = set()
     for file in fasta:
-        for record in read_fasta(file, molecule="dna", report=census.letters):
+        for record in read_fasta(file, molecule="dna", remarks=census.remarks, report=census.letters):
             accession = record.id.split(".")[0]
             if accession in seen:
                 census.left_out["accession given twice"] += 1
@@ -270,21 +401,20 @@ def _read_hosts(path: Path, group_rank: str) -> dict[str, _HostEntry]:
     needed = ("virus tax id", "virus lineage", "refseq id", "host lineage")
     viruses: dict[str, _HostEntry] = {}
     accessions: dict[str, _HostEntry] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = [name for name in needed if name not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(f"{path} is not Virus-Host DB's table: no column {missing[0]!r}")
-        for row in reader:
-            virus = f"taxid{row['virus tax id']}"
-            entry = viruses.setdefault(virus, _HostEntry(virus, _taxon(row["virus lineage"] or "", group_rank, virus)))
-            domain = {part.strip() for part in (row["host lineage"] or "").split(";")[:3]}
-            entry.bacterial |= "Bacteria" in domain
-            entry.archaeal |= "Archaea" in domain
-            entry.eukaryotic |= "Eukaryota" in domain
-            for accession in (row["refseq id"] or "").replace(";", ",").split(","):
-                if accession.strip():
-                    accessions[accession.strip().split(".")[0]] = entry
+    table = open_table(path)
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise ValueError(f"{path} is not Virus-Host DB's table: no column {missing[0]!r}")
+    for _, row in table.rows():
+        virus = f"taxid{row['virus tax id']}"
+        entry = viruses.setdefault(virus, _HostEntry(virus, _taxon(row["virus lineage"], group_rank, virus)))
+        domain = {part.strip() for part in row["host lineage"].split(";")[:3]}
+        entry.bacterial |= "Bacteria" in domain
+        entry.archaeal |= "Archaea" in domain
+        entry.eukaryotic |= "Eukaryota" in domain
+        for accession in row["refseq id"].replace(";", ",").split(","):
+            if accession.strip():
+                accessions[accession.strip().split(".")[0]] = entry
     return accessions
 
 

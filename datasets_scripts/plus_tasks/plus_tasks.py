@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.fasta import read_fasta
+from seqformers.datasets_scripts.common.options import check_options
 from seqformers.datasets_scripts.common.protein_report import protein_report
 from seqformers.datasets_scripts.common.records import RECORD_SUFFIXES, find_splits, read_records
 from seqformers.datasets_scripts.common.residues import IGNORED, clean_protein, first_present, residue_labels
@@ -142,6 +143,7 @@ class PlusTasksBuilder(datasets.ArrowBasedBuilder):
     DEFAULT_CONFIG_NAME = "solubility"
 
     def _info(self) -> datasets.DatasetInfo:
+        check_options(self.config)
         return datasets.DatasetInfo(
             description=f"PLUS {self.config.name}",
             features=_features(self.config),

@@ -14,8 +14,10 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
 
 from seqformers.datasets_scripts.common import leakage
+from seqformers.datasets_scripts.common.options import check_options
 from seqformers.datasets_scripts.common.protein_report import protein_report
 from seqformers.datasets_scripts.common.records import find_splits, read_records
 from seqformers.datasets_scripts.common.residues import IGNORED, clean_protein, first_present, residue_labels
@@ -136,6 +138,7 @@ class TapeBuilder(datasets.ArrowBasedBuilder):
     DEFAULT_CONFIG_NAME = "secondary_structure"
 
     def _info(self) -> datasets.DatasetInfo:
+        check_options(self.config)
         if self.config.states not in (3, 8):
             raise ValueError(f"states is 3 or 8, not {self.config.states}")
         return datasets.DatasetInfo(
@@ -157,10 +160,11 @@ class TapeBuilder(datasets.ArrowBasedBuilder):
                 f"{self.config.data_dir} holds no file of TAPE's {self.config.name}; expected "
                 f"{task.archive}.tar.gz, {wanted} (or .json), or tables named train.parquet, valid.parquet, ..."
             )
-        leak = [paths for split, paths in found.items() if not split.startswith("train")]
+        # Tuples: streaming takes a list in these arguments for shards.
+        leak = tuple(path for split, paths in found.items() if not split.startswith("train") for path in paths)
         return [
             datasets.SplitGenerator(
-                name=split, gen_kwargs={"paths": paths, "held_out": leak if split.startswith("train") else []}
+                name=split, gen_kwargs={"paths": paths, "held_out": leak if split.startswith("train") else ()}
             )
             for split, paths in found.items()
         ]
@@ -184,7 +188,7 @@ class TapeBuilder(datasets.ArrowBasedBuilder):
                 folders += [unpacked / task.archive, unpacked]
         return folders
 
-    def _generate_tables(self, paths: list[Path], held_out: list[list[Path]]) -> Iterator[tuple[Any, pa.Table]]:
+    def _generate_tables(self, paths: list[Path], held_out: tuple[Path, ...]) -> Iterator[tuple[Any, pa.Table]]:
         schema = self.info.features.arrow_schema
         leaked = self._held_out_sequences(held_out) if self.config.drop_test_duplicates else set()
         rows: list[dict[str, Any]] = []
@@ -214,11 +218,10 @@ class TapeBuilder(datasets.ArrowBasedBuilder):
         """The report as a section of the card."""
         return leakage.report_markdown(report)
 
-    def _held_out_sequences(self, held_out: list[list[Path]]) -> set[str]:
+    def _held_out_sequences(self, held_out: tuple[Path, ...]) -> set[str]:
         return {
             clean_protein(first_present(record, ("sequence", "primary"), path.name), path.name)
-            for paths in held_out
-            for path in paths
+            for path in held_out
             for record in read_records(path)
         }
 
@@ -333,8 +336,6 @@ def contact_labels(
         >>> contact_labels([[0, 0, 0]] * 7)[0].tolist()
         [-100, -100, -100, -100, -100, -100, 1]
     """
-    from scipy.spatial.distance import cdist
-
     points = np.asarray(tertiary, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"coordinates of shape {points.shape}; expected (L, 3)")

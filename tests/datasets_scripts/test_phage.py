@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 import tracemalloc
 import warnings
@@ -16,7 +17,8 @@ from typer.testing import CliRunner
 
 from seqformers import cli
 from seqformers.datasets import build_dataset, dataset_builder, load_dataset
-from seqformers.datasets_scripts.phage.sources import label_of
+from seqformers.datasets_scripts.phage.phage import PhageBuilder
+from seqformers.datasets_scripts.phage.sources import Census, label_of
 
 GENOMES = 24
 
@@ -276,6 +278,186 @@ def test_streaming_gives_the_same_rows(load, table):
     assert [row["sequence"] for row in load(streaming=True, **options)] == load(**options)["sequence"][:]
 
 
+# Classes, genomes and groups of folders ------------------------------------------------------------------------------
+
+
+def write_genomes(folder, genomes):
+    """FASTA files by relative path; values are sequences, or the bytes of a file that is no FASTA."""
+    for name, content in genomes.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            content = f">{path.stem}-contig\n{content}\n".encode()
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return folder
+
+
+def build(folder, tmp_path, **options):
+    builder = dataset_builder(
+        "phage", "reads-150", data_dir=folder, cache_dir=tmp_path / "cache", reads_per_genome=20, **options
+    )
+    builder.download_and_prepare()
+    return builder
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("moss", "fern", "pine"), ["fern", "moss", "pine"]),
+        (("phage", "bacteria"), ["bacteria", "phage"]),
+        (("phage", "prophage"), ["phage", "prophage"]),
+        (("10", "9", "2"), ["2", "9", "10"]),
+        (("Phages", "non_phage"), ["non-phage", "phage"]),
+    ],
+)
+def test_any_classes(tmp_path, rng, names, expected):
+    genomes = {f"{name}/{name}{i}.fa": dna(rng, 900, 0.5) for name in names for i in range(4)}
+    builder = build(write_genomes(tmp_path / "in", genomes), tmp_path)
+    assert builder.info.features["label"].names == expected
+    train = builder.as_dataset(split="train")
+    assert set(train["label"]) == set(range(len(expected)))
+    for row in train:
+        folder = row["genome_id"][:-1]
+        assert folder in names and label_of(folder, "here", tuple(expected)) == row["label"]
+
+
+def test_any_classes_of_a_table(tmp_path, rng, load):
+    rows = [{"sequence": dna(rng, 900, 0.5), "label": i % 3} for i in range(15)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "x.parquet")
+    loaded = load(name="reads-150", data_dir=tmp_path / "x.parquet", split="train")
+    assert loaded.features["label"].names == ["0", "1", "2"] and set(loaded["label"]) == {0, 1, 2}
+
+
+def test_three_classes_are_built_with_a_report(tmp_path, rng):
+    genomes = {f"{name}/{name}{i}.fa": dna(rng, 900, 0.3 + 0.2 * c) for c, name in enumerate("xyz") for i in range(6)}
+    folder = write_genomes(tmp_path / "in", genomes)
+    output = build_dataset("phage", "reads-150", output=tmp_path / "out", data_dir=folder, report_kmers=[2])
+    report = json.loads((output / "report.json").read_text())
+    assert set(report["genomes"]["train"]) == {"x", "y", "z"}
+    assert report["shortcuts"]["scores"]["gc"]["macro_recall"] > 0.6
+
+
+def test_names_of_genomes_and_what_is_left_out(tmp_path, rng):
+    contents = {
+        "phage/E.faecalis_1.fna": None, "phage/E.faecalis_2.fna": None, "phage/a.fa.fna.gz": None,
+        "phage/p10.fsa": None, "phage/p11.fsa_nt.gz": None, "phage/GCF_1/genomic.fna": None,
+        "phage/GCF_2/genomic.fna": None, "phage/same.fa": None, "phage/same.fasta": None,
+        "non-phage/n.fnafile": b"x", **{f"non-phage/n{i}.FNA": None for i in range(6)},
+        "phage/._E.faecalis_1.fna": b"\x00\x05\x16\x07", "phage/.DS_Store": b"\x00", "phage/README.txt": b"hello",
+        ".DS_Store": b"\x00", "beside.fa": None,
+    }  # fmt: skip
+    folder = write_genomes(
+        tmp_path / "in", {name: dna(rng, 700, 0.5) if text is None else text for name, text in contents.items()}
+    )
+    with pytest.warns(UserWarning) as said:
+        builder = build(folder, tmp_path)
+    assert set(builder._store.genome_ids) == {
+        "E.faecalis_1", "E.faecalis_2", "a.fa", "p10", "p11", "GCF_1/genomic", "GCF_2/genomic", "same.fa",
+        "same.fasta", *(f"n{i}" for i in range(6)),
+    }  # fmt: skip
+    text = "\n".join(str(warning.message) for warning in said)
+    assert "3 hidden files" in text and "2 files that are no FASTA" in text and "README.txt" in text
+    assert "1 FASTA files beside the class folders" in text
+
+
+def mutated(rng, text, share):
+    letters = np.array(list(text))
+    where = rng.random(len(letters)) < share
+    letters[where] = rng.choice(list("ACGT"), int(where.sum()))
+    return "".join(letters)
+
+
+def near_copies(rng):
+    """Five families of four near-copies a class."""
+    return {
+        f"{name}/{name}{family}{copy}.fa": mutated(rng, root, 0.01)
+        for name in ("phage", "non-phage")
+        for family, root in enumerate(dna(rng, 2000, 0.5) for _ in range(5))
+        for copy in "abcd"
+    }
+
+
+def test_near_copies_stay_on_one_side(tmp_path, rng):
+    folder = write_genomes(tmp_path / "in", near_copies(rng))
+    with pytest.warns(UserWarning, match="40 genomes are 10 groups of similar sequence"):
+        builder = build(folder, tmp_path)
+    families = {}
+    for split, rows in builder.as_dataset().items():
+        for row in rows:
+            families.setdefault(row["genome_id"][:-1], set()).add((split, row["group"]))
+    assert len(families) == 10 and all(len(found) == 1 for found in families.values())
+    store = builder._store
+    assert {group[:-1] for group in store.groups} == {name[:-1] for name in store.genome_ids}
+    for name in ("reads-1000", "pretrain"):
+        other = dataset_builder("phage", name, data_dir=folder, cache_dir=tmp_path / name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            other.download_and_prepare()
+        assert other._store.groups == store.groups and (other._split == builder._split).all()
+
+
+def test_leakage_is_said_and_warned_of(tmp_path, rng):
+    folder = write_genomes(tmp_path / "in", near_copies(rng))
+    words = ["build", "phage", "--data-dir", str(folder), "--output", str(tmp_path / "a"), "report_kmers=[2]"]
+    with pytest.warns(UserWarning, match=r"% of the test rows share at least half of their 21-mers with train"):
+        result = CliRunner().invoke(cli.app, [*words, "groups=none"], catch_exceptions=False)
+    assert result.exit_code == 0
+    words[words.index(str(tmp_path / "a"))] = str(tmp_path / "b")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert CliRunner().invoke(cli.app, words, catch_exceptions=False).exit_code == 0
+    assert not any("share at least half" in str(warning.message) for warning in said)
+    for name, low, high in (("a", 0.5, 1.0), ("b", 0.0, 0.05)):
+        report = json.loads((tmp_path / name / "report.json").read_text())
+        assert low <= report["read_leakage"]["splits"]["test"]["half"] <= high
+        lines = PhageBuilder.report_lines(None, report)
+        assert lines[1].startswith("leakage: ") and "of the test rows share at least half" in lines[1]
+        assert lines[-1].startswith("shortcut: ")
+
+
+def test_too_few_groups_name_the_way_out(load, tmp_path, rng):
+    root = dna(rng, 2000, 0.5)
+    genomes = {f"{name}/{name}{i}.fa": mutated(rng, root, 0.01) for name in ("phage", "non-phage") for i in range(6)}
+    folder = write_genomes(tmp_path / "in", genomes)
+    with pytest.warns(UserWarning, match="12 genomes are 1 groups"), pytest.raises(ValueError, match="groups=none"):
+        load(name="reads-150", data_dir=folder)
+
+
+@pytest.mark.parametrize("head", ["", "genome\tgroup\n", "# exported\n"])
+def test_groups_files_name_what_does_not_fit(tmp_path, rng, head):
+    genomes = {f"{name}/{name}{i}.fa": dna(rng, 900, 0.5) for name in ("phage", "non-phage") for i in range(5)}
+    folder = write_genomes(tmp_path / "in", genomes)
+    groups = tmp_path / "groups.tsv"
+    listed = "".join(f"{name.split('/')[1].removesuffix('.fa')}\tg{name[-4]}{name[0]}\n" for name in list(genomes)[1:])
+    groups.write_text(head + listed + "x1\tg1\nx2\tg2\n")
+    with pytest.warns(UserWarning) as said:
+        builder = build(folder, tmp_path, groups_file=str(groups))
+    text = "\n".join(str(warning.message) for warning in said)
+    assert f"2 entries of {groups} that are no genome of the input: 'x1'; 'x2'" in text
+    assert f"1 genomes that are not in {groups}, each a group of its own: 'phage0'" in text
+    assert dict(zip(builder._store.genome_ids, builder._store.groups, strict=True))["phage1"] == "g1p"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("phage0.fa\tg1\n", "names none of the genomes; it lists phage0.fa, the genomes are called "),
+        ("phage0\tg1\nphage0\tg2\n", "line 2: 'phage0' is in another group above"),
+        ("phage0\n", "line 1: expected two columns"),
+    ],
+)
+def test_bad_groups_files_are_named(tmp_path, rng, text, message):
+    genomes = {f"{name}/{name}{i}.fa": dna(rng, 900, 0.5) for name in ("phage", "non-phage") for i in range(4)}
+    (tmp_path / "groups.tsv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        build(write_genomes(tmp_path / "in", genomes), tmp_path, groups_file=str(tmp_path / "groups.tsv"))
+
+
 # What users get wrong ------------------------------------------------------------------------------------------------
 
 
@@ -301,6 +483,14 @@ def broken(genomes, **changes):
         ({}, {"label_fraction": 0}, "between 0.001 and 1"),
         ({}, {"split_by": "letters"}, "split_by must be"),
         ({}, {"source": "genbank"}, "source must be 'refseq'"),
+        ({}, {"groups": "family"}, "groups must be 'similarity' or 'none', not 'family'"),
+        ({}, {"legacy": ["sampling", "sample"]}, "legacy names 'sample'; known: n_filter"),
+        ({}, {"legacy": "no"}, "legacy is 'no', expected true or false or a list of text"),
+        ({}, {"seed": "1"}, "seed is '1', expected a whole number"),
+        ({}, {"seed": True}, "seed is True, expected a whole number"),
+        ({}, {"gc_match": "yes"}, "gc_match is 'yes', expected true or false"),
+        ({}, {"split_fractions": 0.5}, "split_fractions is 0.5, expected a list of a number"),
+        ({}, {"columns": "dna"}, "columns is 'dna', expected a mapping"),
         ({}, {"gc_mach": True}, "no option 'gc_mach'; did you mean 'gc_match'"),
     ],
 )
@@ -322,14 +512,24 @@ def test_bad_tables_are_named(load, genomes, tmp_path, change, options, message)
     [
         ({}, "holds neither FASTA files nor tables"),
         ({"a.fasta": b">a\nACGT\n"}, "has no class folders"),
-        ({"phage/a.fa": b">a\nACGT\n", "other/b.fa": b">b\nACGT\n"}, "cannot read 'other' as a class"),
+        ({"phage/a.fa": b">a\nACGT\n", "other/b.fa": b">b\nACGT\n"}, "a class has 1 groups, too few"),
+        ({"moss/a.fa": b">a\nACGT\n"}, "all genomes are moss; labelled reads need two classes or more"),
+        (
+            {
+                "phage/g.fa": b">a\nAC\n",
+                "non-phage/g.fna": b">b\nAC\n",
+                "phage/h.fa": b">c\nAC\n",
+                "non-phage/h.fna": b">b\nAC\n",
+            },
+            r"non-phage/g\.fna and .*phage/g\.fa are both the genome 'g'",
+        ),
         ({"phage/a.fa": b"", "non-phage/b.fa": b">b\nAC\n"}, "a.fa is empty"),
         ({"phage/a.fa": b"hello", "non-phage/b.fa": b">b\nAC\n"}, "neither FASTA nor FASTQ"),
         ({"phage/a.fa.gz": gzip.compress(b">a\nACGT\n" * 99)[:-9], "non-phage/b.fa": b">b\nAC\n"}, "cut short"),
         ({"phage/a.fa": b">p\nMKLV\n", "non-phage/b.fa": b">b\nAC\n"}, "is this a protein"),
         ({"phage/a.fa": b">a\nAC\n>a\nAC\n", "non-phage/b.fa": b">b\nAC\n"}, "'a' comes twice"),
         ({"phage/a.fa": b">a\nAC\n", "non-phage/b.fa": b">a\nAC\n"}, "'a' of genome 'a' is there twice"),
-        ({"x.tsv": b""}, "is empty; expected a table"),
+        ({"x.tsv": b""}, "is empty; expected a header"),
         ({"x.tsv": b"name\tlabel\na\t1\n"}, "has no sequence column"),
         ({"x.tsv": b"sequence\nACGT\n"}, "has no label column"),
     ],
@@ -425,8 +625,6 @@ def test_refseq_classes_come_from_the_hosts(load, refseq, tmp_path):
 
 
 def _records(builder):
-    from seqformers.datasets_scripts.phage.sources import Census
-
     builder._census = Census()
     return list(builder._records())
 
@@ -493,8 +691,6 @@ def test_real_genomes_can_be_built(real_data, tmp_path):
         max_test_reads=200,
         report_kmers=(4,),
     )
-    import json
-
     report = json.loads((folder / "report.json").read_text())
     assert report["input"]["letters"]["letters"] == 63_031_527
     assert report["genome_leakage"]["splits"]["test"]["contained"] < 0.02

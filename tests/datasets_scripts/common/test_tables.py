@@ -266,7 +266,7 @@ def test_missing_files_and_folders(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("a.tsv", PLAIN, True), ("a.csv.gz", gzip.compress(b"id\n"), True), ("a.fa", PLAIN, False),
+        ("a.tsv", PLAIN, True), ("a.csv.gz", gzip.compress(b"id\n", mtime=0), True), ("a.fa", PLAIN, False),
         ("a.txt", ">a\nAC\n", False), ("b.txt", "\ufeff\n>a\nAC\n", False), ("c.txt", "@r\nA\n+\nI\n", False),
         ("a.parquet", "", True),
     ],
@@ -290,7 +290,7 @@ class TestBed:
             b"chrom\tstart\tend\nchr1\t50\t120\nchr2\t0\t9\n",
             b"#chrom\tchromStart\tchromEnd\ntrack name=x\nchr1 50 120\n\nchr2 0 9\n",
             b"chr1\t50\t120\tcaf\xe9\r\nchr2\t0\t9\t.\r\n",
-            gzip.compress(b"chr1\t50\t120\nchr2\t0\t9\n"),
+            gzip.compress(b"chr1\t50\t120\nchr2\t0\t9\n", mtime=0),
             "chr1\t50\t120\nchr2\t0\t9\n".encode("utf-16"),
         ],
     )
