@@ -478,7 +478,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
-        request = Request(self.command, url.path, parse_qs(url.query), self.headers, self._body())
+        body = self._body()
+        if body is None:  # the client is gone: half a request is none
+            self.close_connection = True
+            return
+        request = Request(self.command, url.path, parse_qs(url.query), self.headers, body)
         try:
             status = next((fault.status for fault in faults if fault.status), None)
             if status:
@@ -496,15 +500,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815
 
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        pieces = []
-        while size := int(self.rfile.readline(), 16):
-            pieces.append(self.rfile.read(size))
+    def _body(self) -> bytes | None:
+        """The body of the request; None if it ends early."""
+        try:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                return body if len(body) == length else None
+            pieces = []
+            while size := int(self.rfile.readline(), 16):
+                pieces.append(self.rfile.read(size))
+                self.rfile.readline()
             self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(pieces)
+            return b"".join(pieces)
+        except (OSError, ValueError):
+            return None
 
     def _send(self, answer: Answer, *, corrupt: bool) -> None:
         body = answer.body
