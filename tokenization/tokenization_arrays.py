@@ -7,28 +7,36 @@ padding, masks and offsets are index arithmetic on it. The slow route of the bas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 from transformers import BatchEncoding, PreTrainedTokenizer
-from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER, PaddingStrategy, TruncationStrategy
 
 from .portable import save_backend
+from .token_rows import TokenRows, TokenSpans
 
-__all__ = ["ArrayTokenizer"]
+__all__ = ["ENDLESS", "ArrayTokenizer", "refuse_split_texts"]
+
+ENDLESS = 1_000_000_000  # tokens; `model_max_length` of models that have no limit
 
 _STATED = ("molecule", "letters_per_token", "token_step")
 
 
 class _Tokens(NamedTuple):
-    """Ids of many texts end to end: `ids` (tokens,), `counts` (texts,), and `starts`/`ends` (tokens,) in letters."""
+    """Ids of many texts end to end: `ids` (tokens,), `counts` (texts,), and `starts`/`ends` (tokens,) in letters.
+
+    `words` (tokens,) is the number of the word within its text, where texts came as words.
+    """
 
     ids: np.ndarray
     counts: np.ndarray
     starts: np.ndarray | None = None
     ends: np.ndarray | None = None
+    words: np.ndarray | None = None
 
     @property
     def firsts(self) -> np.ndarray:
@@ -72,6 +80,11 @@ class ArrayTokenizer(PreTrainedTokenizer):
         # Written into `tokenizer_config.json`, so that whoever reads only that file knows them too.
         super().__init__(**kwargs | {name: getattr(self, name) for name in _STATED})
 
+    @property
+    def is_fast(self) -> bool:
+        """True: offsets, words and windows are there, which is what pipelines ask for by this name."""
+        return True
+
     def _ids_of_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of all texts end to end, and the number of tokens of each text; no special tokens."""
         raise NotImplementedError
@@ -86,12 +99,12 @@ class ArrayTokenizer(PreTrainedTokenizer):
         """Tokenize texts, or, with `words`, lists of words; input that is ids already is passed through."""
         if texts and not isinstance(texts[0], str):
             if words:
-                return self._tokens_of_words(texts, with_spans=with_spans)
+                return self._tokens_of_words(texts)
             return _ids_given(texts)
         # Only a text that holds the first character of an added token can hold one; plain sequences never do.
         firsts = self._starts_of_added_tokens()
         if not split_special and any(first in text for text in texts for first in firsts):
-            return self._tokens_with_added(texts, with_spans=with_spans)
+            return self._tokens_with_added(texts)
         ids, counts = self._ids_of_texts(texts)
         if not with_spans:
             return _Tokens(ids, counts)
@@ -102,15 +115,17 @@ class ArrayTokenizer(PreTrainedTokenizer):
         """First characters of the tokens that have to be looked for in texts."""
         return {token[0] for token in self._added_tokens_encoder}
 
-    def _tokens_of_words(self, samples: list[Sequence[str]], *, with_spans: bool) -> _Tokens:
+    def _tokens_of_words(self, samples: list[Sequence[str]]) -> _Tokens:
         """Each word is tokenized on its own; offsets count inside the word, as fast tokenizers do."""
         words = [word for sample in samples for word in sample]
-        found = self._tokens(words, words=False, with_spans=with_spans, split_special=False)
-        owner = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])
+        found = self._tokens(words, words=False, with_spans=True, split_special=False)
+        sizes = np.array([len(sample) for sample in samples], dtype=np.int64)
+        owner = np.repeat(np.arange(len(samples)), sizes)
         counts = np.bincount(owner, weights=found.counts, minlength=len(samples)).astype(np.int64)
-        return found._replace(counts=counts)
+        number = np.repeat(_ranges(np.zeros_like(sizes), sizes), found.counts)
+        return found._replace(counts=counts, words=number)
 
-    def _tokens_with_added(self, texts: list[str], *, with_spans: bool) -> _Tokens:
+    def _tokens_with_added(self, texts: list[str]) -> _Tokens:
         """Texts that hold added tokens such as `[MASK]` are cut there and each side is tokenized alone."""
         pieces = [self.tokens_trie.split(text) for text in texts]
         flat = [piece for row in pieces for piece in row]
@@ -125,8 +140,6 @@ class ArrayTokenizer(PreTrainedTokenizer):
         out[~np.repeat(is_plain, counts)] = [known[piece] for piece in flat if piece in known]
         owner = np.repeat(np.arange(len(texts)), [len(row) for row in pieces])
         per_text = np.bincount(owner, weights=counts, minlength=len(texts)).astype(np.int64)
-        if not with_spans:
-            return _Tokens(out, per_text)
         widths = np.array([len(piece) for piece in flat], dtype=np.int64)
         base = np.cumsum(widths) - widths
         base -= np.repeat(base[np.cumsum([0, *(len(row) for row in pieces[:-1])])], [len(row) for row in pieces])
@@ -175,11 +188,12 @@ class ArrayTokenizer(PreTrainedTokenizer):
             room = (max_length if max_length is not None else self.model_max_length) - special
             rows_a, rows_b = self._truncate(a, b, room, truncation_strategy, stride, return_overflowing_tokens)
         padded = padding_strategy != PaddingStrategy.DO_NOT_PAD
+        side = (padding_side or self.padding_side) if padded else "right"
         lengths = rows_a.length + special + (rows_b.length if rows_b is not None else 0)
         width = _padded_width(lengths, padding_strategy, max_length, pad_to_multiple_of)
         fields = self._fill(
             a, b, rows_a, rows_b, lengths, width,
-            add_special_tokens=add_special_tokens, side="right" if not padded else padding_side or self.padding_side,
+            add_special_tokens=add_special_tokens, side=side,
             with_offsets=return_offsets_mapping, with_special=return_special_tokens_mask,
         )  # fmt: skip
         data = self._choose(fields, return_token_type_ids, return_attention_mask)
@@ -188,7 +202,37 @@ class ArrayTokenizer(PreTrainedTokenizer):
         if return_overflowing_tokens and batched:
             data["overflow_to_sample_mapping"] = rows_a.sample
         ragged = not padded and bool((lengths != width).any())
-        return _as_encoding(data, lengths, ragged=ragged, batched=batched or len(lengths) > 1, tensors=return_tensors)
+        rows = self._rows(
+            fields["input_ids"], lengths, side, [(a, rows_a), (b, rows_b)], int(add_special_tokens), ragged
+        )
+        batched = batched or len(lengths) > 1
+        return _as_encoding(data, rows, lengths, ragged=ragged, batched=batched, tensors=return_tensors)
+
+    def _rows(
+        self, ids: np.ndarray, lengths: np.ndarray, side: str, sides: list[tuple[Any, Any]], lead: int, ragged: bool
+    ) -> TokenRows:
+        """What each row stands for, to be worked out when it is asked for; `lead` special tokens come first."""
+        width = ids.shape[1]
+        column = lead + ((width - lengths) if side == "left" else np.zeros_like(lengths))
+        spans = []
+        for tokens, rows in sides:
+            if tokens is not None:
+                given = None if tokens.starts is None else (tokens.starts, tokens.ends)
+                begin = tokens.firsts[rows.sample]
+                spans.append(TokenSpans(rows.first, rows.length, column, begin, given, tokens.words))
+                column = column + rows.length + lead * self.tokens_between_pair
+        return TokenRows(self, ids, lengths if ragged else np.full_like(lengths, width), spans)
+
+    def _get_padding_truncation_strategies(  # type: ignore[override]
+        self, padding: Any = False, truncation: Any = None, max_length: int | None = None, **options: Any
+    ) -> Any:
+        to_longest = padding in ("max_length", PaddingStrategy.MAX_LENGTH) and max_length is None
+        if to_longest and self.model_max_length >= ENDLESS:
+            raise ValueError(
+                "padding='max_length' needs max_length=<tokens>, since this tokenizer has no longest length; "
+                "padding=True pads to the longest of the batch"
+            )
+        return super()._get_padding_truncation_strategies(padding, truncation, max_length, **options)
 
     def _warn_if_too_long(
         self, a: _Tokens, b: _Tokens | None, special: int, max_length: int | None, verbose: bool
@@ -337,11 +381,14 @@ class ArrayTokenizer(PreTrainedTokenizer):
             `tuple[str, ...]`: The files written.
         """
         names = [f"{name}_token" for name in ("unk", "cls", "sep", "pad", "mask")]
-        settings = ("model_max_length", "padding_side", "truncation_side", *_STATED)
+        settings = ("padding_side", "truncation_side", *_STATED)
+        endless = self.model_max_length >= ENDLESS
         return save_backend(
             self._portable_backend(),
             save_directory,
             special_tokens={name: getattr(self, name) for name in names if getattr(self, name) is not None},
+            # From that number on stock tokenizers know that there is no limit, and do not pad to it.
+            model_max_length=VERY_LARGE_INTEGER if endless else self.model_max_length,
             **{name: getattr(self, name) for name in settings},
         )
 
@@ -382,23 +429,57 @@ class ArrayTokenizer(PreTrainedTokenizer):
 
 def _as_batch(text: Any, text_pair: Any, *, words: bool) -> tuple[bool, list[Any], list[Any] | None]:
     """Sort out what the base class accepts: one text or a batch, pairs beside each other or as tuples, words, ids."""
-    batched = isinstance(text, (list, tuple)) and (
-        not text or isinstance(text[0], (list, tuple, np.ndarray)) or (isinstance(text[0], str) and not words)
-    )
-    if not batched:
-        return False, [text], None if text_pair is None else [text_pair]
+    text, text_pair = _listed(text), _listed(text_pair)
+    if not _is_batch(text, words=words):
+        return False, _checked([text], words), None if text_pair is None else _checked([text_pair], words)
     firsts = list(text)
     if text_pair is not None:
         if not isinstance(text_pair, (list, tuple)) or len(text_pair) != len(firsts):
             raise ValueError("a batch of texts needs a batch of as many second texts")
-        return True, firsts, list(text_pair)
+        return True, _checked(firsts, words), _checked(list(text_pair), words)
     paired = bool(firsts) and isinstance(firsts[0], tuple if words else (list, tuple)) and len(firsts[0]) == 2
     if paired and not isinstance(firsts[0][0], (int, np.integer)):
-        return True, [pair[0] for pair in firsts], [pair[1] for pair in firsts]
-    for index, item in enumerate(firsts):
-        if not isinstance(item, (str, list, tuple, np.ndarray)):
-            raise ValueError(f"text {index} is {type(item).__name__}, not a string (missing value in the table?)")
-    return True, firsts, None
+        return True, _checked([pair[0] for pair in firsts], words), _checked([pair[1] for pair in firsts], words)
+    return True, _checked(firsts, words), None
+
+
+def _is_batch(text: Any, *, words: bool) -> bool:
+    """Whether it is many texts; one text is a string, or, as a list, its ids or (with `words`) its words."""
+    if not isinstance(text, (list, tuple)):
+        return False
+    return not text or not isinstance(text[0], (int, np.integer, *((str,) if words else ())))
+
+
+def _listed(text: Any) -> Any:
+    """A column of a data set or table and an array of strings as lists; a string, a list or a tuple as it is."""
+    if text is None or isinstance(text, (str, list, tuple)):
+        return text
+    for name in ("tolist", "to_list", "to_pylist"):  # NumPy, torch and pandas; polars; Arrow
+        if hasattr(text, name):
+            return getattr(text, name)()
+    if isinstance(text, Sequence) and not isinstance(text, (bytes, bytearray)):
+        return list(text)
+    raise ValueError(f"sequences must be str or a list of str, got {type(text).__name__}")
+
+
+def _checked(texts: list[Any], words: bool) -> list[Any]:
+    """The texts, or `ValueError` naming the first that is none; ids of tokens pass."""
+    for index, text in enumerate(texts):
+        if isinstance(text, str) and not words:
+            continue
+        if isinstance(text, np.ndarray):
+            texts[index] = text = text.tolist()
+        if isinstance(text, (list, tuple)):
+            wrong = next((part for part in text if not isinstance(part, (int, np.integer))), None)
+            if wrong is None or (words and all(isinstance(part, str) for part in text)):
+                continue
+            if isinstance(wrong, str) and not words:
+                raise ValueError(f"text {index} is a list of words: join them, or pass is_split_into_words=True")
+        raise ValueError(
+            f"text {index} is {type(text).__name__}, not a string; sequences must be str or a list of str "
+            "(missing value in the table?)"
+        )
+    return texts
 
 
 def _ids_given(samples: list[Any]) -> _Tokens:
@@ -431,7 +512,7 @@ def _offsets(n_rows: int, width: int, parts: list[tuple[Any, Any, Any]]) -> np.n
 
 
 def _as_encoding(
-    data: dict[str, np.ndarray], lengths: np.ndarray, *, ragged: bool, batched: bool, tensors: Any
+    data: dict[str, np.ndarray], encodings: Any, lengths: np.ndarray, *, ragged: bool, batched: bool, tensors: Any
 ) -> BatchEncoding:
     """Matrices as they are for `np`/`pt`, nested lists otherwise; one text without tensors gives flat lists."""
     if tensors is not None and ragged:
@@ -439,10 +520,11 @@ def _as_encoding(
     if tensors is not None:
         kind = getattr(tensors, "value", tensors)
         if kind == "np":
-            return BatchEncoding(data)
+            return BatchEncoding(data, encodings)
         import torch
 
-        return BatchEncoding({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in data.items()})
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in data.items()}
+        return BatchEncoding(tensors, encodings)
     flat = {"overflow_to_sample_mapping", "length"}
     listed: dict[str, Any] = {}
     for name, value in data.items():
@@ -452,4 +534,26 @@ def _as_encoding(
         if name == "offset_mapping":
             rows = [[tuple(pair) for pair in row] for row in rows]
         listed[name] = rows if batched else rows[0]
-    return BatchEncoding(listed)
+    return BatchEncoding(listed, encodings)
+
+
+def refuse_split_texts(texts: Sequence[str], *, most: int) -> None:
+    """Raise `ValueError` for the first text that somebody has split into letters or overlapping k-mers before.
+
+    Args:
+        texts (`Sequence[str]`): Sequences.
+        most (`int`): Longest k-mers to look for; 1 for single letters.
+    """
+    for index, text in enumerate(texts):
+        if " " not in text:
+            continue
+        words = text.split()[:50]
+        size = len(words[0]) if words else 0
+        if len(words) < 3 or not 1 <= size <= most or any(len(word) != size for word in words):
+            continue
+        if all(word[1:] == following[:-1] for word, following in pairwise(words)):
+            kind = "single letters" if size == 1 else f"overlapping {size}-mers"
+            raise ValueError(
+                f"text {index} is split into {kind} already ({' '.join(words[:3])} ...); give the plain sequence: "
+                "words = text.split(); words[0] + ''.join(word[-1] for word in words[1:])"
+            )

@@ -13,7 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .portable import kmer_backend
-from .tokenization_arrays import ArrayTokenizer
+from .tokenization_arrays import ArrayTokenizer, refuse_split_texts
 
 __all__ = ["KmerTokenizer"]
 
@@ -168,6 +168,8 @@ class KmerTokenizer(ArrayTokenizer):
             return np.empty(0, ids_type), counts
         unknown = codes == _OTHER
         has_unknown = bool(unknown.any())
+        if has_unknown:
+            refuse_split_texts(texts, most=8)
         if has_unknown and self.on_unknown == "error":
             _refuse_unknown(texts, lengths, int(np.argmax(unknown)))
         kmers = self._at_starts(_rolling(codes, self.k), lengths, counts)

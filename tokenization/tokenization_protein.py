@@ -12,7 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .portable import residue_backend
-from .tokenization_arrays import ArrayTokenizer
+from .tokenization_arrays import ENDLESS, ArrayTokenizer, refuse_split_texts
 
 __all__ = ["ProteinTokenizer"]
 
@@ -35,12 +35,11 @@ _PLUS = tuple("ARNDCQEGHILKMFPSTWYVX")
 _PLUS_SYNONYMS = {"O": "K", "U": "C", "B": "X", "Z": "X"}
 _IUPAC = tuple("ABCDEFGHIKLMNOPQRSTUVWXYZ")
 _UNIREP = tuple("MRHKDESTNQCUGPAVIFYWLOX")
-_ENDLESS = 1_000_000_000  # a length no protein has; the LSTMs have no limit
 
 _PRESETS = {
     # Start, stop and padding share id 0; X is unknown and mask at once. Two proteins keep their own start and stop.
     "plus": _Preset(
-        ("<end>", *_PLUS), _PLUS_SYNONYMS, "X", "<end>", "<end>", "<end>", "X", 2, _ENDLESS
+        ("<end>", *_PLUS), _PLUS_SYNONYMS, "X", "<end>", "<end>", "<end>", "X", 2, ENDLESS
     ),
     "plus-tfm": _Preset(
         ("<pad>", *_PLUS, "<mask>", "<cls>", "<sep>"), _PLUS_SYNONYMS,
@@ -52,7 +51,7 @@ _PRESETS = {
     ),
     "unirep": _Preset(
         ("<pad>", *_UNIREP, "<cls>", "<sep>"), {"Z": "X", "B": "X", "J": "X"},
-        "X", "<cls>", "<sep>", "<pad>", None, 1, _ENDLESS,
+        "X", "<cls>", "<sep>", "<pad>", None, 1, ENDLESS,
     ),
 }  # fmt: skip
 
@@ -153,6 +152,7 @@ class ProteinTokenizer(ArrayTokenizer):
         # Counting what deletion leaves is many times faster than looking every letter up.
         unknown = len(letters.translate(None, delete=self._known_letters))
         if unknown:
+            refuse_split_texts(texts, most=1)
             if self.on_unknown == "error":
                 known = self._known[np.frombuffer(letters, dtype=np.uint8)]
                 _refuse_unknown(texts, counts, int(np.argmin(known)), self._letters)
@@ -173,10 +173,10 @@ class ProteinTokenizer(ArrayTokenizer):
         added = self._added_tokens_encoder.items()
         return {token[0] for token, index in added if self._letters.get(token) != index}
 
-    def _tokens_with_added(self, texts: list[str], *, with_spans: bool) -> Any:
+    def _tokens_with_added(self, texts: list[str]) -> Any:
         self._warns_about_empty = False  # what lies between two added tokens may be empty
         try:
-            return super()._tokens_with_added(texts, with_spans=with_spans)
+            return super()._tokens_with_added(texts)
         finally:
             self._warns_about_empty = True
 

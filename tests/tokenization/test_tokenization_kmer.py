@@ -16,7 +16,7 @@ from seqformers import KmerTokenizer
 from tests.conftest import golden_cases
 
 CASES = {case["id"]: case for case in golden_cases("virbert")}
-SEQUENCES = st.text(alphabet="ACGTacgtUuNnRy- ", max_size=60)
+SEQUENCES = st.text(alphabet="ACGTacgtUuNnRy-*", max_size=60)
 
 
 def slow_ids(sequence, k, stride, *, upper=True, legacy=False):
@@ -121,7 +121,7 @@ def test_portable_form_gives_the_same_ids(portable, k, stride):
     fast, ours = portable(k, stride), KmerTokenizer(k=k, stride=stride)
 
     @settings(max_examples=25, deadline=None)
-    @given(st.lists(st.text(alphabet="ACGTacgtNnUu-RY \n", max_size=40) | st.text("ACGT", max_size=60), max_size=4))
+    @given(st.lists(st.text(alphabet="ACGTacgtNnUu-RY*\n", max_size=40) | st.text("ACGT", max_size=60), max_size=4))
     def check(sequences):
         for add in (True, False):
             assert ours(sequences, add_special_tokens=add).input_ids == [
