@@ -60,6 +60,7 @@ def build(
     where `genomes/` holds one folder of FASTA files a class: `genomes/phage/*.fna.gz`, `genomes/non-phage/*.fna.gz`.
     """
     from seqformers import datasets as data
+    from seqformers.settings import read_pairs
 
     if dataset == "list":
         typer.echo("\n".join(data.DATASETS))
@@ -80,22 +81,9 @@ def build(
         resume=resume,
         push_to_hub=push_to_hub,
         private=private,
-        **_key_values(options or []),
+        **read_pairs(options or []),
     )
     typer.echo(f"{folder}: read it with datasets.load_dataset({str(folder)!r}); card and report are in it")
-
-
-def _key_values(words: list[str]) -> dict[str, Any]:
-    """Parse `key=value` words; values are YAML scalars or lists (`true`, `0.1`, `[a, b]`, text)."""
-    from seqformers.training.recipe import read_yaml
-
-    values: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise ValueError(f"cannot read {word!r}: options are written key=value")
-        values[key.replace("-", "_")] = read_yaml(value)
-    return values
 
 
 @app.command()
@@ -367,7 +355,7 @@ def _train(
         folder = search(load_recipe(recipe, words), output, overwrite=overwrite, resume=resume, command=command)
         typer.echo(f"best recipe: {folder / 'best.yaml'}")
         return
-    from seqformers.training.run import train
+    from seqformers.training.running import train
 
     loaded = load_recipe(recipe, words, task=task)
     try:
@@ -379,14 +367,13 @@ def _train(
 
 
 _Run = Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")]
-_Sequences = Annotated[Path, typer.Argument(help="FASTA or FASTQ file, plain or compressed; - for standard input.")]
+_Sequences = Annotated[Path, typer.Argument(help="FASTA or FASTQ file, plain or gz.")]
 _Window = Annotated[
-    int | None, typer.Option(min=1, help="Bases (residues) a window; default: what the model was trained on.")
+    int | None, typer.Option(help="Bases (residues) a window; default: what the model was trained on.")
 ]
-_Step = Annotated[int | None, typer.Option(min=1, help="Distance between windows; default: the window.")]
+_Step = Annotated[int | None, typer.Option(help="Distance between windows; default: the window.")]
 _BothStrands = Annotated[bool, typer.Option("--both-strands", help="Average over both strands of DNA.")]
-_BatchSize = Annotated[int, typer.Option(min=1, help="Windows a forward pass; the answer does not depend on it.")]
-_OnError = Annotated[str, typer.Option(help="At a bad record: raise, or skip it and count.")]
+_BatchSize = Annotated[int, typer.Option(help="Windows a forward pass; the answer does not depend on it.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU when there is one.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")]
@@ -402,7 +389,6 @@ def predict(
     both_strands: _BothStrands = False,
     batch_size: _BatchSize = 64,
     device: _Device = None,
-    on_error: _OnError = "raise",
     overwrite: _Overwrite = False,
     resume: _Resume = False,
 ) -> None:
@@ -414,7 +400,7 @@ def predict(
 
     path = run_predict(
         run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
-        device=device, on_error=on_error, overwrite=overwrite, resume=resume,
+        device=device, overwrite=overwrite, resume=resume,
     )  # fmt: skip
     typer.echo(f"wrote {path}", err=True)
 
@@ -431,7 +417,6 @@ def embed(
     both_strands: _BothStrands = False,
     batch_size: _BatchSize = 64,
     device: _Device = None,
-    on_error: _OnError = "raise",
     overwrite: _Overwrite = False,
     resume: _Resume = False,
 ) -> None:
@@ -443,7 +428,7 @@ def embed(
 
     path = run_embed(
         run, sequences, output, pooling=pooling, layer=layer, window=window, step=step, both_strands=both_strands,
-        batch_size=batch_size, device=device, on_error=on_error, overwrite=overwrite, resume=resume,
+        batch_size=batch_size, device=device, overwrite=overwrite, resume=resume,
     )  # fmt: skip
     typer.echo(f"wrote {path}", err=True)
 
@@ -505,8 +490,8 @@ def score_guides(
 
 @app.command()
 def explain(
-    run: _Run,
-    fasta: _Sequences,
+    run: Annotated[str, typer.Argument(help="Run folder, or a model on the Hub.")],
+    fasta: Annotated[Path, typer.Argument(help="Sequences: FASTA or FASTQ, plain or compressed.")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and pictures.")],
     method: Annotated[
@@ -519,14 +504,11 @@ def explain(
     ] = None,
     label: Annotated[str | None, typer.Option(help="Label to explain; default: the positive one.")] = None,
     layer: Annotated[int, typer.Option(help="Layer whose attention is shown; -1 is the last.")] = -1,
-    plots: Annotated[int, typer.Option(min=0, help="Draw pictures of the first so many records.")] = 20,
-    window: _Window = None,
-    step: _Step = None,
-    batch_size: _BatchSize = 64,
-    device: _Device = None,
-    on_error: _OnError = "raise",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier explanation.")] = False,
-    resume: _Resume = False,
+    plots: Annotated[int, typer.Option(help="Draw pictures of the first so many records.")] = 20,
+    batch_size: Annotated[int, typer.Option(help="Sequences scored at a time.")] = 64,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU when there is one.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted job.")] = False,
 ) -> None:
     """Show what a model looks at, base by base: tables (TSV) and pictures (PNG).
 
@@ -542,9 +524,9 @@ def explain(
 
         seqformers explain runs/plus proteins.fasta --output aligned --method alignment
     """
-    from seqformers.interpret.explain import explain as run_explain
+    from seqformers.interpret import explain as room
 
-    folder = run_explain(
+    folder = room.explain(
         run,
         fasta,
         output,
@@ -552,18 +534,12 @@ def explain(
         label=label,
         layer=layer,
         plots=plots,
-        window=window,
-        step=step,
         batch_size=batch_size,
         device=device,
-        on_error=on_error,
         overwrite=overwrite,
         resume=resume,
     )
-    typer.echo(
-        f"wrote {', '.join(sorted(path.name for path in folder.iterdir() if path.name[0] != '.'))} to {folder}",
-        err=True,
-    )
+    typer.echo(f"wrote {', '.join(sorted(path.name for path in folder.iterdir()))} to {folder}", err=True)
 
 
 @app.command()

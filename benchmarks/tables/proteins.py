@@ -31,7 +31,8 @@ from sklearn.metrics import matthews_corrcoef
 from benchmarks.tables.proteins_data import TASKS, Task, load, rows_of
 from benchmarks.tables.proteins_networks import NETWORKS, PRETRAINING, RNN, TFM, fine_tune, pretrain
 from benchmarks.tables.proteins_shortcuts import SHORTCUTS, shortcut
-from seqformers.metrics.protein import masked_accuracy, regression_metrics, secondary_structure_metrics
+from seqformers.metrics.regression import regression_metrics
+from seqformers.metrics.residues import masked_accuracy, secondary_structure_metrics
 from seqformers.metrics.topology import topology_metrics
 
 __all__ = ["ARMS", "collect", "main", "run", "score"]
@@ -78,7 +79,8 @@ def _run_cell(name: str, arm: str, seed: int, data: Path, work: Path) -> None:
 def score(task: Task, outputs: list[np.ndarray], truth: list[Any]) -> dict[str, float]:
     """Metrics of a task from logits, or from values, of each test row."""
     if task.kind == "regression":
-        return regression_metrics(np.concatenate(outputs), truth)
+        found = regression_metrics(np.concatenate(outputs), truth)
+        return {name: float(np.nan_to_num(value)) for name, value in found.items()}  # a constant ranks nothing: 0
     if task.config == "secondary_structure":
         return secondary_structure_metrics(outputs, truth)
     if task.config == "transmembrane":

@@ -20,7 +20,8 @@ from benchmarks.tables.proteins_shortcuts import composition
 from seqformers import DataCollatorForResidueLanguageModeling
 from seqformers.datasets_scripts.pfam.family_pairs import stream_pairs
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
-from seqformers.training.data import Batches, Table
+from seqformers.training.batches import Batches
+from seqformers.training.tasks import Classes, Numbers, Residues
 
 __all__ = ["NETWORKS", "PRETRAINING", "RNN", "TFM", "fine_tune", "network", "pretrain"]
 
@@ -136,7 +137,8 @@ def fine_tune(arm: str, task: Task, rows: Rows, work: Path, seed: int) -> tuple[
     model = network(arm, head, **_outputs(task, rows))
     if arm in PRETRAINING:
         _load_encoder(model, work / "pretrained" / arm)
-    collate = Batches(_tokenizer(arm), Table({}, {"text": "sequence"}, "label", task.kind))
+    kind = {"classification": Classes, "regression": Numbers, "tokens": Residues}[task.kind]()
+    collate = Batches(_tokenizer(arm), {"text": "sequence"}, kind, "label")
     train = [{"sequence": s, "label": label} for s, label in zip(rows.sequences, labels, strict=True)]
     rate = _RATES["tfm" if arm == "plus_tfm" else "rnn"]
     trainer = _train(model, train, collate, work, seed, rate, 32, num_train_epochs=task.epochs)

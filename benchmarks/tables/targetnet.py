@@ -29,7 +29,7 @@ from benchmarks.tables.targetnet_data import TRAINING, made_up_mrnas, training_r
 from benchmarks.tables.targetnet_training import ABLATIONS, DROPOUT, MADE_UP, ON_MRNAS, ON_SITES, site_scores, train
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
 from seqformers.datasets_scripts.miraw.target_report import mirna_only_scores
-from seqformers.metrics.targets import auroc_within_mirna
+from seqformers.metrics.targets import auroc_within_groups
 from seqformers.targets.scan import scan_targets
 
 TESTS = {
@@ -121,7 +121,7 @@ def measure(rows: pd.DataFrame, scores: np.ndarray) -> dict[str, float]:
     means = {name: float(np.mean([f(truth[p], called[p]) for p in parts])) for name, f in functions.items()}
     once = ~rows.duplicated(PAIR).to_numpy()
     means["auroc"] = float(roc_auc_score(truth, scores))
-    means["auroc_within_mirna"] = auroc_within_mirna(rows.loc[once, "mirna_seq"], truth[once], scores[once])
+    means["auroc_within_mirna"] = auroc_within_groups(scores[once], truth[once], rows.loc[once, "mirna_seq"])
     return {name: round(value, 4) for name, value in means.items()}
 
 

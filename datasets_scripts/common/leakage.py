@@ -6,17 +6,23 @@ regressions of scikit-learn. Works on any data set with a sequence and, for the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.metrics import recall_score, roc_auc_score
+from sourmash import MinHash
+
+from seqformers.datasets_scripts.common.shortcuts import fit_shortcut, gc_content, kmer_shares, residue_shares
 
 __all__ = [
     "Sample",
-    "kmer_shares",
     "read_leakage",
     "read_sample",
     "report_lines",
@@ -25,8 +31,6 @@ __all__ = [
     "sketch_leakage",
 ]
 
-_CODE = np.full(256, -1, dtype=np.int8)
-_CODE[list(b"ACGT")] = np.arange(4)
 _MAX_HASH_READS = 50_000
 
 
@@ -55,8 +59,6 @@ def read_sample(
         rows (`int`, *optional*, defaults to 20,000): Rows to take; all if there are fewer.
         seed (`int`, *optional*, defaults to 0): Which rows.
     """
-    import pyarrow.parquet as pq
-
     counts = [pq.read_metadata(file).num_rows for file in files]
     total = sum(counts)
     rng = np.random.default_rng(seed)
@@ -120,8 +122,6 @@ def sketch_leakage(
 
 
 def _sketch(k: int, scaled: int, molecule: str) -> Any:
-    from sourmash import MinHash
-
     return MinHash(n=0, ksize=k, scaled=scaled, is_protein=molecule == "protein")
 
 
@@ -178,33 +178,6 @@ def _hashes(sequences: Sequence[str], k: int, molecule: str) -> tuple[NDArray[np
     return (np.concatenate(hashes) if hashes else np.zeros(0, dtype=np.uint64)), row
 
 
-def kmer_shares(sequences: Sequence[str], k: int) -> NDArray[np.float32]:
-    """Share of each DNA k-mer among the k-mers of each sequence, as deposited (strands are not joined).
-
-    Args:
-        sequences (`Sequence[str]`): Rows; k-mers with a letter other than A, C, G, T do not count.
-        k (`int`): 1 to 8.
-
-    Returns:
-        `float32` array of shape `(rows, 4**k)`.
-    """
-    shares = np.zeros((len(sequences), 4**k), dtype=np.float32)
-    for first in range(0, len(sequences), 2_000):
-        part = sequences[first : first + 2_000]
-        lengths = np.array([len(text) for text in part])
-        code = _CODE[np.frombuffer("".join(part).encode("ascii"), dtype=np.uint8)].astype(np.int64)
-        row = np.repeat(np.arange(len(part)), lengths)
-        if len(code) < k:
-            continue
-        windows = np.lib.stride_tricks.sliding_window_view(code, k)
-        whole = (row[: len(windows)] == row[k - 1 :]) & (windows >= 0).all(axis=1)
-        word = windows @ (4 ** np.arange(k - 1, -1, -1))
-        flat = row[: len(windows)][whole] * 4**k + word[whole]
-        counts = np.bincount(flat, minlength=len(part) * 4**k).reshape(len(part), 4**k)
-        shares[first : first + len(part)] = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    return shares
-
-
 def shortcuts(
     splits: Mapping[str, Sample],
     label_names: Sequence[str] | None = None,
@@ -233,81 +206,61 @@ def shortcuts(
     """
     labelled = {name: sample for name, sample in splits.items() if sample.labels is not None and len(sample.sequences)}
     result: dict[str, Any] = {"statistics": {}, "scores": {}}
-    features = {name: _simple_features(sample.sequences, molecule) for name, sample in labelled.items()}
     for name, sample in labelled.items():
         assert sample.labels is not None
         result["statistics"][name] = {
-            (label_names[value] if label_names else str(value)): _statistics(
-                features[name], sample.labels == value, molecule
-            )
+            (label_names[value] if label_names else str(value)): _statistics(sample, sample.labels == value, molecule)
             for value in np.unique(sample.labels)
         }
     if train not in labelled or test not in labelled or len(np.unique(labelled[train].labels)) < 2:  # type: ignore[arg-type]
         return result
-    models: dict[str, dict[str, NDArray[Any]]] = {
-        "length": {name: values[:, :1] for name, values in features.items()},
-        "gc" if molecule == "dna" else "composition": {name: values[:, 1:] for name, values in features.items()},
-    }
-    for k in kmers if molecule == "dna" else ():
-        models[f"{k}-mer"] = {name: kmer_shares(sample.sequences, k) for name, sample in labelled.items()}
-    labels = {name: sample.labels for name, sample in labelled.items()}
-    for model, inputs in models.items():
-        result["scores"][model] = _fit_and_score(inputs, labels, train, test)
-    result["chance"] = 1 / len(np.unique(labels[train]))  # type: ignore[arg-type]
+    models: dict[str, Callable[[Sequence[str]], Any]] = {"length": _lengths}
+    if molecule == "dna":
+        models |= {"gc": lambda texts: csr_matrix(gc_content(texts))}
+        models |= {f"{k}-mer": partial(kmer_shares, k=k) for k in kmers}
+    else:
+        models |= {"composition": residue_shares}
+    for model, features in models.items():
+        result["scores"][model] = _fit_and_score(features, labelled, train, test)
+    result["chance"] = 1 / len(np.unique(labelled[train].labels))  # type: ignore[arg-type]
     return result
 
 
-def _simple_features(sequences: Sequence[str], molecule: str) -> NDArray[np.float64]:
-    """Column 0: length; the rest: GC share, or the share of each of 20 residues."""
-    lengths = np.array([len(text) for text in sequences])
-    letters = ["GCgc"] if molecule == "dna" else list("ACDEFGHIKLMNPQRSTVWY")
-    table = np.zeros((len(letters), 256), dtype=bool)
-    for i, group in enumerate(letters):
-        table[i, list(group.encode())] = True
-    data = np.frombuffer("".join(sequences).encode("ascii", "replace"), dtype=np.uint8)
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    columns: list[NDArray[np.float64]] = [lengths.astype(float)]
-    for row in table:
-        sums = np.concatenate([[0], np.cumsum(row[data])])
-        columns.append((sums[ends[1:]] - sums[ends[:-1]]) / np.maximum(1, lengths))
-    return np.stack(columns, axis=1)
+def _lengths(sequences: Sequence[str]) -> Any:
+    return csr_matrix(np.array([[float(len(text))] for text in sequences]))
 
 
-def _statistics(features: NDArray[np.float64], rows: NDArray[np.bool_], molecule: str) -> dict[str, float]:
-    values = features[rows]
-    found = {"rows": len(values), "length_mean": float(values[:, 0].mean()), "length_sd": float(values[:, 0].std())}
+def _statistics(sample: Sample, rows: NDArray[np.bool_], molecule: str) -> dict[str, float]:
+    texts = [text for text, chosen in zip(sample.sequences, rows, strict=True) if chosen]
+    lengths = np.array([len(text) for text in texts], dtype=float)
+    found = {"rows": len(texts), "length_mean": float(lengths.mean()), "length_sd": float(lengths.std())}
     if molecule == "dna":
-        found |= {"gc_mean": float(values[:, 1].mean()), "gc_sd": float(values[:, 1].std())}
+        gc = gc_content(texts)
+        found |= {"gc_mean": float(gc.mean()), "gc_sd": float(gc.std())}
     return found
 
 
 def _fit_and_score(
-    inputs: Mapping[str, NDArray[Any]], labels: Mapping[str, Any], train: str, test: str
+    features: Callable[[Sequence[str]], Any], samples: Mapping[str, Sample], train: str, test: str
 ) -> dict[str, float]:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import recall_score, roc_auc_score
-    from sklearn.preprocessing import StandardScaler
+    labels = {name: np.asarray(sample.labels) for name, sample in samples.items()}
+    classes = 1 + max(int(part.max()) for part in labels.values())
+    held = features(samples["validation"].sequences) if "validation" in samples else None
 
-    scaler = StandardScaler().fit(inputs[train])
-    scaled = {name: scaler.transform(values) for name, values in inputs.items()}
-    best: tuple[float, float, Any] | None = None
-    wide = scaled[train].shape[1] > 1
-    for strength in (0.00003, 0.0003, 0.003, 0.03) if wide and "validation" in scaled else (1.0,):
-        model = LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(scaled[train], labels[train])
-        judge = "validation" if "validation" in scaled else train
-        score = recall_score(labels[judge], model.predict(scaled[judge]), average="macro", zero_division=0)
-        if best is None or score > best[0]:
-            best = (score, strength, model)
-    assert best is not None
-    model = best[2]
-    scores = {
-        "macro_recall": float(
-            recall_score(labels[test], model.predict(scaled[test]), average="macro", zero_division=0)
-        ),
-        "penalty_c": best[1],
-    }
-    if len(model.classes_) == 2 and len(np.unique(labels[test])) == 2:
-        scores["auroc"] = float(roc_auc_score(labels[test], model.predict_proba(scaled[test])[:, 1]))
+    def macro_recall(outputs: np.ndarray, split: str) -> float:
+        return float(recall_score(labels[split], outputs.argmax(axis=1), average="macro", zero_division=0))
+
+    outputs, strength = fit_shortcut(
+        features(samples[train].sequences),
+        labels[train],
+        features(samples[test].sequences),
+        classes=classes,
+        validation=held,
+        score=partial(macro_recall, split="validation"),
+    )
+    scores = {"macro_recall": macro_recall(outputs, test), "penalty_c": strength}
+    if classes == 2 and len(np.unique(labels[test])) == 2:
+        scores["auroc"] = float(roc_auc_score(labels[test], outputs[:, 1] - outputs[:, 0]))
     return scores
 
 

@@ -1,1 +1,1 @@
-"""Metrics by name, offline."""
+"""Metrics by name, offline; every function takes predictions first, then labels, then (where it has any) groups."""

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-__all__ = ["TOP_K", "auroc_within_mirna", "lfc_by_mirna", "lfc_score", "top_mean_lfc"]
+__all__ = ["LFC_METRICS", "TOP_K", "auroc_within_groups", "lfc_by_mirna", "lfc_metrics", "lfc_score", "top_mean_lfc"]
 
 TOP_K = (10, 30, 50, 100, 500, 1000)
+"""Depths of the ranking in the LFC metrics."""
+
+LFC_METRICS = ("lfc_score", "lfc_score_by_group", *(f"top_{size}_mean_lfc" for size in TOP_K))
+"""What [`lfc_metrics`] gives."""
 
 
-def auroc_within_mirna(mirnas: Sequence[str], labels: ArrayLike, scores: ArrayLike) -> float:
-    """Share of (target, non-target) pairs of the same miRNA that the scores put in the right order.
+def auroc_within_groups(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> float:
+    """Share of (target, non-target) pairs of the same miRNA, or other group, that the scores put in the right order.
 
     Public sets hold other miRNAs among their targets than among their non-targets, so knowing the miRNA alone gives a
     high plain AUROC. Who ranks the mRNAs of one miRNA needs this one instead.
 
     Args:
-        mirnas (`Sequence[str]` of length n): The miRNA of each pair, id or sequence.
-        labels (`(n,)` of 0 and 1): Targets are 1.
         scores (`(n,)` of float): Equal scores count half.
+        labels (`(n,)` of 0 and 1): Targets are 1.
+        groups (`(n,)`): The miRNA of each pair, id or sequence.
 
     Returns:
-        `float`: 0 to 1, 0.5 by chance; miRNAs count by their number of comparisons. NaN if no miRNA has both labels.
+        `float`: 0 to 1, 0.5 by chance; groups count by their number of comparisons. NaN if no group has both labels.
 
     Examples:
-        >>> auroc_within_mirna(["a", "a", "b", "b"], [0, 1, 1, 1], [0.7, 0.9, 0.1, 0.2])
+        >>> auroc_within_groups([0.7, 0.9, 0.1, 0.2], [0, 1, 1, 1], ["a", "a", "b", "b"])
         1.0
     """
     table = pd.DataFrame(
-        {"mirna": list(mirnas), "target": np.asarray(labels, dtype=bool), "score": np.asarray(scores)}
+        {"group": np.asarray(groups), "target": np.asarray(labels, dtype=bool), "score": np.asarray(scores)}
     )
-    table["rank"] = table.groupby("mirna")["score"].rank()
-    groups = table.groupby("mirna")["target"].agg(["sum", "size"])
-    ranks = table["rank"].where(table["target"], 0.0).groupby(table["mirna"]).sum()
-    right = ranks - groups["sum"] * (groups["sum"] + 1) / 2
-    compared = groups["sum"] * (groups["size"] - groups["sum"])
+    table["rank"] = table.groupby("group")["score"].rank()
+    sizes = table.groupby("group")["target"].agg(["sum", "size"])
+    ranks = table["rank"].where(table["target"], 0.0).groupby(table["group"]).sum()
+    right = ranks - sizes["sum"] * (sizes["sum"] + 1) / 2
+    compared = sizes["sum"] * (sizes["size"] - sizes["sum"])
     return float(right[compared > 0].sum() / compared.sum()) if compared.sum() else float("nan")
 
 
@@ -92,7 +96,7 @@ def lfc_score(scores: ArrayLike, log_fold_changes: ArrayLike, k: Sequence[int] =
 
 
 def lfc_by_mirna(
-    mirna_ids: Sequence[str], scores: ArrayLike, log_fold_changes: ArrayLike, k: Sequence[int] = TOP_K
+    scores: ArrayLike, log_fold_changes: ArrayLike, mirna_ids: ArrayLike, k: Sequence[int] = TOP_K
 ) -> pd.DataFrame:
     """`lfc_score` and `top_mean_lfc` of each miRNA, for the distribution over miRNAs.
 
@@ -100,7 +104,7 @@ def lfc_by_mirna(
         `pd.DataFrame`: One row a miRNA with `pairs`, `lfc_score` and `top_<k>`; missing where there are fewer than k.
     """
     values, changes = _checked(scores, log_fold_changes)
-    table = pd.DataFrame({"mirna_id": list(mirna_ids), "score": values, "change": changes})
+    table = pd.DataFrame({"mirna_id": np.asarray(mirna_ids), "score": values, "change": changes})
     rows = []
     for mirna, group in table.groupby("mirna_id", sort=False):
         row = {"mirna_id": mirna, "pairs": len(group), "lfc_score": None}
@@ -109,6 +113,34 @@ def lfc_by_mirna(
         row |= {f"top_{size}": mean for size, mean in top_mean_lfc(group["score"], group["change"], k).items()}
         rows.append(row)
     return pd.DataFrame(rows, columns=["mirna_id", "pairs", "lfc_score", *(f"top_{size}" for size in k)])
+
+
+def lfc_metrics(
+    scores: ArrayLike, log_fold_changes: ArrayLike, names: Iterable[str], mirna_ids: ArrayLike | None = None
+) -> dict[str, float]:
+    """[`lfc_score`] over all pairs, its mean over miRNAs, and [`top_mean_lfc`], by name.
+
+    Args:
+        scores (`(n,)` of float): Predicted scores, high for targets.
+        log_fold_changes (`(n,)` of float): Measured changes.
+        names (`Iterable[str]`): Of `LFC_METRICS`. With too few pairs a metric is NaN.
+        mirna_ids (`(n,)`, *optional*): For `lfc_score_by_group`, the mean over miRNAs with 10 pairs or more.
+
+    Examples:
+        >>> lfc_metrics(range(12), [-1.0 * i - 1 for i in range(12)], ["lfc_score", "top_10_mean_lfc"])
+        {'lfc_score': 1.0, 'top_10_mean_lfc': -7.5}
+    """
+    values, changes = _checked(scores, log_fold_changes)
+    found: dict[str, float] = {}
+    for name in names:
+        if name == "lfc_score":
+            found[name] = lfc_score(values, changes) if len(values) >= min(TOP_K) else float("nan")
+        elif name == "lfc_score_by_group":
+            assert mirna_ids is not None, "lfc_score_by_group needs the miRNA of each pair"
+            found[name] = float(lfc_by_mirna(values, changes, mirna_ids)["lfc_score"].astype(float).mean())
+        else:
+            found[name] = top_mean_lfc(values, changes).get(int(name.split("_")[1]), float("nan"))
+    return found
 
 
 def _checked(scores: ArrayLike, log_fold_changes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

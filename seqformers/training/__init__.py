@@ -13,6 +13,6 @@ _HOMES = {"evaluate": "evaluation", "load_recipe": "recipe", "tune": "tuning"}
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'run')}"), name)
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'running')}"), name)
     globals()[name] = value
     return value

@@ -16,7 +16,7 @@ from typing import Any
 
 from transformers import ProgressCallback, TrainerCallback
 
-__all__ = ["RunLog", "StopOnInterrupt", "clear_disk_errors"]
+__all__ = ["EvaluateInOrder", "RunLog", "StopOnInterrupt", "clear_disk_errors"]
 
 _FULL = ("No space left", "os error 28", "File too large", "os error 27", "Disk quota", "PytorchStreamWriter failed")
 
@@ -112,6 +112,14 @@ class RunLog(ProgressCallback):
             left = (now - self._began) / done * (state.max_steps - state.global_step)
             parts.append(f"{left / 60:.1f} min left")
         return ", ".join(parts)
+
+
+class EvaluateInOrder(TrainerCallback):
+    """Rows are evaluated in the order of their split; `Trainer` would sort them as it sorts the training rows."""
+
+    def on_train_begin(self, args: Any, state: Any = None, control: Any = None, **kwargs: Any) -> None:
+        """The training rows' sampler is made already."""
+        args.train_sampling_strategy = "random"
 
 
 class StopOnInterrupt(TrainerCallback):

@@ -7,7 +7,7 @@ selected, and all of them share one fate (mask, replace or keep), since one toke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -153,9 +153,12 @@ class DataCollatorForKmerLanguageModeling:
     def _first_kmer(self) -> int:
         return self.tokenizer.vocab_size - 4**self.tokenizer.k
 
-    def __call__(self, features: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """Pad and mask `features`, a list of dicts with `input_ids` (and `position_ids` for packed rows)."""
-        batch = self._padded(features)
+    def __call__(self, features: Sequence[Any] | Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Pad and mask `features`, a list of dicts with `input_ids` (and `position_ids` for packed rows).
+
+        The padded arrays of a tokenizer, a dict of `(batch, length)`, are taken as they are.
+        """
+        batch = dict(features) if isinstance(features, Mapping) else self._padded(features)
         ids = batch["input_ids"]
         if self.legacy:
             masked, labels = self._mask_like_dnabert(torch.from_numpy(ids))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,13 +150,15 @@ class DataCollatorForResidueLanguageModeling:
         elif self.legacy:
             self._replacements = np.append(self._replacements, self.tokenizer.unk_token_id)
 
-    def __call__(self, features: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """Tokenize if need be, pad and mask `features`."""
-        batch = self._padded(features)
+    def __call__(self, features: Sequence[Any] | Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Tokenize if need be, pad and mask `features`; the padded arrays of a tokenizer are taken as they are."""
+        if isinstance(features, Mapping):
+            batch = {"token_type_ids": np.zeros_like(features["input_ids"]), **features}
+        else:
+            batch = self._padded(features) | _numbers(features)
         masked, labels = self.mask(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
         out = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch.items()}
-        out |= {"input_ids": torch.from_numpy(masked), "labels": torch.from_numpy(labels)}
-        return out | _numbers(features)
+        return out | {"input_ids": torch.from_numpy(masked), "labels": torch.from_numpy(labels)}
 
     def _padded(self, features: Sequence[Any]) -> dict[str, np.ndarray]:
         if not len(features):
@@ -261,9 +263,9 @@ def _per_protein(flags: np.ndarray, second: np.ndarray | None) -> np.ndarray:
     return np.stack([total - of_second, of_second], axis=1)
 
 
-def _numbers(features: Sequence[Any]) -> dict[str, torch.Tensor]:
+def _numbers(features: Sequence[Any]) -> dict[str, np.ndarray]:
     """Columns of single numbers, such as `same_family`; `labels` are the masks' own."""
     taken = {*_ID_COLUMNS, "labels", *(column for columns in _TEXT_COLUMNS for column in columns)}
     first = features[0]
     names = [name for name in first if name not in taken and isinstance(first[name], (int, float, np.number))]
-    return {name: torch.as_tensor(np.array([feature[name] for feature in features])) for name in names}
+    return {name: np.array([feature[name] for feature in features]) for name in names}

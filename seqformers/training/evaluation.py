@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -10,8 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from seqformers.hub.download import fetch_repository
+from transformers import AutoConfig
+
+from seqformers.files import write_json
+from seqformers.hub.load import model_folder
 from seqformers.training.recipe import Recipe, load_recipe
+from seqformers.training.run import Run
 
 __all__ = ["evaluate"]
 
@@ -43,31 +46,25 @@ def evaluate(
         FileNotFoundError: no such run, or no such data.
         ValueError: no recipe in the folder, class names that differ from the model's, or unusable rows.
     """
-    from seqformers.training.build import _head_class
-    from seqformers.training.run import Run
-
-    name, run = run, fetch_repository(run)
-    if not (run / "recipe.yaml").is_file() or not (run / "config.json").is_file():
-        raise ValueError(f"{run} is no finished run: it needs recipe.yaml and config.json")
+    name, run = run, model_folder(run)
+    if not (run / "recipe.yaml").is_file():
+        raise ValueError(f"{run} is no finished run: it has no recipe.yaml")
     recipe = load_recipe(run / "recipe.yaml", overrides)
     head = recipe.model.head
     recipe = replace(recipe, model=replace(recipe.model, from_=str(run), head=head, config={}))
     recipe = _only_what_is_scored(recipe, split, baselines)
     scratch = Path(tempfile.mkdtemp(prefix="seqformers-"))
     try:
-        model = _head_class(recipe).from_pretrained(run)
-        prepared = Run.prepare(recipe, scratch, names=_names_of(model))
+        prepared = Run.prepare(recipe, scratch, names=_names_of(AutoConfig.from_pretrained(run)))
         if split not in prepared.table.splits:
             raise ValueError(f"the data has no split {recipe.data.splits.get(split)!r} (set data.splits.{split})")
-        trainer = prepared.trainer(0, scratch, model, precise=True)
+        model = prepared.plan.model_class.from_pretrained(run)
+        trainer = prepared.make_trainer(0, scratch, model, precise=True)
         metrics, speed = prepared.score(trainer, split, scratch)
         result: dict[str, Any] = {"run": str(name), "split": split, "data": prepared.table.facts}
         result |= {"metrics": metrics, "rows_per_second": speed["rows_per_second"]}
         if baselines:
-            from seqformers.training.baselines import default_baselines, measure_baselines
-
-            names = recipe.baselines.names or default_baselines(prepared.encoder)
-            result["baselines"] = measure_baselines(names, prepared.table, prepared.metrics, split=split)
+            result["baselines"] = prepared.measure_baselines(split)[1]
         found = scratch / f"predictions-{split}.parquet"
         if predictions is not None and found.is_file():
             Path(predictions).parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +73,7 @@ def evaluate(
         shutil.rmtree(scratch, ignore_errors=True)
     if output is not None:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
-        Path(output).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(output, result)
     return result
 
 
@@ -88,8 +85,8 @@ def _only_what_is_scored(recipe: Recipe, split: str, baselines: bool) -> Recipe:
     return replace(recipe, data=replace(recipe.data, splits=splits))
 
 
-def _names_of(model: Any) -> list[str] | None:
-    """Class names of the model in the order of its outputs; None for a model without classes."""
-    if model.config.problem_type == "regression":
+def _names_of(config: Any) -> list[str] | None:
+    """Class names of a model in the order of its outputs; None for a model without classes."""
+    if config.problem_type == "regression":
         return None
-    return [model.config.id2label[index] for index in range(model.config.num_labels)]
+    return [config.id2label[index] for index in range(config.num_labels)]

@@ -11,8 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
+import torch
 
-from seqformers._families import FAMILIES
+from seqformers.files import write_json
+from seqformers.hub.cards import METRIC_NAMES, render_model_card, write_eval_results
+from seqformers.hub.repository import write_model_repository
+from seqformers.metrics.intervals import bootstrap_intervals, spread
+from seqformers.metrics.registry import greater_is_better
+from seqformers.training.recipe import DataRecipe, Recipe
+from seqformers.training.run import Run
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["write_run_folder"]
 
@@ -23,77 +36,59 @@ _GPU_WATTS = 400.0
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
 
 
-def write_run_folder(run: Any, results: list[dict[str, Any]], baselines: tuple[str, dict[str, Any]]) -> None:
+def write_run_folder(run: Run, results: list[dict[str, Any]]) -> None:
     """Write weights, encoder, code, portable form, card, `metrics.json` and `.eval_results` of a finished run.
 
     Args:
         run (`Run`): The run.
-        results (`list[dict]`): What `Run.seed` returned, one a seed.
-        baselines (`tuple`): Split and scores of the shortcuts.
+        results (`list[dict]`): What training returned, one a seed.
     """
-    from seqformers.hub.cards import render_model_card, write_eval_results
-
+    split, baselines = run.measure_baselines()
     chosen, why = _choose(run, results)
-    model = _load(run, chosen["seed"])
+    folder = run.output / "seeds" / str(chosen["seed"])
+    # A kill between removing the seed's copy and finishing: the repository has the weights already.
+    model = run.plan.model_class.from_pretrained(folder if (folder / "config.json").is_file() else run.output)
     portable = _write_repository(run, model)
-    summary = _summary(run, results, baselines, chosen["seed"])
-    summary["intervals"] = _intervals(run, chosen["seed"], summary["baseline_split"])
+    summary = _summary(run, results, chosen["seed"]) | {"baseline_split": split, "baselines": baselines}
+    summary["intervals"] = _intervals(run, chosen["seed"], split)
     facts = _facts(run, model, summary, portable=portable, why=why)
     (run.output / "README.md").write_text(render_model_card(model.config.model_type, facts), encoding="utf-8")
     write_eval_results(run.output, facts)
-    folder = run.output / "seeds" / str(chosen["seed"])
     for pattern in _WEIGHTS:
         for path in folder.glob(pattern):
             path.unlink()
-    for path in run.output.rglob("checkpoints"):
+    for path in run.output.glob("seeds/*/checkpoints"):
         shutil.rmtree(path)
     # Written last: a folder with this file is a finished run.
-    torn = run.output / "metrics.torn"
-    torn.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    torn.replace(run.output / "metrics.json")
+    write_json(run.output / "metrics.json", summary)
 
 
-def _choose(run: Any, results: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+def _choose(run: Run, results: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
     """The seed to publish: best on validation, or the first where there is nothing to choose by."""
-    from seqformers.hub.cards import METRIC_NAMES
-    from seqformers.metrics.scores import GREATER_IS_BETTER
-
     name = run.metrics[0]
     scored = [result for result in results if name in result["metrics"].get("validation", {})]
     if len(results) == 1 or not scored:
         return results[0], f"seed {results[0]['seed']}" + ("" if len(results) == 1 else ", the first")
-    sign = 1 if GREATER_IS_BETTER.get(name, True) else -1
+    sign = 1 if greater_is_better(name) else -1
     best = max(scored, key=lambda result: sign * result["metrics"]["validation"][name])
     return best, f"seed {best['seed']}, the best {METRIC_NAMES.get(name, name)} on validation"
 
 
-def _load(run: Any, seed: int) -> Any:
-    from seqformers.training.build import _head_class
-
-    folder = run.output / "seeds" / str(seed)
-    if (folder / "config.json").is_file():
-        return _head_class(run.recipe).from_pretrained(folder)
-    # A kill between removing the seed's copy and finishing: the repository has the weights already.
-    return _head_class(run.recipe).from_pretrained(run.output)
-
-
-def _write_repository(run: Any, model: Any) -> bool:
+def _write_repository(run: Run, model: Any) -> bool:
     """Write the repository; return whether the portable form is in it."""
-    is_tokenizer = hasattr(run.encoder, "pad_token_id")
-    encoder = {"tokenizer" if is_tokenizer else "processor": run.encoder}
-    if any(family.model_type == model.config.model_type for family in FAMILIES):
-        from seqformers.hub.repository import write_model_repository
-
-        write_model_repository(run.output, model, **encoder)
+    encoder = run.plan.encoder
+    if run.plan.family is not None:
+        given = {"tokenizer": encoder} if run.plan.has_tokenizer else {"processor": encoder}
+        write_model_repository(run.output, model, **given)
         _name_code_for_other_seeds(run.output)
     else:
         model.save_pretrained(run.output)
-        run.encoder.save_pretrained(run.output)
+        encoder.save_pretrained(run.output)
     if not run.recipe.portable or not hasattr(model, "export_portable"):
         return False
     folder = run.output / "portable"
     try:
-        model.export_portable(folder, tokenizer=run.encoder)
+        model.export_portable(folder, tokenizer=encoder)
     except ValueError as error:
         shutil.rmtree(folder, ignore_errors=True)
         run.notes.append(f"No portable form: {error}.")
@@ -109,12 +104,8 @@ def _name_code_for_other_seeds(output: Path) -> None:
         path.write_text(json.dumps(config | {"auto_map": code}, indent=2) + "\n", encoding="utf-8")
 
 
-def _summary(
-    run: Any, results: list[dict[str, Any]], baselines: tuple[str, dict[str, Any]], published: int
-) -> dict[str, Any]:
+def _summary(run: Run, results: list[dict[str, Any]], published: int) -> dict[str, Any]:
     """`metrics.json`: everything measured, with what made it."""
-    from seqformers.metrics.scores import spread
-
     metrics: dict[str, Any] = {}
     for split in ("validation", "test"):
         found = [result["metrics"][split] for result in results if split in result["metrics"]]
@@ -128,10 +119,8 @@ def _summary(
         "seeds": run.recipe.seeds,
         "published_seed": published,
         "metrics": metrics,
-        "baseline_split": baselines[0],
-        "baselines": baselines[1],
         "data": run.table.facts,
-        "labels": run.table.names,
+        "labels": run.table.task.names,
         "per_seed": results,
         "environment": _environment(run, results),
         "device": _device(),
@@ -139,32 +128,28 @@ def _summary(
     }
 
 
-def _intervals(run: Any, seed: int, split: str) -> dict[str, tuple[float, float]] | None:
+def _intervals(run: Run, seed: int, split: str) -> dict[str, tuple[float, float]] | None:
     """Bootstrap intervals of the published weights, where there is one prediction a row."""
-    import pyarrow.parquet as pq
-
-    from seqformers.metrics.scores import bootstrap_intervals, classification_metrics, regression_metrics
-
     path = run.output / "seeds" / str(seed) / f"predictions-{split}.parquet"
     if not path.is_file():
         return None
     columns = pq.read_table(path)
     labels = columns.column("label").to_numpy()
     scores = np.stack([columns.column(name).to_numpy() for name in columns.column_names if name != "label"], axis=1)
-    if run.table.kind == "regression":
-        return bootstrap_intervals(
-            lambda drawn: regression_metrics(labels[drawn], scores[drawn], run.metrics), len(labels)
+    if run.table.task.kind == "classification":
+        scores = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
+    groups = run.table.groups(split)
+
+    def score(drawn: np.ndarray) -> dict[str, float]:
+        return run.table.task.score(
+            scores[drawn], labels[drawn], run.metrics, None if groups is None else groups[drawn]
         )
-    logits = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
-    return bootstrap_intervals(
-        lambda drawn: classification_metrics(labels[drawn], logits[drawn], run.metrics), len(labels)
-    )
+
+    return bootstrap_intervals(score, len(labels))
 
 
-def _facts(run: Any, model: Any, summary: dict[str, Any], *, portable: bool, why: str) -> dict[str, Any]:
+def _facts(run: Run, model: Any, summary: dict[str, Any], *, portable: bool, why: str) -> dict[str, Any]:
     """What the card says."""
-    from seqformers.training.build import auto_class_of
-
     recipe = run.recipe
     first = summary["per_seed"][0]
     splits = {
@@ -175,14 +160,14 @@ def _facts(run: Any, model: Any, summary: dict[str, Any], *, portable: bool, why
     return {
         "name": recipe.name or run.output.resolve().name,
         "license": recipe.license,
-        "auto_class": auto_class_of(recipe),
-        "input": "tokenizer" if hasattr(run.encoder, "pad_token_id") else "processor",
+        "auto_class": run.plan.auto_class,
+        "input": "tokenizer" if run.plan.has_tokenizer else "processor",
         "portable": portable,
         "base_model": recipe.model.from_,
         "summary": recipe.description,
         "parameters": int(sum(p.numel() for p in model.parameters())),
         "architecture": _architecture(model.config),
-        "labels": run.table.names or None,
+        "labels": run.table.task.names or None,
         "data": [data],
         "recipe": recipe.to_yaml(),
         "command": summary["command"],
@@ -214,7 +199,7 @@ def _architecture(config: Any) -> dict[str, Any]:
     return {label: getattr(config, name) for name, label in names.items() if getattr(config, name, None) is not None}
 
 
-def _hyperparameters(recipe: Any, result: dict[str, Any]) -> dict[str, Any]:
+def _hyperparameters(recipe: Recipe, result: dict[str, Any]) -> dict[str, Any]:
     training = recipe.training
     names = ("learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type", "num_train_epochs", "max_steps")
     values = {name: training[name] for name in names if training.get(name) is not None}
@@ -226,7 +211,7 @@ def _hyperparameters(recipe: Any, result: dict[str, Any]) -> dict[str, Any]:
     return {**values, **{f"masking {name}": value for name, value in recipe.masking.items() if value is not None}}
 
 
-def _leakage(data: Any) -> Any:
+def _leakage(data: DataRecipe) -> Any:
     """The leakage parts of the report that `build` left beside the data."""
     path = None if data.path is None else Path(data.path) / "report.json"
     if path is None or not path.is_file():
@@ -259,22 +244,16 @@ def _speed(result: dict[str, Any], device: str) -> dict[str, Any]:
 
 def _peak_memory_mb() -> int:
     """GPU memory where there is a GPU, else resident memory of the process; training included."""
-    import torch
-
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated() // 2**20)
-    try:
-        import resource
-    except ImportError:  # Windows
+    if resource is None:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak // 2**20 if platform.system() == "Darwin" else peak // 2**10)
 
 
-def _environment(run: Any, results: list[dict[str, Any]]) -> dict[str, Any]:
+def _environment(run: Run, results: list[dict[str, Any]]) -> dict[str, Any]:
     """Hours, and what they cost under stated assumptions; nothing here is measured by a meter."""
-    import torch
-
     hours = sum(result.get("train_seconds", 0.0) for result in results) / 3600
     gpu = torch.cuda.is_available()
     watts = run.recipe.power_watts
@@ -293,8 +272,6 @@ def _environment(run: Any, results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _device() -> str:
-    import torch
-
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     name = platform.processor() or platform.machine()

@@ -13,13 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+from torch import nn
+from tqdm.auto import tqdm
+
+from seqformers.metrics.registry import greater_is_better, needs_groups
+from seqformers.training.run import Run
+from seqformers.training.tasks import Numbers, Task
 
 __all__ = ["features_of", "last_linear", "train_probe"]
 
 _STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 
 
-def train_probe(run: Any, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]:
+def train_probe(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]:
     """Fit the last layer on frozen features.
 
     Args:
@@ -28,21 +36,21 @@ def train_probe(run: Any, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]
         folder (`Path`): The seed's folder.
 
     Returns:
-        `tuple`: A `Trainer` around the probed model, ready to score it, and facts of the fit: the ridge strength
-        `c` that did best on validation, and the seconds taken.
+        `tuple`: The probed model, and facts of the fit: the ridge strength `c` that did best on validation, and the
+        seconds taken.
     """
-    if run.table.kind not in ("classification", "regression"):
+    if not run.table.task.answers_rows:
         raise ValueError("a probe reads one label a row; fine-tune a model for labels of single residues")
     began = time.perf_counter()
-    model = run.model(seed).eval()
+    model = run.make_model(seed).eval()
     model.requires_grad_(False)
-    trainer = run.trainer(seed, folder, model, precise=True)
+    trainer = run.make_trainer(seed, folder, model, precise=True)
     cache = run.recipe.probe.get("cache", True)
     held = "validation" if "validation" in run.table.splits else None
     features = {split: features_of(run, trainer, split, cache=cache) for split in ("train", held) if split is not None}
     strength, weight, bias = _fit(run, features, held)
     _write_into(last_linear(model), weight, bias)
-    return trainer, {
+    return model, {
         "c": strength,
         "parameters": int(sum(p.numel() for p in model.parameters())),
         "trained_parameters": int(weight.size + bias.size),
@@ -53,15 +61,13 @@ def train_probe(run: Any, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]
 
 def last_linear(model: Any) -> Any:
     """The linear layer that makes the logits: the last one with as many outputs as there are labels."""
-    from torch import nn
-
     found = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == model.config.num_labels]
     if not found:
         raise ValueError(f"{type(model).__name__} has no linear layer with {model.config.num_labels} outputs to probe")
     return found[-1]
 
 
-def features_of(run: Any, trainer: Any, split: str, *, cache: bool) -> np.ndarray:
+def features_of(run: Run, trainer: Any, split: str, *, cache: bool) -> np.ndarray:
     """What reaches the last linear layer for the rows of a split, `(rows, width)` float32; read from disk if known.
 
     The file is named by weights, data and input settings, under `SEQFORMERS_CACHE` or `~/.cache/seqformers`.
@@ -79,10 +85,7 @@ def features_of(run: Any, trainer: Any, split: str, *, cache: bool) -> np.ndarra
     return features
 
 
-def _compute(run: Any, trainer: Any, split: str) -> np.ndarray:
-    import torch
-    from tqdm.auto import tqdm
-
+def _compute(run: Run, trainer: Any, split: str) -> np.ndarray:
     caught: list[Any] = []
     hook = last_linear(trainer.model).register_forward_pre_hook(
         lambda module, inputs: caught.append(inputs[0].detach().float().cpu().numpy())
@@ -109,7 +112,7 @@ def _cache_folder() -> Path:
     return (Path(root) if root else Path.home() / ".cache" / "seqformers") / "features"
 
 
-def _key(run: Any, model: Any, split: str) -> str:
+def _key(run: Run, model: Any, split: str) -> str:
     """Hash of everything the features depend on."""
     digest = hashlib.sha256()
     skip = {id(parameter) for parameter in last_linear(model).parameters()}
@@ -120,44 +123,40 @@ def _key(run: Any, model: Any, split: str) -> str:
     for name, tensor in model.named_buffers():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().numpy().tobytes())
-    settings = [type(model).__name__, run.table.splits[split]._fingerprint, run.table.columns, run.max_length]
+    settings = [type(model).__name__, run.table.splits[split]._fingerprint, run.table.columns, run.plan.max_length]
     settings.append({key: value for key, value in model.config.to_dict().items() if not key.startswith("_")})
-    settings.append(str(getattr(run.encoder, "init_kwargs", run.encoder)))
+    settings.append(str(getattr(run.plan.encoder, "init_kwargs", run.plan.encoder)))
     digest.update(repr(settings).encode())
     return digest.hexdigest()[:32]
 
 
-def _fit(run: Any, features: dict[str, np.ndarray], held: str | None) -> tuple[float, np.ndarray, np.ndarray]:
+def _fit(run: Run, features: dict[str, np.ndarray], held: str | None) -> tuple[float, np.ndarray, np.ndarray]:
     """Weights of the strength that scores best on validation (the middle one where there is none)."""
-    from seqformers.metrics.scores import GREATER_IS_BETTER, classification_metrics, regression_metrics
-
     strengths = run.recipe.probe.get("c") or (_STRENGTHS if held else (0.01,))
     strengths = [strengths] if isinstance(strengths, int | float) else list(strengths)
     labels = run.table.labels("train")
     name = run.metrics[0]
-    sign = 1 if GREATER_IS_BETTER.get(name, True) else -1
+    groups = run.table.groups(held) if held is not None and needs_groups([name]) else None
+    sign = 1 if greater_is_better(name) else -1
     best: tuple[float, float, np.ndarray, np.ndarray] | None = None
     for strength in strengths:
-        weight, bias = _solve(features["train"], labels, strength, run.table)
+        weight, bias = _solve(features["train"], labels, strength, run.table.task)
         value = 0.0
         if held is not None:
             outputs = features[held] @ weight.T + bias
-            score = regression_metrics if run.table.kind == "regression" else classification_metrics
-            value = sign * score(run.table.labels(held), outputs, [name])[name]
+            value = sign * run.table.task.score(outputs, run.table.labels(held), [name], groups)[name]
         if best is None or value > best[0]:
             best = (value, strength, weight, bias)
     assert best is not None
     return best[1:]
 
 
-def _solve(features: np.ndarray, labels: np.ndarray, strength: float, table: Any) -> tuple[np.ndarray, np.ndarray]:
+def _solve(features: np.ndarray, labels: np.ndarray, strength: float, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Ridge-penalised (logistic) regression on standardised features: weight `(outputs, width)`, bias `(outputs,)`."""
-    from sklearn.linear_model import LogisticRegression, Ridge
-
     mean, scale = features.mean(0), features.std(0)
     scale = np.where(scale > 1e-8, scale, 1.0)
     scaled = (features - mean) / scale
-    if table.kind == "regression":
+    if isinstance(task, Numbers):
         model = Ridge(alpha=1 / strength).fit(scaled, labels)
         weight, bias = model.coef_[None, :], np.array([model.intercept_])
     else:
@@ -165,8 +164,8 @@ def _solve(features: np.ndarray, labels: np.ndarray, strength: float, table: Any
         weight, bias = model.coef_, model.intercept_
         if len(weight) == 1:  # the logit of class 1, shared between two outputs whose difference it is
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-        if len(weight) < len(table.names):  # classes without a training row never win
-            full, low = np.zeros((len(table.names), weight.shape[1])), np.full(len(table.names), -1e4)
+        if len(weight) < len(task.names):  # classes without a training row never win
+            full, low = np.zeros((len(task.names), weight.shape[1])), np.full(len(task.names), -1e4)
             full[model.classes_], low[model.classes_] = weight, bias
             weight, bias = full, low
     weight = weight / scale
@@ -174,8 +173,6 @@ def _solve(features: np.ndarray, labels: np.ndarray, strength: float, table: Any
 
 
 def _write_into(layer: Any, weight: np.ndarray, bias: np.ndarray) -> None:
-    import torch
-
     if layer.out_features == 1 and len(weight) == 2:
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
     if layer.bias is None:

@@ -6,16 +6,18 @@ A recipe is complete: written back with `to_yaml`, it repeats the run. What it l
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from transformers import TrainingArguments
 
-__all__ = ["TASKS", "BaselineRecipe", "DataRecipe", "ModelRecipe", "Recipe", "TuneRecipe", "load_recipe", "read_yaml"]
+from seqformers.files import did_you_mean
+from seqformers.settings import read_pair, read_yaml
+
+__all__ = ["TASKS", "BaselineRecipe", "DataRecipe", "ModelRecipe", "Recipe", "TuneRecipe", "load_recipe"]
 
 TASKS = ("pretrain", "finetune", "probe")
 
@@ -52,6 +54,8 @@ class DataRecipe:
         path (`str`, *optional*): Instead: a folder of Parquet files (as `build` writes it), or one Parquet file.
         columns (`dict`): Argument of the tokenizer or processor -> column; default `{text: sequence}`.
         label (`str`, *optional*): Column of the labels; not read when pretraining.
+        group (`str`, *optional*): Column of what metrics within groups compare rows of; default the miRNA's, where
+            the columns name one.
         splits (`dict`): `train`, `validation`, `test` -> name of the split in the data, or null.
         limits (`dict`): Split -> at most so many rows, drawn with the seed 0.
         name, licence, citation, url, hub_id, description (`str`, *optional*): For the card, where the data set does
@@ -65,6 +69,7 @@ class DataRecipe:
     path: str | None = None
     columns: dict[str, str] = field(default_factory=lambda: {"text": "sequence"})
     label: str | None = "label"
+    group: str | None = None
     splits: dict[str, str | None] = field(
         default_factory=lambda: {"train": "train", "validation": "validation", "test": "test"}
     )
@@ -129,7 +134,8 @@ class Recipe:
             `strategy`, `max_masked` of residues; `legacy`; `seed`, default the run's).
         training (`dict`): Fields of `transformers.TrainingArguments`.
         seeds (`list[int]`): One training run each.
-        metrics (`list[str]`): Names in `seqformers.metrics.scores`; the first chooses checkpoint and published seed.
+        metrics (`list[str]`): Names in `seqformers.metrics.registry.METRICS`; the first chooses checkpoint and
+            published seed.
         baselines (`BaselineRecipe`): Shortcuts.
         probe (`dict`): `c` (inverse strengths of the ridge to try on validation), `cache` (keep features on disk).
         tune (`TuneRecipe`): Search space of `tune`.
@@ -167,22 +173,6 @@ class Recipe:
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=110)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which `1e-4` is a number and `no` a word (`eval_strategy: no`), as in YAML 1.2."""
-
-
-_BOOL = "tag:yaml.org,2002:bool"
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != _BOOL]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)$"),
-    list("-+0123456789."),
-)
-
 _NESTED = {"model": ModelRecipe, "data": DataRecipe, "baselines": BaselineRecipe, "tune": TuneRecipe}
 _FREE = ("model.config", "data.options", "data.columns", "tokenizer", "training", "tune.space")
 _KEYS = {
@@ -200,16 +190,6 @@ _OWN_TRAINING = {
     "do_train": "the command says it",
     "do_eval": "the command says it",
 }
-
-
-def read_yaml(text: str) -> Any:
-    """Parse YAML with `1e-4` as a number and `no` as a word.
-
-    Examples:
-        >>> read_yaml("{lr: 1e-4, eval_strategy: no, bf16: true}")
-        {'lr': 0.0001, 'eval_strategy': 'no', 'bf16': True}
-    """
-    return yaml.load(text, Loader=_Loader)
 
 
 def load_recipe(
@@ -272,13 +252,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 def _apply(values: dict[str, Any], override: str) -> None:
     """Set one `key=value`; the key may go through dicts that the recipe does not mention."""
-    key, sign, text = override.partition("=")
-    if not sign or not key:
-        raise ValueError(f"cannot read {override!r}: overrides are key=value, such as training.learning_rate=3e-4")
-    try:
-        value = read_yaml(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"cannot read the value of {override!r}: {error}") from error
+    key, value = read_pair(override)
     *path, last = key.split(".")
     place = values
     for index, part in enumerate(path):
@@ -300,9 +274,8 @@ def _refuse_unknown(key: str, known: Sequence[str], where: str) -> None:
     if key in known:
         return
     everywhere = [f"{prefix}.{name}" for prefix, cls in _NESTED.items() for name in _names(cls)]
-    near = difflib.get_close_matches(key, known, n=1)
     elsewhere = [name for name in everywhere if name.rpartition(".")[2] == key]
-    hint = f"did you mean {near[0]!r}? " if near else f"it belongs under {elsewhere[0]!r}. " if elsewhere else ""
+    hint = did_you_mean(key, known) or (f"it belongs under {elsewhere[0]!r}. " if elsewhere else "")
     raise ValueError(f"unknown key {where + key!r} in the recipe; {hint}known here: {', '.join(known)}")
 
 
@@ -336,16 +309,15 @@ def _at(values: Mapping[str, Any], place: str) -> Any:
 
 
 def _check_training(training: Mapping[str, Any]) -> None:
-    from transformers import TrainingArguments
-
     known = [item.name for item in dataclasses.fields(TrainingArguments) if item.init]
     for key in training:
         if key in _OWN_TRAINING:
             raise ValueError(f"training.{key} is not set in a recipe: {_OWN_TRAINING[key]}")
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean 'training.{near[0]}'?" if near else "see transformers.TrainingArguments"
-            raise ValueError(f"unknown key 'training.{key}' in the recipe; {hint}")
+            hint = did_you_mean(f"training.{key}", [f"training.{name}" for name in known])
+            raise ValueError(
+                f"unknown key 'training.{key}' in the recipe; {hint or 'see transformers.TrainingArguments'}"
+            )
 
 
 def _build(values: Mapping[str, Any]) -> Recipe:

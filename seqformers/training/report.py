@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
+from seqformers.hub.cards import METRIC_NAMES, format_number
+
 __all__ = ["print_run", "print_scores"]
 
 
 def print_run(folder: Path) -> None:
     """Print the scores of a finished run folder and what can be done with it."""
-    from rich.console import Console
-
     summary = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     print_scores(str(folder), summary["metrics"], summary["baselines"], summary["baseline_split"])
     console = Console()
@@ -27,11 +30,6 @@ def print_scores(
     title: str, metrics: Mapping[str, Mapping[str, Any]], baselines: Mapping[str, Mapping[str, Any]], split: str
 ) -> None:
     """Print one table: the model on every split, then the shortcuts on `split`."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from seqformers.hub.cards import METRIC_NAMES, format_number
-
     names = list(dict.fromkeys(name for values in [*metrics.values(), *baselines.values()] for name in values))
     table = Table(title=title)
     table.add_column("")

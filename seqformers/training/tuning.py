@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import logging
+
+from seqformers.files import write_json
+from seqformers.metrics.registry import greater_is_better
+from seqformers.training.callbacks import RunLog, clear_disk_errors
 from seqformers.training.recipe import Recipe, load_recipe
+from seqformers.training.run import Run
+from seqformers.training.running import prepare_folder
 
 __all__ = ["tune"]
 
@@ -36,34 +42,26 @@ def tune(
     """
     optuna = _optuna()
     _check_space(recipe)
-    from transformers.utils import logging
-
-    from seqformers.metrics.scores import GREATER_IS_BETTER, check_metrics
-    from seqformers.training.build import build_model
-    from seqformers.training.callbacks import RunLog, clear_disk_errors
-    from seqformers.training.run import Run, _prepare_folder
-
     logging.disable_progress_bar()
-    output = _prepare_folder(Path(output), overwrite=overwrite, resume=resume)
+    output = prepare_folder(Path(output), overwrite=overwrite, resume=resume)
     run = Run.prepare(recipe, output, command=command)
     if "validation" not in run.table.splits:
         raise ValueError("tuning needs validation rows (data.splits.validation)")
     name = recipe.tune.metric or run.metrics[0]
     if name != "loss":
-        check_metrics([name], run.table.kind)
+        run.table.task.check_metrics([name])
         run.metrics = list(dict.fromkeys([*run.metrics, name]))
-    greater = GREATER_IS_BETTER.get(name, True)
+    greater = greater_is_better(name)
     seed = recipe.seeds[0]
     with clear_disk_errors(output):
         run.keep_recipe(resume=resume)
-        trainer = run.trainer(seed, output, run.model(seed), [RunLog(output / "training_log.jsonl", "trial")])
+        log = RunLog(output / "training_log.jsonl", "trial")
+        trainer = run.make_trainer(seed, output, run.make_model(seed), [log])
         trainer.args.save_strategy = "no"
         trainer.args.load_best_model_at_end = False
 
         def model_init(trial: Any) -> Any:
-            chosen = _of_model(getattr(trial, "params", {}))
-            changed = replace(recipe, model=replace(recipe.model, config={**recipe.model.config, **chosen}))
-            return build_model(changed, run.encoder, kind=run.table.kind, names=run.table.names, seed=seed)
+            return run.make_model(seed, _of_model(getattr(trial, "params", {})))
 
         trainer.model_init = model_init
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -157,6 +155,6 @@ def _write(output: Path, recipe: Recipe, study: Any, name: str, command: str | N
     if best is None:
         raise ValueError(f"no trial finished; see {output / 'training_log.jsonl'}")
     content["best"] = {"number": best.number, name: best.value, "parameters": best.params}
-    (output / "trials.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(output / "trials.json", content)
     chosen = load_recipe(recipe.to_dict(), [f"{key}={json.dumps(value)}" for key, value in best.params.items()])
     (output / "best.yaml").write_text(chosen.to_yaml(), encoding="utf-8")

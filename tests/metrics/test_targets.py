@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqformers.metrics.targets import auroc_within_mirna, lfc_by_mirna, lfc_score, top_mean_lfc
+from seqformers.metrics.targets import auroc_within_groups, lfc_by_mirna, lfc_metrics, lfc_score, top_mean_lfc
 from tests.conftest import golden_cases
 
 (CASE,) = (case for case in golden_cases("targetnet") if case["kind"] == "lfc_score")
@@ -22,7 +22,7 @@ def test_within_mirna_counts_ordered_pairs(rows):
         for n, other, b in rows
         if m == n and target and not other
     ]  # fmt: skip
-    found = auroc_within_mirna(mirnas, labels, scores)
+    found = auroc_within_groups(scores, labels, mirnas)
     assert found == pytest.approx(np.mean(right)) if right else np.isnan(found)
 
 
@@ -39,11 +39,20 @@ def test_by_mirna():
     rng = np.random.default_rng(0)
     names = ["a"] * 40 + ["b"] * 12 + ["c"] * 5
     changes, scores = rng.normal(size=57), rng.random(57)
-    table = lfc_by_mirna(names, scores, changes).set_index("mirna_id")
+    table = lfc_by_mirna(scores, changes, names).set_index("mirna_id")
     assert table.loc["a", "lfc_score"] == lfc_score(scores[:40], changes[:40], k=[10, 30])
     assert table.loc["b", "top_10"] == pytest.approx(changes[40:52][np.argsort(-scores[40:52])[:10]].mean())
     assert np.isnan(table.loc["b", "top_30"]) and np.isnan(table.loc["c", "lfc_score"])
     assert table["pairs"].tolist() == [40, 12, 5]
+
+
+def test_metrics_by_name_leave_out_what_has_too_few_pairs():
+    rng = np.random.default_rng(0)
+    names, changes, scores = ["a"] * 40 + ["b"] * 12 + ["c"] * 5, rng.normal(size=57), rng.random(57)
+    found = lfc_metrics(scores, changes, ["lfc_score_by_group", "top_30_mean_lfc", "top_100_mean_lfc"], names)
+    each = [lfc_score(scores[:40], changes[:40], k=[10, 30]), lfc_score(scores[40:52], changes[40:52], k=[10])]
+    assert found["lfc_score_by_group"] == pytest.approx(np.mean(each))
+    assert found["top_30_mean_lfc"] == top_mean_lfc(scores, changes)[30] and np.isnan(found["top_100_mean_lfc"])
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import time
 import pytest
 import yaml
 
-from seqformers.training import pretrain
+from seqformers.training import pretrain, running
 from seqformers.training.callbacks import clear_disk_errors
-from seqformers.training.run import last_whole_checkpoint
+from seqformers.training.running import last_whole_checkpoint
 
 # Slows every step down, so that a signal falls between two checkpoints whatever the machine.
 SLOW = """
@@ -132,18 +132,13 @@ def test_a_resumed_run_must_be_of_the_same_recipe(pretrain_recipe, tmp_path):
         pretrain(pretrain_recipe, ["training.max_steps=9"], output=tmp_path / "run", resume=True)
 
 
-def test_seeds_that_are_done_are_not_trained_again(finetune_recipe, tmp_path):
+def test_seeds_that_are_done_are_not_trained_again(finetune_recipe, tmp_path, monkeypatch):
     from seqformers.training import finetune
-    from seqformers.training.run import Run
 
     recipe = {**finetune_recipe, "seeds": [0, 1], "training": {**finetune_recipe["training"], "max_steps": 2}}
-    plain = Run.finish
-    try:
-        Run.finish = lambda self, results: (_ for _ in ()).throw(KeyboardInterrupt)
-        with pytest.raises(KeyboardInterrupt):
-            finetune(recipe, output=tmp_path / "run")
-    finally:
-        Run.finish = plain
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(running, "write_run_folder", lambda *parts: (_ for _ in ()).throw(KeyboardInterrupt))
+        finetune(recipe, output=tmp_path / "run")
     before = {seed: (tmp_path / "run" / "seeds" / seed / "metrics.json").stat().st_mtime_ns for seed in "01"}
     finetune(recipe, output=tmp_path / "run", resume=True)
     after = {seed: (tmp_path / "run" / "seeds" / seed / "metrics.json").stat().st_mtime_ns for seed in "01"}

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from seqformers.cli import app
+from seqformers.datasets_scripts.common.shortcuts import gc_content
 from seqformers.training import evaluate, finetune, probe, tune
-from seqformers.training.baselines import gc_content, kmer_counts, letter_counts, measure_baselines
-from seqformers.training.data import Table, load_table
+from seqformers.training.baselines import measure_baselines
 from seqformers.training.recipe import DataRecipe, load_recipe
+from seqformers.training.rows import Table, load_table
+from seqformers.training.run import Run
+from seqformers.training.tasks import Classes
 from tests.training.conftest import sequences, write_split
 
 
@@ -30,10 +30,8 @@ def probe_recipe(finetune_recipe):
 def test_the_probe_lives_in_the_classifier_and_the_encoder_is_as_it_was(probe_recipe, tmp_path):
     from transformers import AutoModelForSequenceClassification
 
-    from seqformers.training.run import Run
-
     recipe = load_recipe(probe_recipe)
-    untouched = Run.prepare(recipe, tmp_path / "x").model(0).state_dict()
+    untouched = Run.prepare(recipe, tmp_path / "x").make_model(0).state_dict()
     run = probe(probe_recipe, ["seeds=[0]"], output=tmp_path / "run")
     trained = AutoModelForSequenceClassification.from_pretrained(run).state_dict()
     changed = [name for name, tensor in trained.items() if not tensor.equal(untouched[name])]
@@ -53,7 +51,7 @@ def test_the_probe_is_the_regression_of_scikit_learn(probe_recipe, tmp_path):
     run = probe(probe_recipe, ["seeds=[0]", "probe.c=0.1"], output=tmp_path / "run")
     model = AutoModelForSequenceClassification.from_pretrained(run).eval()
     tokenizer = AutoTokenizer.from_pretrained(run)
-    table = load_table(DataRecipe(path=probe_recipe["data"]["path"]), labelled=True)
+    table = load_table(DataRecipe(path=probe_recipe["data"]["path"]))
     features = {}
     for split in ("train", "test"):
         caught = []
@@ -122,7 +120,7 @@ def test_evaluate_repeats_the_scores_of_the_run_and_scores_other_data(finetune_r
 def test_evaluate_refuses_what_is_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such folder"):
         evaluate(tmp_path / "none")
-    with pytest.raises(ValueError, match="no finished run"):
+    with pytest.raises(ValueError, match="not a run folder"):
         evaluate(tmp_path)
 
 
@@ -168,35 +166,6 @@ def test_a_wrong_search_space_is_named(finetune_recipe, tmp_path, space, message
         tune(recipe, tmp_path / "tune")
 
 
-LETTERS = st.text(alphabet="ACGTNacgtu", max_size=30)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(LETTERS, min_size=1, max_size=6), st.integers(1, 4))
-def test_kmer_counts_against_counting(texts, k):
-    found = kmer_counts(texts, k).toarray()
-    for row, text in zip(found, texts, strict=True):
-        clean = text.upper().replace("U", "T")
-        counts = Counter(clean[i : i + k] for i in range(len(clean) - k + 1) if set(clean[i : i + k]) <= set("ACGT"))
-        expected = np.zeros(4**k)
-        for kmer, n in counts.items():
-            expected[sum("ACGT".index(x) * 4 ** (k - 1 - i) for i, x in enumerate(kmer))] = n / counts.total()
-        assert row == pytest.approx(expected)
-
-
-@given(st.lists(LETTERS, min_size=1, max_size=6))
-def test_gc_content_against_counting(texts):
-    for value, text in zip(gc_content(texts)[:, 0], texts, strict=True):
-        known = [letter for letter in text.upper() if letter in "ACGTU"]
-        assert value == pytest.approx(sum(letter in "GC" for letter in known) / len(known) if known else 0.5)
-
-
-def test_letter_counts_of_a_protein():
-    row = letter_counts(["AAC", "W"]).toarray()
-    assert row[0, :2] == pytest.approx([2 / 3, 1 / 3])
-    assert row[:, 20] == pytest.approx([np.log(3), 0])
-
-
 def test_baselines_find_what_is_there_and_nothing_where_there_is_nothing():
     import datasets
 
@@ -206,7 +175,7 @@ def test_baselines_find_what_is_there_and_nothing_where_there_is_nothing():
     for texts_, low, high in ((texts, 0.9, 1.0), (noise, -0.35, 0.35)):
         rows = datasets.Dataset.from_dict({"sequence": texts_, "label": labels})
         table = Table({"train": rows.select(range(150)), "test": rows.select(range(150, 200))}, {"text": "sequence"},
-                      "label", "classification", ["a", "b"])  # fmt: skip
+                      "label", Classes(["a", "b"]))  # fmt: skip
         found = measure_baselines(["gc_only", "kmer_2_logistic", "majority"], table, ["mcc"], split="test")
         assert low <= found["gc_only"]["mcc"] <= high and low <= found["kmer_2_logistic"]["mcc"] <= high
         assert found["majority"]["mcc"] == 0

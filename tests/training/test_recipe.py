@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seqformers.training.build import training_arguments
+from seqformers.training.arguments import training_arguments
 from seqformers.training.recipe import load_recipe
 from tests.conftest import ROOT
 

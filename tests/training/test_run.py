@@ -15,8 +15,9 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification
 
+from seqformers.settings import read_yaml
 from seqformers.training import finetune, pretrain
-from seqformers.training.recipe import load_recipe, read_yaml
+from seqformers.training.recipe import load_recipe
 from tests.training.conftest import sequences, write_split
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
@@ -261,7 +262,7 @@ def test_missing_data_and_models_are_named(finetune_recipe, tmp_path):
     with pytest.raises(FileNotFoundError, match="no such folder: /nowhere/run"):
         finetune(finetune_recipe, ["model.from=/nowhere/run"], output=tmp_path / "run")
     (tmp_path / "half").mkdir()
-    with pytest.raises(ValueError, match="no run folder"):
+    with pytest.raises(ValueError, match="not a run folder"):
         finetune(finetune_recipe, [f"model.from={tmp_path / 'half'}"], output=tmp_path / "run")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no data files"):

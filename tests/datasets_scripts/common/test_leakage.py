@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from seqformers.datasets_scripts.common.leakage import (
     Sample,
-    kmer_shares,
     read_leakage,
     read_sample,
     report_markdown,
@@ -60,22 +55,6 @@ def test_shared_proteins_are_found():
     splits = {"train": Sample(train), "test": Sample([train[0], train[1][::-1]])}
     found = read_leakage(splits, k=8, molecule="protein")["splits"]["test"]
     assert (found["any"], found["identical"]) == (0.5, 0.5)
-
-
-def slow_shares(text, k):
-    words = ["".join(word) for word in product("ACGT", repeat=k)]
-    found = [text[i : i + k] for i in range(len(text) - k + 1)]
-    found = [word for word in found if set(word) <= set("ACGT")]
-    return [found.count(word) / max(1, len(found)) for word in words]
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.text("ACGTN", max_size=30), max_size=5), st.integers(1, 3))
-def test_kmer_shares_are_those_of_a_loop(sequences, k):
-    shares = kmer_shares(sequences, k)
-    assert shares.shape == (len(sequences), 4**k)
-    for row, text in zip(shares, sequences, strict=True):
-        assert np.allclose(row, slow_shares(text, k))
 
 
 def sample(rows, gc, motif=("", ""), lengths=(100, 100)):

@@ -1,0 +1,246 @@
+"""A recipe resolved once: which family, head and source, and from them encoder, configuration and models."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer, set_seed
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from seqformers._families import FAMILIES, Family, family_of, tokenizer_modules
+from seqformers.files import did_you_mean
+from seqformers.hub.load import model_folder
+from seqformers.training.recipe import Recipe
+
+__all__ = ["Plan", "resolve"]
+
+# Keys of `tokenizer` that are said at the call or here, not when it is made.
+_NOT_INIT = ("type", "max_length")
+_HEADS = {
+    "pretrain": ("AutoModelForMaskedLM", "AutoModelForPreTraining"),
+    "finetune": ("AutoModelForSequenceClassification", "AutoModel"),
+    "probe": ("AutoModelForSequenceClassification", "AutoModel"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a recipe's names stand for.
+
+    Args:
+        recipe (`Recipe`): The recipe.
+        family (`Family`, *optional*): The family; None for an architecture of transformers itself.
+        head (`str`): Auto class or class name to train.
+        source (`Path`, *optional*): Folder of `model.from`, fetched if it was on the Hub.
+        encoder: Tokenizer or processor.
+        max_length (`int`, *optional*): Tokens an input may have.
+    """
+
+    recipe: Recipe
+    family: Family | None
+    head: str
+    source: Path | None
+    encoder: Any
+    max_length: int | None
+
+    @property
+    def model_class(self) -> Any:
+        """The class to call `from_pretrained` on, and to construct from a configuration."""
+        if self.family is None:
+            return getattr(transformers, self.head)
+        return getattr(import_module(self.family.modeling_module), self.family.models.get(self.head, self.head))
+
+    @property
+    def auto_class(self) -> str:
+        """Auto class that loads the trained head, for the card."""
+        if self.family is None or self.head in self.family.models:
+            return self.head
+        return next(auto for auto, name in self.family.models.items() if name == self.head)
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the encoder is a tokenizer, and not a processor."""
+        return hasattr(self.encoder, "pad_token_id")
+
+    @property
+    def accepted_inputs(self) -> set[str] | None:
+        """Arguments that the model's `forward` takes; None where it takes any, or is chosen by an Auto class."""
+        if not hasattr(self.model_class, "forward"):
+            return None
+        parameters = inspect.signature(self.model_class.forward).parameters
+        anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        return None if anything else set(parameters)
+
+    def make_model(self, outputs: dict[str, Any], seed: int, changes: dict[str, Any] | None = None) -> Any:
+        """A model ready to train, its new weights drawn from `seed`.
+
+        Args:
+            outputs (`dict`): Fields of the configuration that the task decides; the recipe's go before them.
+            seed (`int`): For new weights.
+            changes (`dict`, *optional*): Fields of the configuration that replace the recipe's.
+        """
+        given = {**self.recipe.model.config, **(changes or {})}
+        config = _config(self.recipe, self.family, self.source, self.encoder, {**outputs, **given})
+        cls = self.model_class
+        set_seed(seed)
+        if self.source is not None:
+            return cls.from_pretrained(self.source, config=config)
+        return cls.from_config(config) if cls.__name__.startswith("AutoModel") else cls(config)
+
+
+def resolve(recipe: Recipe) -> Plan:
+    """Find everything a recipe names; its source is fetched here and nowhere else.
+
+    Raises:
+        ValueError: a name that is not known (with the nearest one), a source that is no run folder, or options that
+            do not fit each other.
+        FileNotFoundError: no such source.
+    """
+    family = _family(recipe)
+    head = _head(recipe, family)
+    source = None if recipe.model.from_ is None else model_folder(recipe.model.from_)
+    encoder = _encoder(recipe, family, source)
+    config = _config(recipe, family, source, encoder, recipe.model.config)
+    return Plan(
+        recipe=recipe, family=family, head=head, source=source, encoder=encoder, max_length=_max_length(recipe, config)
+    )
+
+
+def _family(recipe: Recipe) -> Family | None:
+    name = recipe.model.type
+    known = [family.model_type for family in FAMILIES]
+    if name in known:
+        return family_of(name)
+    if name in CONFIG_MAPPING:
+        return None
+    hint = did_you_mean(name, known)
+    raise ValueError(f"no model of type {name!r}; {hint}known: {', '.join(known)}, and those of transformers")
+
+
+def _head(recipe: Recipe, family: Family | None) -> str:
+    """Name of the Auto class or model class to train: the recipe's, or the default of its task."""
+    head, wanted = recipe.model.head, _HEADS[recipe.task]
+    if family is None:
+        if head is not None and not hasattr(transformers, head):
+            raise ValueError(f"transformers has no model class {head!r}")
+        return head or wanted[0]
+    if head is None:
+        head = next((name for name in wanted if name in family.models), None)
+        if head is None:
+            raise ValueError(
+                f"{family.model_type} has no head for `{recipe.task}`; it has: {', '.join(family.models)}"
+            )
+        return head
+    known = [*family.models, *family.models.values()]
+    if head not in known:
+        hint = did_you_mean(head, known)
+        raise ValueError(f"{family.model_type} has no head {head!r}; {hint}known: {', '.join(known)}")
+    return head
+
+
+def _encoder(recipe: Recipe, family: Family | None, source: Path | None) -> Any:
+    """Tokenizer or processor of the run, from the source where there is one."""
+    kind = recipe.tokenizer.get("type")
+    options = {key: value for key, value in recipe.tokenizer.items() if key not in _NOT_INIT}
+    processor = kind == "processor" or (kind is None and family is not None and family.processor is not None)
+    if source is not None:
+        encoder = (AutoProcessor if processor else AutoTokenizer).from_pretrained(source)
+        for name, value in options.items():
+            if hasattr(encoder, name) and getattr(encoder, name) != value:
+                raise ValueError(
+                    f"tokenizer.{name}={value!r}, but {recipe.model.from_} was trained with "
+                    f"{getattr(encoder, name)!r}; leave it out, or train from scratch (model.from=null)"
+                )
+        return encoder
+    cls = _encoder_class(recipe, family, kind, processor)
+    _check_options(cls, options)
+    if processor and "config" in inspect.signature(cls.__init__).parameters:
+        options = {"config": _config(recipe, family, None, None, recipe.model.config), **options}
+    return cls(**options)
+
+
+def _encoder_class(recipe: Recipe, family: Family | None, kind: str | None, processor: bool) -> Any:
+    if processor:
+        if family is None or family.processor is None:
+            raise ValueError(f"{recipe.model.type} has no processor; give a tokenizer")
+        return getattr(import_module(family.processing_module), family.processor)
+    if kind in (None, "auto"):
+        if family is None or family.tokenizer is None:
+            raise ValueError(f"{recipe.model.type} names no tokenizer of its own; set tokenizer.type=KmerTokenizer")
+        kind = family.tokenizer.rpartition(":")[2]
+    known = tokenizer_modules()
+    if kind not in known:
+        hint = did_you_mean(kind, [*known, "processor", "auto"])
+        raise ValueError(f"no tokenizer {kind!r}; {hint}known: {', '.join(known)}, auto, processor")
+    return getattr(import_module(known[kind]), kind)
+
+
+def _check_options(cls: Any, options: dict[str, Any]) -> None:
+    known = [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "kwargs", "args")]
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, [*known, "max_length"])
+            raise ValueError(f"unknown key 'tokenizer.{name}'; {hint}{cls.__name__} takes: {', '.join(known)}")
+
+
+def _config(recipe: Recipe, family: Family | None, source: Path | None, encoder: Any, values: dict[str, Any]) -> Any:
+    """Configuration with `values`; what the tokenizer decides (k, stride, vocabulary) is taken from it."""
+    cls = getattr(import_module(family.config_module), family.config) if family else CONFIG_MAPPING[recipe.model.type]
+    known = {item.name for item in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+    for name in recipe.model.config:
+        if known and name not in known and name not in ("attn_implementation", "dtype"):
+            hint = did_you_mean(name, known).strip()
+            raise ValueError(f"unknown key 'model.config.{name}'{f'; {hint}' if hint else ''}")
+    values = dict(values)
+    for name, found in _told_by(encoder).items():
+        if name not in known:
+            continue
+        given = recipe.model.config.get(name)
+        if name in ("k", "stride") and given is not None and given != found:
+            raise ValueError(f"model.config.{name}={given} does not fit the tokenizer's {name}={found}")
+        values.setdefault(name, found)
+    if source is not None:
+        config = AutoConfig.from_pretrained(source, **values)
+        if config.model_type != recipe.model.type:
+            raise ValueError(
+                f"{recipe.model.from_} holds a {config.model_type!r} model, the recipe says {recipe.model.type!r} "
+                f"(set model.type={config.model_type})"
+            )
+        return config
+    if recipe.model.preset is None:
+        return cls(**values)
+    preset = getattr(cls, recipe.model.preset, None)
+    if not inspect.ismethod(preset) or recipe.model.preset.startswith(("_", "from_")):
+        raise ValueError(f"model.preset={recipe.model.preset!r} is no preset of {cls.__name__}")
+    return preset(**values)
+
+
+def _told_by(encoder: Any) -> dict[str, Any]:
+    """Fields of a configuration that the tokenizer decides."""
+    names = ("k", "stride", "vocab_size", "pad_token_id", "mask_token_id", "cls_token_id", "sep_token_id")
+    found = {name: getattr(encoder, name, None) for name in names}
+    residues = getattr(encoder, "residue_ids", None)
+    if residues is not None:
+        found |= {"first_residue_id": int(min(residues)), "last_residue_id": int(max(residues))}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _max_length(recipe: Recipe, config: Any) -> int | None:
+    """Tokens an input may have: `tokenizer.max_length`, or what the model's position table and chunks hold."""
+    given = recipe.tokenizer.get("max_length")
+    places = getattr(config, "max_position_embeddings", None)
+    chunks = getattr(config, "max_chunks", 1)
+    if places is not None and recipe.task != "pretrain" and chunks > 1:
+        places = (places - 2) * chunks + 2
+    if given is not None and places is not None and given > places:
+        raise ValueError(
+            f"tokenizer.max_length={given} is more than the model holds ({places} tokens); raise "
+            "model.config.max_position_embeddings or max_chunks, or lower it"
+        )
+    return given if given is not None else places

@@ -1,0 +1,153 @@
+"""Training runs: a recipe in, a run folder out that is a complete Hub repository.
+
+One stock `transformers.Trainer` a seed; models compute their own loss. The folder while a run goes on:
+
+    recipe.yaml                         the whole recipe, defaults filled in
+    seeds/<seed>/checkpoints/           removed when the seed is done
+    seeds/<seed>/training_log.jsonl     one line a logging step
+    seeds/<seed>/metrics.json           there when the seed is done
+
+and when it is finished the weights, configuration, tokenizer, code, card and `metrics.json` at its top, and other
+seeds' weights in their folders.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging
+
+from seqformers.files import write_json
+from seqformers.tables import refuse_existing
+from seqformers.training.arguments import effective_batch_size
+from seqformers.training.callbacks import RunLog, StopOnInterrupt, clear_disk_errors
+from seqformers.training.folder import write_run_folder
+from seqformers.training.probing import train_probe
+from seqformers.training.recipe import Recipe, load_recipe
+from seqformers.training.run import Run
+
+__all__ = ["finetune", "last_whole_checkpoint", "prepare_folder", "pretrain", "probe", "train", "train_seed"]
+
+Source = str | Path | Mapping[str, Any]
+
+
+def pretrain(recipe: Source, overrides: Sequence[str] = (), *, output: str | Path, **options: Any) -> Path:
+    """Train a masked language model by a recipe; `options` are those of `train`."""
+    return train(load_recipe(recipe, overrides, task="pretrain"), output, **options)
+
+
+def finetune(recipe: Source, overrides: Sequence[str] = (), *, output: str | Path, **options: Any) -> Path:
+    """Train all weights on labels by a recipe, from a pretrained model or from scratch; `options` as of `train`."""
+    return train(load_recipe(recipe, overrides, task="finetune"), output, **options)
+
+
+def probe(recipe: Source, overrides: Sequence[str] = (), *, output: str | Path, **options: Any) -> Path:
+    """Train only the last layer, on features of the frozen model computed once; `options` are those of `train`."""
+    return train(load_recipe(recipe, overrides, task="probe"), output, **options)
+
+
+def train(
+    recipe: Recipe, output: str | Path, *, overwrite: bool = False, resume: bool = False, command: str | None = None
+) -> Path:
+    """Run a recipe: every seed, the baselines, the repository.
+
+    Args:
+        recipe (`Recipe`): From `load_recipe`.
+        output (`str` or `Path`): Run folder.
+        overwrite (`bool`): Replace an earlier run there.
+        resume (`bool`): Go on with an interrupted run: finished seeds stay, the one under way starts from its last
+            whole checkpoint. A finished run is left as it is.
+        command (`str`, *optional*): The command line, for the card.
+
+    Returns:
+        `Path`: The run folder.
+
+    Raises:
+        FileExistsError: the folder is there and neither `overwrite` nor `resume` was given.
+        ValueError: something in recipe or data is wrong; the message says what to change.
+        OSError: the disk is full; the run can be resumed.
+        KeyboardInterrupt: Ctrl-C; a checkpoint was saved.
+    """
+    logging.disable_progress_bar()  # those of reading and writing weights; training has its own
+    output = prepare_folder(Path(output), overwrite=overwrite, resume=resume)
+    if resume and (output / "metrics.json").is_file():
+        return output
+    run = Run.prepare(recipe, output, command=command)
+    with clear_disk_errors(output):
+        run.keep_recipe(resume=resume)
+        results = [train_seed(run, seed) for seed in run.recipe.seeds]
+        write_run_folder(run, results)
+    return output
+
+
+def prepare_folder(output: Path, *, overwrite: bool, resume: bool) -> Path:
+    """Refuse a folder that is in the way and is no run."""
+    if output.exists() and overwrite and not resume and not _is_run(output):
+        raise FileExistsError(f"{output} is not an earlier run (it has no recipe.yaml), so it is not replaced")
+    if output.is_dir() and not any(output.iterdir()):
+        return output
+    return refuse_existing(output, overwrite=overwrite, resume=resume)
+
+
+def _is_run(output: Path) -> bool:
+    return output.is_dir() and ((output / "recipe.yaml").is_file() or not any(output.iterdir()))
+
+
+def train_seed(run: Run, seed: int) -> dict[str, Any]:
+    """Train, evaluate and save one seed of a run; a seed that is done is only read."""
+    folder = run.output / "seeds" / str(seed)
+    done = folder / "metrics.json"
+    if done.is_file():
+        return json.loads(done.read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    model, facts = (train_probe if run.recipe.task == "probe" else _train_weights)(run, seed, folder)
+    result = {"seed": seed, **facts, "metrics": {}}
+    trainer = run.make_trainer(seed, folder, model, precise=True)
+    for split in ("validation", "test"):
+        if split in run.table.splits:
+            result["metrics"][split], result[f"{split}_speed"] = run.score(trainer, split, folder)
+    model.save_pretrained(folder)
+    write_json(done, result)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return result
+
+
+def _train_weights(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The trained model, and facts of its training."""
+    title = run.recipe.task if len(run.recipe.seeds) == 1 else f"{run.recipe.task} seed {seed}"
+    log, stop = RunLog(folder / "training_log.jsonl", title), StopOnInterrupt()
+    trainer = run.make_trainer(seed, folder, run.make_model(seed), [log, stop])
+    checkpoint = last_whole_checkpoint(folder / "checkpoints")
+    with stop:
+        outcome = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    model: Any = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    return model, {
+        "train_loss": outcome.training_loss,
+        "steps": outcome.global_step,
+        "epochs": trainer.state.epoch,
+        "tokens": trainer.state.num_input_tokens_seen or None,
+        "best_step": trainer.state.best_global_step,
+        "parameters": int(sum(p.numel() for p in model.parameters())),
+        "effective_batch_size": effective_batch_size(trainer.args),
+        "precision": "bf16" if trainer.args.bf16 else "fp16" if trainer.args.fp16 else "fp32",
+        **log.totals(),
+    }
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; torn ones (a kill, a full disk) are removed.
+
+    `trainer_state.json` is the last file of a checkpoint, so one that can be read stands for all.
+    """
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    for path in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+            return path
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+    return None
