@@ -10,6 +10,7 @@ import gzip
 import io
 import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -147,7 +148,7 @@ def _decoded(run: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _unpacked(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """What a compressed file holds, up to 64 MiB of each part."""
+    """What a compressed file holds, up to 64 MiB in all; a torn one holds nothing that anybody could read."""
     openers: dict[bytes, tuple[str, Any]] = {
         b"\x1f\x8b": ("gzip", gzip.open),
         b"BZh": ("bzip2", bz2.open),
@@ -157,14 +158,17 @@ def _unpacked(data: bytes) -> Iterator[tuple[str, bytes]]:
         if data.startswith(magic):
             with contextlib.suppress(OSError, EOFError, zlib.error, lzma.LZMAError):
                 yield form, opener(io.BytesIO(data)).read(_UNPACKED)
-    if data.startswith(b"PK\x03\x04"):
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                for name in archive.namelist():
-                    with archive.open(name) as stream:
-                        yield f"zip ({name})", stream.read(_UNPACKED)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error):
-            return
+    if not data.startswith(b"PK\x03\x04"):
+        return
+    room = _UNPACKED
+    with contextlib.suppress(
+        zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, struct.error
+    ):
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        for name in archive.namelist():
+            content = archive.open(name).read(room)
+            room -= len(content)
+            yield f"zip ({name})", content
 
 
 def _in_file(source: Path, is_data: bool) -> Iterator[tuple[str, str]]:

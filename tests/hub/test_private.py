@@ -36,6 +36,16 @@ MORE = [
 ]  # fmt: skip
 
 
+def packed(text: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inner/notes.txt", text)
+    return buffer.getvalue()
+
+
+PACKED = packed(b"words " * 100)
+
+
 def found(tmp_path: Path, name: str, content: bytes) -> list[str]:
     (tmp_path / name).write_bytes(content)
     return find_secrets(name, tmp_path / name)
@@ -58,10 +68,7 @@ def test_tokens_packed_away(tmp_path: Path, token: str):
     assert "hexadecimal" in " ".join(found(tmp_path, "b.txt", text.hex().encode()))
     assert "gzip" in found(tmp_path, "c.tsv.gz", gzip.compress(text))[0]
     assert found(tmp_path, "d.txt", base64.b64encode(gzip.compress(text)))
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("inner/notes.txt", text)
-    assert "inner/notes.txt" in found(tmp_path, "e.npz", buffer.getvalue())[0]
+    assert "inner/notes.txt" in found(tmp_path, "e.npz", packed(text))[0]
 
 
 def test_tokens_in_tables_and_tensors(tmp_path: Path):
@@ -106,6 +113,14 @@ def test_what_is_no_secret_passes(tmp_path: Path):
 @given(st.text(alphabet="ACGTNacgtn>\n \t0123456789.", max_size=400))
 def test_sequences_and_numbers_never_look_like_secrets(text: str):
     assert find_secrets("a.md", Path("a.md"), text.encode()) == []
+
+
+@given(
+    st.sampled_from([b"", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\x00", b"PK\x03\x04", PACKED]), st.binary(max_size=200)
+)
+def test_torn_and_odd_files_are_no_error(start: bytes, rest: bytes):
+    assert find_secrets("a.json", Path("a.json"), start + rest) == []
+    assert find_secrets("a.json", Path("a.json"), start[: len(rest)] + rest + start[len(rest) :]) == []
 
 
 @pytest.mark.parametrize(
