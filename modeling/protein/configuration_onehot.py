@@ -17,6 +17,7 @@ class OneHotConfig(PreTrainedConfig):
         vocab_size (`int`, defaults to 30): Ids, and width of the vectors.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
         contact_dropout (`float`, defaults to 0.5): Dropout of channels before the contact head.
+        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -33,6 +34,7 @@ class OneHotConfig(PreTrainedConfig):
     vocab_size: int = 30
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
+    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
 
     @property

@@ -26,6 +26,7 @@ class PElmoConfig(PreTrainedConfig):
         freeze_lm (`bool`, defaults to `True`): Leave the language model's weights alone in every head but its own.
         mask_token_id (`int`, defaults to 21): X, whose embedding is zero and stays zero.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
+        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -51,6 +52,7 @@ class PElmoConfig(PreTrainedConfig):
     freeze_lm: bool = True
     mask_token_id: int = 21
     classifier_hidden_size: int = 512
+    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
 
     @property

@@ -81,7 +81,7 @@ class PlusRnnConfig(PreTrainedConfig):
     classifier_input: Literal["hidden", "projection"] = "hidden"
     classifier_hidden_size: int = 512
     pooling: Literal["attention", "sum", "mean"] = "attention"
-    class_weights: list[float] | None = None
+    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
     mask_token_id: int | None = 21
 

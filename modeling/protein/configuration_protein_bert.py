@@ -73,7 +73,7 @@ class ProteinBertConfig(BertConfig):
     finetuning_mlm_weight: float | int = 0.0
     mlm_probability: float | int = 0.15
     max_masked: int | None = None
-    class_weights: list[float] | None = None
+    class_weights: list[float | int] | None = None
     first_residue_id: int = 5
     last_residue_id: int = 29
     mask_token_id: int = 1

@@ -24,6 +24,7 @@ class TapeLstmConfig(PreTrainedConfig):
         initializer_range (`float`, defaults to 0.02): Standard deviation of fresh linear and embedding weights.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
         contact_dropout (`float`, defaults to 0.5): Dropout of channels before the contact head.
+        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -46,6 +47,7 @@ class TapeLstmConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
+    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
 
     @property

@@ -27,6 +27,7 @@ class TapeResnetConfig(PreTrainedConfig):
         tie_word_embeddings (`bool`, defaults to `True`): Decode masked residues with the embedding.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
         contact_dropout (`float`, defaults to 0.5): Dropout of channels before the contact head.
+        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -50,6 +51,7 @@ class TapeResnetConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
+    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
     tie_word_embeddings: bool = True
 

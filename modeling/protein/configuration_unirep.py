@@ -19,6 +19,9 @@ class UniRepConfig(PreTrainedConfig):
         hidden_size (`int`, defaults to 1900): Width of the multiplicative LSTM.
         classifier_hidden_size (`int`, defaults to 512): Width of TAPE's heads.
         contact_dropout (`float`, defaults to 0.5): Dropout of channels before the contact head.
+        bos_token_id (`int`, defaults to 24): Start of a protein, with which `generate` begins.
+        eos_token_id (`int`, defaults to 25): Its stop, with which it ends.
+        class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
     ```python
@@ -37,7 +40,10 @@ class UniRepConfig(PreTrainedConfig):
     hidden_size: int = 1900
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
+    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
+    bos_token_id: int | None = 24
+    eos_token_id: int | list[int] | None = 25
 
     @property
     def representation_size(self) -> int:

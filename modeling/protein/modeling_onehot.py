@@ -8,16 +8,14 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.utils.generic import can_return_tuple
 
 from .configuration_onehot import OneHotConfig
 from .modeling_protein_heads import (
+    ProteinEncoder,
     ProteinForContactPrediction,
     ProteinForSequenceClassification,
     ProteinForTokenClassification,
     ProteinPreTrainedModel,
-    real_tokens,
 )
 
 __all__ = [
@@ -43,11 +41,33 @@ class OneHotPreTrainedModel(ProteinPreTrainedModel):
         else:
             super()._init_weights(module)
 
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Module:
+        """Not possible: the vectors are as wide as the vocabulary, and so is what the heads read."""
+        if new_num_tokens not in (None, self.config.vocab_size):
+            raise ValueError(
+                f"{type(self).__name__} reads vectors as wide as its vocabulary, so {self.config.vocab_size} ids "
+                f"cannot become {new_num_tokens}; make a new model with OneHotConfig(vocab_size={new_num_tokens})"
+            )
+        return self.get_input_embeddings()
 
-class OneHotModel(OneHotPreTrainedModel):
+
+class OneHotEmbedding(nn.Module):
+    """Ids as vectors with a single 1; it has no weights."""
+
+    def __init__(self, vocab_size: int):
+        super().__init__()
+        self.num_embeddings = self.embedding_dim = vocab_size
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Map (...) to (..., vocab_size)."""
+        return one_hot(input_ids, self.num_embeddings).to(torch.get_default_dtype())
+
+
+class OneHotModel(ProteinEncoder, OneHotPreTrainedModel):
     """Identity over ids; the protein is the mean over its real tokens.
 
-    It has no weights but a dummy of size one, which transformers needs to know its device and type.
+    It has no weights but a dummy of size one, which transformers needs to know its device and type, and no layers:
+    `hidden_states` are the vectors alone.
 
     Args:
         config (`OneHotConfig`): Sizes and switches.
@@ -57,41 +77,17 @@ class OneHotModel(OneHotPreTrainedModel):
     def __init__(self, config: OneHotConfig, add_pooling_layer: bool = True):
         super().__init__(config)
         self.add_pooling_layer = add_pooling_layer
+        self.embeddings = OneHotEmbedding(config.vocab_size)
         self.anchor = nn.Parameter(torch.zeros(1), requires_grad=False)
         self.post_init()
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> BaseModelOutputWithPooling:
-        """One-hot vectors of every token and their mean.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Token ids, first and last special.
-            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, then 0 for padding.
-            inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, vocab_size)`, *optional*): Instead of
-                `input_ids`.
-            **kwargs: Ignored; accepted so that generic callers can pass what other models take.
-
-        Returns:
-            `last_hidden_state` (batch, tokens, `vocab_size`), zero at padding; `pooler_output` (batch, `vocab_size`).
-
-        Raises:
-            ValueError: not exactly one input.
-        """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give exactly one of input_ids and inputs_embeds")
-        if inputs_embeds is None:
-            assert input_ids is not None
-            inputs_embeds = one_hot(input_ids, self.config.vocab_size).to(self.anchor.dtype)
-        real = real_tokens(inputs_embeds, attention_mask)[..., None].to(inputs_embeds.dtype)
-        hidden = inputs_embeds * real
-        pooled = hidden.sum(1) / real.sum(1).clamp(min=1.0) if self.add_pooling_layer else None
-        return BaseModelOutputWithPooling(last_hidden_state=hidden, pooler_output=pooled)
+    def _read(
+        self, embeds: torch.Tensor, mask: torch.Tensor, keep: bool
+    ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        embeds = embeds.to(self.anchor.dtype)
+        real = mask[..., None].to(embeds.dtype)
+        pooled = (embeds * real).sum(1) / real.sum(1).clamp(min=1.0) if self.add_pooling_layer else None
+        return [embeds], pooled
 
 
 class OneHotForSequenceClassification(ProteinForSequenceClassification, OneHotPreTrainedModel):

@@ -28,10 +28,12 @@ from .modeling_protein_heads import (
     ProteinPreTrainedModel,
     ProteinPreTrainingOutput,
     ProteinTask,
+    exporting,
     mask_residues,
     masked_mean_loss,
     ordinal_levels,
     ordinal_loss,
+    real_tokens,
     weigh_losses,
 )
 from .modeling_protein_rnn import run_lstm
@@ -102,8 +104,9 @@ class PlusRnnSequenceHead(nn.Module):
     def forward(self, features: torch.Tensor, residue_mask: torch.Tensor) -> torch.Tensor:
         """Map (batch, tokens, width) to (batch, num_labels), reading residues only."""
         if self.attention is not None:
-            logits = self.attention(features)[..., 0].masked_fill(~residue_mask, torch.finfo(features.dtype).min)
-            weights = logits.softmax(1).masked_fill(~residue_mask, 0.0)
+            logits = self.attention(features)[..., 0]  # under autocast not of the type of the features
+            logits = logits.masked_fill(~residue_mask, torch.finfo(logits.dtype).min)
+            weights = logits.softmax(1).masked_fill(~residue_mask, 0.0).to(features.dtype)
         else:
             weights = residue_mask.to(features.dtype)
             if self.pooling == "mean":
@@ -127,6 +130,7 @@ class PlusRnnPreTrainedModel(ProteinPreTrainedModel):
     config: PlusRnnConfig
     config_class = PlusRnnConfig
     base_model_prefix = "plus_rnn"
+    supports_gradient_checkpointing = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -135,6 +139,9 @@ class PlusRnnPreTrainedModel(ProteinPreTrainedModel):
             init.constant_(module.bias, 10.0)
         else:
             super()._init_weights(module)
+
+    def get_output_embeddings(self) -> None:
+        """None: the decoder scores residues, not the vocabulary."""
 
 
 class PlusRnnModel(PlusRnnPreTrainedModel):
@@ -179,54 +186,70 @@ class PlusRnnModel(PlusRnnPreTrainedModel):
                 protein; the two are read apart from each other.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, embedding_size)`, *optional*): Instead of
                 `input_ids`.
-            kwargs: Ignored; accepted so that generic callers can pass `output_attentions` and the like.
+            kwargs: `output_hidden_states`, `return_dict`; others are accepted so that generic callers can pass what
+                other models take.
 
         Returns:
             [`PlusRnnModelOutput`].
+
+        Raises:
+            ValueError: not exactly one input, rows that are empty or padded on the left, or several proteins or pairs
+                packed into a row.
         """
+        self._refuse_packed(kwargs)
         embeds = self._embed(input_ids, inputs_embeds)
         if attention_mask is None and input_ids is not None:
             attention_mask = _mask_from_ids(input_ids, self.config.pad_token_id or 0)
-        elif attention_mask is None:
-            attention_mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
-        first, second = _protein_lengths(attention_mask, token_type_ids)
-        hidden = self._run_pairs(embeds, first, second) if any(second) else self._run(embeds, first)
+        mask = real_tokens(embeds, attention_mask)
+        lengths, on_host = _protein_lengths(mask, token_type_ids)
+        pairs = token_type_ids is not None if on_host is None else any(on_host[1])
+        wanted = self._wants_hidden_states(kwargs)
+        if pairs:
+            states = self._run_pairs(embeds, lengths, on_host, wanted)
+        else:
+            states = self._run(embeds, lengths[0], None if on_host is None else on_host[0], wanted)
         return PlusRnnModelOutput(
-            last_hidden_state=hidden,
-            projection=self.projection(hidden) if self.projection is not None else None,
-            residue_mask=_residue_mask(first, second, hidden.shape[1], hidden.device),
+            last_hidden_state=states[-1],
+            projection=self.projection(states[-1]) if self.projection is not None else None,
+            residue_mask=_residue_mask(lengths, embeds.shape[1]),
+            hidden_states=(embeds * mask[..., None].to(embeds.dtype), *states) if wanted else None,
         )
 
-    def _run(self, embeds: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-        """R of every token, zero at padding.
+    def _run(
+        self, embeds: torch.Tensor, lengths: torch.Tensor, on_host: list[int] | None, keep: bool
+    ) -> list[torch.Tensor]:
+        """R of every token, zero at padding, as a list of one; of every layer with `keep`.
 
-        Rows are packed only on a GPU, and where most of a batch is padding.
+        Rows are packed only on a GPU, and where most of a batch is padding. `on_host` are the lengths, too.
         """
-        if embeds.is_cuda or sum(lengths) < _LEAST_FILLED * embeds.shape[0] * embeds.shape[1]:
-            packed = pack_padded_sequence(embeds, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
-            return pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=embeds.shape[1])[0]
-        lengths_B = torch.tensor(lengths, device=embeds.device)
-        inside = torch.arange(embeds.shape[1], device=embeds.device) < lengths_B[:, None]
-        return run_lstm(self.rnn, embeds, lengths_B)[-1] * inside[..., None].to(embeds.dtype)
+        batch, tokens = embeds.shape[:2]
+        padded = on_host is None or keep or self._checkpoint() is not None or not isinstance(self.rnn, nn.LSTM)
+        if not padded and (embeds.is_cuda or sum(on_host or ()) < _LEAST_FILLED * batch * tokens):
+            packed = pack_padded_sequence(embeds, torch.tensor(on_host), batch_first=True, enforce_sorted=False)
+            return [pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=tokens)[0]]
+        inside = (torch.arange(tokens, device=embeds.device) < lengths[:, None])[..., None]
+        states = run_lstm(self.rnn, embeds, lengths, self._checkpoint())
+        return [state * inside.to(state.dtype) for state in (states if keep else states[-1:])]
 
-    def _run_pairs(self, embeds: torch.Tensor, first: list[int], second: list[int]) -> torch.Tensor:
+    def _run_pairs(
+        self, embeds: torch.Tensor, lengths: torch.Tensor, on_host: list[list[int]] | None, keep: bool
+    ) -> list[torch.Tensor]:
         """Run the two proteins of each row as two rows, then put them back behind each other."""
         batch, tokens, _ = embeds.shape
-        device = embeds.device
-        start = torch.tensor(first, device=device)
-        arange = torch.arange(max(*first, *second), device=device)
+        device, start = embeds.device, lengths[0]
+        arange = torch.arange(tokens if on_host is None else max(map(max, on_host)), device=device)
         rows = torch.arange(batch, device=device)
         columns = torch.stack([arange.expand(batch, -1), start[:, None] + arange]).clamp(max=tokens - 1)
         apart = embeds[rows[None, :, None], columns]  # (2, B, longest protein, embedding)
         # A row without a second protein still needs one token to be packed; it is not put back.
-        lengths = first + [max(length, 1) for length in second]
-        hidden = self._run(apart.flatten(0, 1), lengths).unflatten(0, (2, batch))
+        flat = None if on_host is None else [max(length, 1) for side in on_host for length in side]
+        states = self._run(apart.flatten(0, 1), lengths.clamp(min=1).flatten(), flat, keep)
         position = torch.arange(tokens, device=device).expand(batch, -1)
         side = (position >= start[:, None]).long()
-        within = (position - side * start[:, None]).clamp(max=hidden.shape[2] - 1)
-        joined = hidden[side, rows[:, None], within]
-        end = start + torch.tensor(second, device=device)
-        return joined * (position < end[:, None])[..., None].to(joined.dtype)
+        within = (position - side * start[:, None]).clamp(max=len(arange) - 1)
+        inside = (position < lengths.sum(0)[:, None])[..., None]
+        joined = [state.unflatten(0, (2, batch))[side, rows[:, None], within] for state in states]
+        return [state * inside.to(state.dtype) for state in joined]
 
 
 class PlusRnnForPreTraining(PlusRnnPreTrainedModel):
@@ -283,9 +306,10 @@ class PlusRnnForPreTraining(PlusRnnPreTrainedModel):
         Returns:
             [`ProteinPreTrainingOutput`].
         """
+        kwargs["return_dict"] = True
         outputs = self.plus_rnn(input_ids, attention_mask, token_type_ids, inputs_embeds, **kwargs)
         logits = self.lm_head(outputs.last_hidden_state)
-        if token_type_ids is not None and not bool((token_type_ids == 1).any()):
+        if token_type_ids is not None and not exporting() and not bool((token_type_ids == 1).any()):
             token_type_ids = None  # a tokenizer writes zeros for single proteins
         similarity, sfp_loss = None, None
         if token_type_ids is not None:
@@ -301,6 +325,7 @@ class PlusRnnForPreTraining(PlusRnnPreTrainedModel):
             similarity_logits=similarity,
             mlm_loss=mlm_loss,
             sfp_loss=sfp_loss,
+            hidden_states=outputs.hidden_states,
         )
 
     def _mlm_loss(
@@ -361,8 +386,8 @@ class _PlusRnnWithHead(ProteinTask, PlusRnnPreTrainedModel):
         config = self.config
         if attention_mask is None:
             attention_mask = _mask_from_ids(input_ids, config.pad_token_id or 0)
-        lengths = _protein_lengths(attention_mask, token_type_ids)
-        residues = _residue_mask(*lengths, input_ids.shape[1], input_ids.device)
+        lengths, _ = _protein_lengths(attention_mask, token_type_ids)
+        residues = _residue_mask(lengths, input_ids.shape[1])
         wanted = (residues.sum(1).double() * config.mlm_probability).floor().clamp(max=config.max_masked)
         candidates = residues & (input_ids != config.mask_token_id)
         masked, targets = mask_residues(
@@ -410,6 +435,9 @@ class PlusRnnForPairClassification(_PlusRnnWithHead):
     "the level is above k".
     """
 
+    def _num_classes(self) -> int:
+        return 0
+
     def _build(self, config: PlusRnnConfig) -> None:
         if self.num_labels < 2:
             raise ValueError(f"a pair has at least two levels of similarity, num_labels is {self.num_labels}")
@@ -447,7 +475,13 @@ class PlusRnnForPairClassification(_PlusRnnWithHead):
         loss = None
         if labels is not None:
             loss = weigh_losses(self.config.finetuning_mlm_weight, mlm_loss, ordinal_loss(ordinal, labels))
-        return ProteinPairOutput(loss=loss, logits=ordinal_levels(ordinal), ordinal_logits=ordinal, scores=scores)
+        return ProteinPairOutput(
+            loss=loss,
+            logits=ordinal_levels(ordinal),
+            ordinal_logits=ordinal,
+            scores=scores,
+            hidden_states=outputs.hidden_states,
+        )
 
 
 def _pair_scores(outputs: PlusRnnModelOutput, token_type_ids: torch.Tensor) -> torch.Tensor:
@@ -463,8 +497,10 @@ def _mask_from_ids(input_ids: torch.Tensor, pad_token_id: int) -> torch.Tensor:
     return (position <= last + 1).long()
 
 
-def _protein_lengths(attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None) -> tuple[list[int], list[int]]:
-    """Tokens of the first and of the second protein of each row, read from the device at once."""
+def _protein_lengths(
+    attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None
+) -> tuple[torch.Tensor, list[list[int]] | None]:
+    """Tokens of the first and of the second protein of each row, (2, B), and the same read from the device at once."""
     mask = attention_mask.bool()
     total = mask.sum(1)
     position = torch.arange(mask.shape[1], device=mask.device)
@@ -473,22 +509,24 @@ def _protein_lengths(attention_mask: torch.Tensor, token_type_ids: torch.Tensor 
     if token_type_ids is not None:
         other = (token_type_ids == 1) & mask
         second = other.sum(1)
-        fits &= other == ((position >= (total - second)[:, None]) & mask)
-    first_list, second_list, fits_list = torch.stack([total - second, second, fits.all(1).to(total.dtype)]).tolist()
+        fits = fits & (other == ((position >= (total - second)[:, None]) & mask))
+    lengths = torch.stack([total - second, second])
+    if exporting():
+        return lengths, None
+    *on_host, fits_list = torch.cat([lengths, fits.all(1)[None].to(total.dtype)]).tolist()
     if not all(fits_list):
         raise ValueError(
             f"row {fits_list.index(0)}: a row must be the first protein, then the second (token_type_ids 1), then "
             "padding; pad on the right"
         )
-    if not all(first_list):
-        raise ValueError(f"row {first_list.index(0)} of the batch is empty: attention_mask has no 1")
-    return first_list, second_list
+    if not all(on_host[0]):
+        raise ValueError(f"row {on_host[0].index(0)} of the batch is empty: attention_mask has no 1")
+    return lengths, on_host
 
 
-def _residue_mask(first: list[int], second: list[int], tokens: int, device: torch.device) -> torch.Tensor:
-    """True at residues: every protein but its first and last token."""
-    position = torch.arange(tokens, device=device)
-    lengths = torch.tensor([first, second], device=device)
+def _residue_mask(lengths: torch.Tensor, tokens: int) -> torch.Tensor:
+    """True at residues: every token but the first and last of each protein; `lengths` (2, B)."""
+    position = torch.arange(tokens, device=lengths.device)
     start = torch.stack([torch.zeros_like(lengths[0]), lengths[0]])[..., None]
     inside = (position > start) & (position < start + lengths[..., None] - 1)
     return inside.any(0)

@@ -14,21 +14,29 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import BertConfig
-from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions, MaskedLMOutput
+from transformers.masking_utils import (
+    create_bidirectional_mask,
+    find_packed_sequence_indices,
+    packed_sequence_mask_function,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from transformers.models.bert.modeling_bert import BertModel, BertOnlyMLMHead, BertPreTrainedModel
 from transformers.utils import ModelOutput
-from transformers.utils.generic import can_return_tuple
+from transformers.utils.generic import can_return_tuple, is_flash_attention_requested
 
 from .configuration_protein_bert import ProteinBertConfig
 from .modeling_protein_heads import (
+    PACKED_INPUTS,
     ProteinContactHead,
     ProteinForContactPrediction,
     ProteinForSequenceClassification,
     ProteinForTokenClassification,
+    ProteinLanguageModel,
     ProteinPreTrainingOutput,
     ProteinResidueHead,
     ProteinTask,
     ProteinWeightNorm,
+    exporting,
     init_like_pytorch,
     inner_tokens,
     mask_residues,
@@ -135,6 +143,13 @@ class ProteinBertPreTrainedModel(BertPreTrainedModel):
                 if isinstance(child, nn.LayerNorm):
                     setattr(parent, name, ProteinBertPlusLayerNorm(child.normalized_shape[0], child.eps))
 
+    def _refuse_packed_rows(self, position_ids: torch.Tensor | None, attention_mask: torch.Tensor | None) -> None:
+        if position_ids is not None and packed_proteins(position_ids, attention_mask) is not None:
+            raise ValueError(
+                f"{type(self).__name__} reads one protein or pair a row; these position_ids hold several. Packed rows "
+                "are for the encoder, masked residues and residue labels with head_type='linear'"
+            )
+
     def export_portable(self, directory: str | Path, tokenizer: Any = None) -> Path:
         """Write this model as a stock BERT that loads where nothing but transformers is installed.
 
@@ -213,25 +228,35 @@ class ProteinBertModel(ProteinBertPreTrainedModel, BertModel):
             input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Token ids, first and last special.
             attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, 0 for padding.
             token_type_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): 1 for the second protein.
-            position_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): From 0 by default.
+            position_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): From 0 by default. Where they do
+                not go up by one, a new protein begins; tokens attend within their own protein only, and
+                `pooler_output` describes the first of the row.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): Instead of
                 `input_ids`.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict` and what the attention takes.
 
         Raises:
-            ValueError: the input is longer than the learned positions reach, or not exactly one input was given.
+            ValueError: the input is longer than the learned positions reach, not exactly one input was given, or
+                rows are packed in a way that this attention cannot keep apart.
         """
         source = input_ids if input_ids is not None else inputs_embeds
         if (input_ids is None) == (inputs_embeds is None) or source is None:
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         length, limit = source.shape[1], self.config.max_position_embeddings
-        if position_ids is None:
-            if length > limit and self.config.position_embedding == "learned":
+        if self.config.position_embedding == "learned" and not exporting():
+            longest = length if position_ids is None else int(position_ids.max()) + 1
+            if longest > limit:
                 raise ValueError(
-                    f"{length} tokens are more than max_position_embeddings={limit}; truncate, cut the protein into "
+                    f"{longest} tokens are more than max_position_embeddings={limit}; truncate, cut the protein into "
                     "pieces, or use position_embedding='sinusoidal'"
                 )
+        if position_ids is None:
             position_ids = torch.arange(length, device=source.device)[None]
+            packed = [name for name in PACKED_INPUTS if kwargs.get(name) is not None]
+            if packed:
+                raise ValueError(f"proteins packed into a row need position_ids beside {packed[0]}: from 0 for each")
+        elif (segments := packed_proteins(position_ids.expand(source.shape[:2]), attention_mask)) is not None:
+            attention_mask = self._keep_apart(segments)
         if token_type_ids is None:
             token_type_ids = torch.zeros(source.shape[:2], dtype=torch.long, device=source.device)
         return super().forward(
@@ -243,16 +268,24 @@ class ProteinBertModel(ProteinBertPreTrainedModel, BertModel):
             **kwargs,
         )
 
+    def _keep_apart(self, segments: torch.Tensor) -> Any:
+        """Attention mask that keeps tokens within their protein; `segments` (B, T) are its number."""
+        attention = self.config._attn_implementation
+        if is_flash_attention_requested(self.config):
+            raise ValueError(f"attn_implementation={attention!r} cannot keep packed proteins apart here; use 'sdpa'")
+        return create_bidirectional_mask(
+            config=self.config,
+            inputs_embeds=segments.new_empty(*segments.shape, 0, dtype=self.dtype),  # read for its shape only
+            attention_mask=None,
+            and_mask_function=packed_sequence_mask_function(segments),
+        )
 
-class _ProteinBertLanguageModel(ProteinBertPreTrainedModel):
-    """An encoder and a decoder of masked residues tied to its embedding; the same parameters as `BertForMaskedLM`."""
+
+class _ProteinBertDecoder(ProteinBertPreTrainedModel):
+    """A decoder of masked residues tied to the embedding; the same parameters as `BertForMaskedLM`."""
 
     _tied_weights_keys = _TIED
-
-    def __init__(self, config: ProteinBertConfig, add_pooling_layer: bool = False):
-        super().__init__(config)
-        self.bert = ProteinBertModel(config, add_pooling_layer=add_pooling_layer)
-        self.cls = BertOnlyMLMHead(config)
+    cls: Any
 
     def get_output_embeddings(self) -> nn.Module:
         """The layer that scores the vocabulary."""
@@ -264,13 +297,8 @@ class _ProteinBertLanguageModel(ProteinBertPreTrainedModel):
         self.cls.predictions.bias = new_embeddings.bias
 
 
-class ProteinBertForMaskedLM(_ProteinBertLanguageModel):
-    """Masked residues; the same parameters as `BertForMaskedLM`."""
-
-    def __init__(self, config: ProteinBertConfig):
-        super().__init__(config)
-        self._use_plus_layer_norm()
-        self.post_init()
+class _ProteinBertTask(ProteinTask, ProteinBertPreTrainedModel):
+    """A head on the encoder."""
 
     @can_return_tuple
     def forward(
@@ -282,8 +310,8 @@ class ProteinBertForMaskedLM(_ProteinBertLanguageModel):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         **kwargs: Any,
-    ) -> MaskedLMOutput:
-        """Predict masked residues.
+    ) -> ModelOutput:
+        """Predict the labels of the task.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`ProteinBertModel`].
@@ -291,26 +319,48 @@ class ProteinBertForMaskedLM(_ProteinBertLanguageModel):
             token_type_ids (`torch.LongTensor`, *optional*): As there.
             position_ids (`torch.LongTensor`, *optional*): As there.
             inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Ids to predict, -100 elsewhere.
+            labels (`torch.Tensor`, *optional*): As the class says.
             **kwargs: As there.
+
+        Raises:
+            ValueError: the shape of the labels does not fit the input, or rows hold several packed proteins and the
+                head is one of whole rows.
         """
-        outputs = self.bert(
+        if not self._packs():
+            self._refuse_packed_rows(position_ids, attention_mask)
+        outputs, mlm_loss = self._encode(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
         )
-        logits = self.cls(outputs.last_hidden_state)
-        return MaskedLMOutput(
-            loss=None if labels is None else masked_mean_loss(logits, labels),
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+        return self._answer(outputs, attention_mask, labels, mlm_loss)
+
+    def _packs(self) -> bool:
+        """Whether the head may read rows that hold several proteins."""
+        return True
+
+    def _encode(self, *args: Any, **kwargs: Any) -> Any:
+        """Outputs of the encoder and the loss of residues it has masked by itself."""
+        return self.bert(*args, **kwargs), None
 
 
-class ProteinBertForPreTraining(_ProteinBertLanguageModel):
+class ProteinBertForMaskedLM(ProteinLanguageModel, _ProteinBertTask, _ProteinBertDecoder):
+    """Masked residues; the same parameters as `BertForMaskedLM`. `labels` are ids to predict, -100 elsewhere."""
+
+    def _build(self, config: ProteinBertConfig) -> None:
+        self.bert = ProteinBertModel(config, add_pooling_layer=False)
+        self.cls = BertOnlyMLMHead(config)
+        self._use_plus_layer_norm()
+
+    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        return self.cls(outputs.last_hidden_state)
+
+
+class ProteinBertForPreTraining(_ProteinBertDecoder):
     """PLUS pre-training of a BERT: masked residues and, for pairs in one row, same-family prediction on CLS."""
 
     def __init__(self, config: ProteinBertConfig):
-        super().__init__(config, add_pooling_layer=config.pooling == "pooler")
+        super().__init__(config)
+        self.bert = ProteinBertModel(config, add_pooling_layer=config.pooling == "pooler")
+        self.cls = BertOnlyMLMHead(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.sfp_head = nn.Linear(config.hidden_size, 2)
         self._use_plus_layer_norm()
@@ -339,7 +389,12 @@ class ProteinBertForPreTraining(_ProteinBertLanguageModel):
             labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Ids to predict, -100 elsewhere.
             same_family (`torch.Tensor` of shape `(batch,)`, *optional*): 1 for pairs of one family, 0 for others.
             **kwargs: As there.
+
+        Raises:
+            ValueError: `same_family` was given for rows that hold several packed proteins.
         """
+        if same_family is not None:
+            self._refuse_packed_rows(position_ids, attention_mask)
         outputs = self.bert(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
         )
@@ -359,7 +414,7 @@ class ProteinBertForPreTraining(_ProteinBertLanguageModel):
         )
 
 
-class _ProteinBertWithHead(ProteinTask, ProteinBertPreTrainedModel):
+class _ProteinBertWithHead(_ProteinBertTask):
     """A head that may mask its own input while training, the masked-residue loss serving as a regulariser."""
 
     def _build(self, config: ProteinBertConfig) -> None:
@@ -372,31 +427,20 @@ class _ProteinBertWithHead(ProteinTask, ProteinBertPreTrainedModel):
         self.classifier = nn.Linear(config.hidden_size, config.num_labels or 2) if linear else self.head_class(config)
         self._use_plus_layer_norm()
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-        position_ids: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> ModelOutput:
-        """Predict the labels of the task.
+    def _packs(self) -> bool:
+        return False
 
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`ProteinBertModel`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            token_type_ids (`torch.LongTensor`, *optional*): As there.
-            position_ids (`torch.LongTensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.Tensor`, *optional*): As the class says.
-            **kwargs: As there.
+    def get_output_embeddings(self) -> nn.Module | None:
+        """The layer that scores the vocabulary, where there is a regulariser."""
+        return None if self.cls is None else self.cls.predictions.decoder
 
-        Raises:
-            ValueError: the shape of the labels does not fit the input.
-        """
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the layer that scores the vocabulary."""
+        assert self.cls is not None
+        self.cls.predictions.decoder = new_embeddings
+        self.cls.predictions.bias = new_embeddings.bias
+
+    def _encode(self, input_ids: Any, *args: Any, **kwargs: Any) -> Any:
         config, targets = self.config, None
         if self.cls is not None and self.training and input_ids is not None:
             candidates = (input_ids >= config.first_residue_id) & (input_ids <= config.last_residue_id)
@@ -405,14 +449,12 @@ class _ProteinBertWithHead(ProteinTask, ProteinBertPreTrainedModel):
                 wanted = wanted.clamp(max=config.max_masked)
             residues = range(config.first_residue_id, config.last_residue_id + 1)
             input_ids, targets = mask_residues(input_ids, candidates, wanted, config.mask_token_id, residues)
-        outputs = self.bert(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
-        )
+        outputs = self.bert(input_ids, *args, **kwargs)
         mlm_loss = None
         if self.cls is not None and targets is not None:
             chosen = targets != -100
             mlm_loss = masked_mean_loss(self.cls(outputs.last_hidden_state[chosen]), targets[chosen])
-        return self._answer(outputs, attention_mask, labels, mlm_loss)
+        return outputs, mlm_loss
 
 
 class ProteinBertForSequenceClassification(ProteinForSequenceClassification, _ProteinBertWithHead):
@@ -438,6 +480,9 @@ class ProteinBertForTokenClassification(ProteinForTokenClassification, _ProteinB
     """
 
     head_class = ProteinBertResidueHead
+
+    def _packs(self) -> bool:
+        return self.config.head_type == "linear"  # convolutions reach over the end of a protein
 
     def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
         hidden = self.dropout(outputs.last_hidden_state)
@@ -472,3 +517,17 @@ def _pool(config: ProteinBertConfig, outputs: Any, attention_mask: torch.Tensor 
     if attention_mask is None:
         return hidden[:, 1:-1].mean(1)
     return mean_over(inner_tokens(attention_mask), hidden)
+
+
+def packed_proteins(position_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
+    """Number (B, T) of the protein each token belongs to, None where every row holds one.
+
+    Each padding token counts as one of its own, so that it reaches no other.
+    """
+    if exporting() or (attention_mask is not None and attention_mask.ndim != 2):
+        return None
+    real = torch.ones_like(position_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+    segments = find_packed_sequence_indices(position_ids)
+    if segments is None or not bool((segments.masked_fill(~real, 0) > 0).any()):
+        return None
+    return find_packed_sequence_indices(position_ids.masked_fill(~real, 0))

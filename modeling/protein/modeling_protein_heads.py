@@ -5,6 +5,8 @@ Shape suffixes and symbols: B batch, T tokens of a row, R = T - 2 residues.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,22 +23,31 @@ from torch.nn.functional import (
 )
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPooling,
+    MaskedLMOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 __all__ = [
+    "PACKED_INPUTS",
     "ProteinContactHead",
+    "ProteinEncoder",
     "ProteinForContactPrediction",
     "ProteinForSequenceClassification",
     "ProteinForTokenClassification",
     "ProteinHead",
+    "ProteinLanguageModel",
     "ProteinPairOutput",
     "ProteinPreTrainedModel",
     "ProteinPreTrainingOutput",
     "ProteinResidueHead",
     "ProteinTask",
     "ProteinWeightNorm",
+    "exporting",
     "init_like_pytorch",
     "inner_tokens",
     "mask_residues",
@@ -85,12 +96,14 @@ class ProteinPairOutput(ModelOutput):
             their softmax is p(level), in proportion to σ_k (1 - σ_(k+1)).
         ordinal_logits (`torch.FloatTensor` of shape `(batch, num_labels - 1)`): Logit k says "level above k".
         scores (`torch.FloatTensor` of shape `(batch,)`): Soft-alignment scores.
+        hidden_states (`tuple`, *optional*): Embeddings and the output of each layer.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     ordinal_logits: torch.Tensor | None = None
     scores: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
 class ProteinWeightNorm(nn.Module):
@@ -146,9 +159,13 @@ class ProteinResidueHead(nn.Module):
         """Map (B, T, width) to (B, T, num_labels)."""
         first, second = (self.get_submodule(name) for name in self.names)
         mask = mask.bool()
-        normed = torch.zeros_like(hidden)
-        normed[mask] = self.norm(hidden[mask]).to(hidden.dtype)
-        x = torch.relu(first(normed.transpose(1, 2))) * mask[:, None, :].to(hidden.dtype)
+        real = mask[:, None, :].to(hidden.dtype)
+        if exporting():  # running statistics, so padding cannot reach them
+            normed = (self.norm(hidden.transpose(1, 2)) * real).transpose(1, 2)
+        else:
+            normed = torch.zeros_like(hidden)
+            normed[mask] = self.norm(hidden[mask]).to(hidden.dtype)
+        x = torch.relu(first(normed.transpose(1, 2))) * real
         return second(x).transpose(1, 2)
 
 
@@ -167,8 +184,11 @@ class ProteinContactHead(nn.Module):
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map residues (B, R, width) to symmetric logits (B, R, R, 2): no contact, contact."""
         hidden = self.dropout(hidden)
-        weighed = hidden[:, None] * self.product.weight[:, None, :]  # (B, 2, R, width)
-        logits = weighed @ hidden[:, None].transpose(-1, -2) + self.product.bias[:, None, None]
+        weight, bias = self.product.weight, self.product.bias
+        if callable(weight):  # a quantised layer
+            weight, bias = self.product.weight().dequantize(), self.product.bias()
+        weighed = hidden[:, None] * weight[:, None, :]  # (B, 2, R, width)
+        logits = weighed @ hidden[:, None].transpose(-1, -2) + bias[:, None, None]
         return logits.permute(0, 2, 3, 1)
 
 
@@ -189,6 +209,10 @@ def init_like_pytorch(module: nn.Module) -> None:
             init.zeros_(module.weight[module.padding_idx])
 
 
+# How callers say that a row holds several sequences, `position_ids` apart.
+PACKED_INPUTS = ("cu_seq_lens_q", "cu_seq_lens_k", "seq_idx", "sequence_id")
+
+
 class ProteinPreTrainedModel(PreTrainedModel):
     """Weight initialisation and loading: PyTorch's start, or N(0, `initializer_range`) where a family says so."""
 
@@ -197,6 +221,8 @@ class ProteinPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
     _input_embed_layer = "embeddings"
     _starts_normal = False
+    # Set on models with layers by `gradient_checkpointing_enable`, which `supports_gradient_checkpointing` allows.
+    gradient_checkpointing = False
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -217,6 +243,76 @@ class ProteinPreTrainedModel(PreTrainedModel):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         return self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
 
+    def _wants_hidden_states(self, kwargs: dict[str, Any]) -> bool:
+        """Whether the caller, or else the configuration, asks for the output of every layer."""
+        asked = kwargs.get("output_hidden_states")
+        return bool(self.config.output_hidden_states if asked is None else asked)
+
+    def _checkpoint(self) -> Callable[..., Any] | None:
+        """What calls a layer while gradients are checkpointed, else None."""
+        return self._gradient_checkpointing_func if self.gradient_checkpointing and self.training else None
+
+    def _refuse_packed(self, kwargs: dict[str, Any]) -> None:
+        """One protein a row: what says otherwise must not be passed over."""
+        position_ids = kwargs.get("position_ids")
+        packed = [name for name in PACKED_INPUTS if kwargs.get(name) is not None]
+        if position_ids is not None and not exporting():
+            in_order = torch.arange(position_ids.shape[-1], device=position_ids.device)
+            packed += [] if bool((position_ids == in_order).all()) else ["position_ids"]
+        if packed:
+            raise ValueError(
+                f"{type(self).__name__} reads one protein a row, from its first token on, and takes no {packed[0]}; "
+                "give packed proteins a row each, or use a ProteinBert, which tells them apart by position_ids"
+            )
+
+
+class ProteinEncoder:
+    """`forward` of a base model that reads one protein a row; goes before the family's `PreTrainedModel`."""
+
+    @can_return_tuple
+    def forward(
+        self: Any,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPooling:
+        """Represent every token and the protein.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Token ids, first and last special.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, then 0 for padding.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, width)`, *optional*): Instead of
+                `input_ids`: what `get_input_embeddings()` gives for them.
+            **kwargs: `output_hidden_states`, `return_dict`; others are accepted so that generic callers can pass what
+                other models take.
+
+        Returns:
+            `last_hidden_state` (batch, tokens, `representation_size`), zero at padding; `pooler_output` (batch,
+            `pooled_size`); on request `hidden_states`: the embeddings and the output of each layer.
+
+        Raises:
+            ValueError: not exactly one input, several proteins packed into a row, or (LSTMs) rows that are empty or
+                padded on the left.
+        """
+        self._refuse_packed(kwargs)
+        embeds = self._embed(input_ids, inputs_embeds)
+        mask = real_tokens(embeds, attention_mask)
+        wanted = self._wants_hidden_states(kwargs)
+        states, pooled = self._read(embeds, mask, wanted)
+        real = mask[..., None].to(embeds.dtype)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=states[-1] * real,
+            pooler_output=pooled,
+            hidden_states=tuple(state * real for state in states) if wanted else None,
+        )
+
+    def _read(
+        self, embeds: torch.Tensor, mask: torch.Tensor, keep: bool
+    ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        """The embeddings and the output of each layer (all but the last may lack unless `keep`); the protein."""
+        raise NotImplementedError
+
 
 class ProteinTask:
     """A base model, a head on it and a loss: goes before the family's `PreTrainedModel` in a class of a task.
@@ -235,6 +331,7 @@ class ProteinTask:
     def __init__(self, config: Any):
         super().__init__(config)  # type: ignore[call-arg]
         self.num_labels = config.num_labels or 2
+        self._check_class_weights(config)
         self._build(config)
         self.post_init()  # type: ignore[attr-defined]
 
@@ -244,6 +341,23 @@ class ProteinTask:
         base = self.base_class(config, add_pooling_layer=self.reads_pooled)
         setattr(self, self.base_model_prefix, base)  # type: ignore[attr-defined]
         self.classifier = classifier
+
+    def _num_classes(self) -> int:
+        """Classes of the cross-entropy; 0 where the loss is another one."""
+        return self.num_labels
+
+    def _check_class_weights(self, config: Any) -> None:
+        weights = getattr(config, "class_weights", None)
+        if weights is None:
+            return
+        name, classes = type(self).__name__, self._num_classes()
+        if not classes:
+            raise ValueError(
+                f"{name} has no loss over classes to weigh (num_labels={self.num_labels}, problem_type="
+                f"{config.problem_type!r}); leave class_weights out"
+            )
+        if len(weights) != classes or not all(0 < weight < math.inf for weight in weights):
+            raise ValueError(f"class_weights of {name} must be {classes} positive numbers, one a class, not {weights}")
 
     @can_return_tuple
     def forward(
@@ -266,8 +380,12 @@ class ProteinTask:
         Raises:
             ValueError: the shape of the labels does not fit the input.
         """
-        outputs = self.base_model(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
-        return self._answer(outputs, attention_mask, labels)
+        kwargs["return_dict"] = True
+        return self._answer(self._encode(input_ids, attention_mask, inputs_embeds, **kwargs), attention_mask, labels)
+
+    def _encode(self, *args: Any, **kwargs: Any) -> Any:
+        """Outputs of the base model."""
+        return self.base_model(*args, **kwargs)
 
     def _answer(
         self,
@@ -299,6 +417,18 @@ class ProteinTask:
         return masked_mean_loss(logits, labels, getattr(self.config, "class_weights", None))
 
 
+class ProteinLanguageModel(ProteinTask):
+    """Residues predicted; a class makes its `_logits` (B, T, vocabulary)."""
+
+    output_class = MaskedLMOutput
+
+    def _check_class_weights(self, config: Any) -> None:
+        """Weights of the classes of a task say nothing about residues."""
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return masked_mean_loss(logits, labels)
+
+
 class ProteinForSequenceClassification(ProteinTask):
     """A head for whole proteins: classes, or one value when `num_labels` is 1.
 
@@ -309,6 +439,10 @@ class ProteinForSequenceClassification(ProteinTask):
     head_class = ProteinHead
     output_class = SequenceClassifierOutput
     reads_pooled = True
+
+    def _num_classes(self) -> int:
+        other = self.config.problem_type in ("regression", "multi_label_classification")
+        return 0 if other or self.num_labels == 1 else self.num_labels
 
     def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
         return self.classifier(outputs.pooler_output)
@@ -340,14 +474,27 @@ class ProteinForContactPrediction(ProteinTask):
 
     head_class = ProteinContactHead
 
+    def _num_classes(self) -> int:
+        return 2
+
     def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
         return self.classifier(outputs.last_hidden_state[:, 1:-1])
+
+
+def exporting() -> bool:
+    """Whether a graph is being recorded that will see other values, so that none may be looked at."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
 
 
 def real_tokens(like: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
     """Boolean mask (B, T); every token is real when no mask is given."""
     if attention_mask is None:
         return torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
+    if attention_mask.ndim != 2 or attention_mask.shape[1] != like.shape[1]:
+        raise ValueError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}, the tokens {tuple(like.shape[:2])}; give 1 for "
+            "each token and 0 for padding"
+        )
     return attention_mask.bool()
 
 
@@ -404,18 +551,32 @@ def protein_loss(config: Any, logits: torch.Tensor, labels: torch.Tensor) -> tor
     """Squared error, cross-entropy or binary cross-entropy, by `problem_type` or else by number and kind of labels.
 
     Unlike the loss of transformers it leaves the configuration as it is and knows weights of classes.
+
+    Raises:
+        ValueError: the shape of the labels does not fit the problem, or classes are weighed where there are none.
     """
+    weights = getattr(config, "class_weights", None)
     problem = config.problem_type
     if problem is None:
-        problem = "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
+        several = labels.is_floating_point() or (labels.ndim == 2 and labels.shape == logits.shape)
+        problem = "multi_label_classification" if several else "single_label_classification"
         problem = "regression" if config.num_labels == 1 else problem
-    if problem == "regression":
-        return mse_loss(logits.float().flatten(), labels.float().flatten())
-    if problem == "single_label_classification":
-        weights = getattr(config, "class_weights", None)
+    single = problem == "single_label_classification"
+    wanted = logits.shape[:1] if single else logits.shape
+    if labels.numel() != wanted.numel():
+        kind = "a class" if single else "a value" if problem == "regression" else "0 or 1 for every label"
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)}, wanted {tuple(wanted)}: {kind} a protein, for problem_type="
+            f"{problem!r} and num_labels={config.num_labels}"
+        )
+    if single:
         weight = None if weights is None else logits.new_tensor(weights).float()
         return cross_entropy(logits.float(), labels.flatten(), weight=weight)
-    return binary_cross_entropy_with_logits(logits.float(), labels.float())
+    if weights is not None:
+        raise ValueError(f"class_weights mean nothing for problem_type={problem!r}, which the labels are of")
+    if problem == "regression":
+        return mse_loss(logits.float().flatten(), labels.float().flatten())
+    return binary_cross_entropy_with_logits(logits.float(), labels.float().view_as(logits))
 
 
 def ordinal_loss(logits: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:

@@ -6,37 +6,60 @@ row cannot reach the forward direction; the backward one reads each row turned r
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.functional import dropout, pad
 
+from .modeling_protein_heads import exporting
+
 __all__ = ["predict_from_both_sides", "row_lengths", "run_lstm", "turn"]
 
 
-def run_lstm(rnn: nn.LSTM, values: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
+def run_lstm(
+    rnn: nn.LSTM, values: torch.Tensor, lengths: torch.Tensor, checkpoint: Callable[..., Any] | None = None
+) -> list[torch.Tensor]:
     """States of every layer of `rnn`, read in one direction or both, each (B, T, directions · hidden).
 
     Args:
-        rnn (`nn.LSTM`): Batch first; its dropout acts between layers.
+        rnn (`nn.LSTM`): Batch first, or its dynamically quantised form; its dropout acts between layers.
         values (`torch.Tensor` of shape `(B, T, inputs)`): Rows, padding behind them.
         lengths (`torch.LongTensor` of shape `(B,)`): Real tokens of each row.
+        checkpoint (`Callable`, *optional*): `checkpoint(function, *inputs)` calls a layer without keeping its gates.
 
     Returns:
         `list[torch.Tensor]`: What packed rows give at real tokens; at padding anything.
     """
-    zeros = values.new_zeros(1, values.shape[0], rnn.hidden_size)
     directions = 1 + rnn.bidirectional
+    quantised = getattr(rnn, "_all_weight_values", None)
+    weights = rnn.all_weights if quantised is None else [[one.param] for one in quantised]
     states = []
     for layer in range(rnn.num_layers):
         values = dropout(values, rnn.dropout, rnn.training and layer > 0)
-        sides: list[torch.Tensor] = []
-        for weights in rnn.all_weights[layer * directions : (layer + 1) * directions]:
-            x = turn(values, lengths) if sides else values
-            x = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, rnn.training, False, True)[0]
-            sides.append(turn(x, lengths) if sides else x)
-        values = torch.cat(sides, -1) if len(sides) > 1 else sides[0]
+        own = weights[layer * directions : (layer + 1) * directions]
+        if checkpoint is None:
+            values = _run_layer(rnn, values, lengths, own)
+        else:
+            values = checkpoint(_run_layer, rnn, values, lengths, own)
         states.append(values)
     return states
+
+
+def _run_layer(rnn: nn.LSTM, values: torch.Tensor, lengths: torch.Tensor, weights: list[Any]) -> torch.Tensor:
+    """One layer, with the `weights` of its direction or of both."""
+    zeros = values.new_zeros(1, values.shape[0], rnn.hidden_size)
+    sides: list[torch.Tensor] = []
+    for side in weights:
+        x = turn(values, lengths) if sides else values
+        if torch.is_tensor(side[0]):
+            x = torch.lstm(x, (zeros, zeros), side, True, 1, 0.0, rnn.training, False, True)[0]
+        else:
+            options = {"dtype": rnn.dtype, "use_dynamic": True}
+            x = torch.quantized_lstm(x, (zeros, zeros), side, True, 1, 0.0, False, False, True, **options)[0]
+        sides.append(turn(x, lengths) if sides else x)
+    return torch.cat(sides, -1) if len(sides) > 1 else sides[0]
 
 
 def turn(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -49,6 +72,8 @@ def turn(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 def row_lengths(mask: torch.Tensor) -> torch.Tensor:
     """Tokens of each row, checked to be padded on the right and not empty."""
     lengths = mask.sum(1)
+    if exporting():
+        return lengths
     fits = (mask == (torch.arange(mask.shape[1], device=mask.device) < lengths[:, None])).all(1) & (lengths > 0)
     if not bool(fits.all()):
         raise ValueError(f"row {fits.tolist().index(False)} is empty or padded on the left; pad on the right")

@@ -8,17 +8,16 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutputWithPooling, MaskedLMOutput
-from transformers.utils.generic import can_return_tuple
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_tape_resnet import TapeResnetConfig
 from .modeling_protein_heads import (
+    ProteinEncoder,
     ProteinForContactPrediction,
     ProteinForSequenceClassification,
     ProteinForTokenClassification,
+    ProteinLanguageModel,
     ProteinPreTrainedModel,
-    masked_mean_loss,
-    real_tokens,
 )
 
 __all__ = [
@@ -37,6 +36,7 @@ class TapeResnetPreTrainedModel(ProteinPreTrainedModel):
     config: TapeResnetConfig
     config_class = TapeResnetConfig
     base_model_prefix = "tape_resnet"
+    supports_gradient_checkpointing = True
     _starts_normal = True
 
     @torch.no_grad()
@@ -47,7 +47,7 @@ class TapeResnetPreTrainedModel(ProteinPreTrainedModel):
             super()._init_weights(module)
 
 
-class TapeResnetBlock(nn.Module):
+class TapeResnetBlock(GradientCheckpointingLayer):
     """Two convolutions of width 3 over real tokens, each with a layer norm, and an identity skip."""
 
     def __init__(self, config: TapeResnetConfig):
@@ -65,7 +65,7 @@ class TapeResnetBlock(nn.Module):
         return gelu(out + x)
 
 
-class TapeResnetModel(TapeResnetPreTrainedModel):
+class TapeResnetModel(ProteinEncoder, TapeResnetPreTrainedModel):
     """Embedding, sinusoidal positions and a tower of convolutional blocks.
 
     Args:
@@ -83,38 +83,16 @@ class TapeResnetModel(TapeResnetPreTrainedModel):
         self.pool_dense = nn.Linear(config.hidden_size, config.hidden_size) if add_pooling_layer else None
         self.post_init()
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> BaseModelOutputWithPooling:
-        """Represent every token and the protein.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Token ids, first and last special.
-            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, then 0 for padding.
-            inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): Instead of
-                `input_ids`.
-            **kwargs: Ignored; accepted so that generic callers can pass what other models take.
-
-        Returns:
-            `last_hidden_state` (batch, tokens, `representation_size`), zero at padding; `pooler_output` (batch,
-            `pooled_size`).
-
-        Raises:
-            ValueError: not exactly one input.
-        """
-        embeds = self._embed(input_ids, inputs_embeds)
-        mask = real_tokens(embeds, attention_mask)
+    def _read(
+        self, embeds: torch.Tensor, mask: torch.Tensor, keep: bool
+    ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
         real = mask[..., None].to(embeds.dtype)
         x = self.dropout(self.norm(embeds + self._positions(embeds)))
+        states = [x]
         for block in self.blocks:
             x = block(x, real)
-        pooled = self._pool(x, mask) if self.pool_dense is not None else None
-        return BaseModelOutputWithPooling(last_hidden_state=x * real, pooler_output=pooled)
+            states = [*states, x] if keep else [x]
+        return states, self._pool(x, mask) if self.pool_dense is not None else None
 
     def _positions(self, embeds: torch.Tensor) -> torch.Tensor:
         """Sines, then cosines, of every position (T, width)."""
@@ -130,22 +108,21 @@ class TapeResnetModel(TapeResnetPreTrainedModel):
         assert self.pool_attention is not None and self.pool_dense is not None
         if self.config.legacy_pooling:
             return torch.tanh(self.pool_dense(x.sum(1)))
-        scores = self.pool_attention(x)[..., 0].masked_fill(~mask, torch.finfo(x.dtype).min)
-        return torch.tanh(self.pool_dense(torch.einsum("bt,btw->bw", scores.softmax(1), x)))
+        scores = self.pool_attention(x)[..., 0]
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)  # under autocast not of the type of x
+        return torch.tanh(self.pool_dense(torch.einsum("bt,btw->bw", scores.softmax(1).to(x.dtype), x)))
 
 
-class TapeResnetForMaskedLM(TapeResnetPreTrainedModel):
-    """Masked residues; the decoder is tied to the embedding."""
+class TapeResnetForMaskedLM(ProteinLanguageModel, TapeResnetPreTrainedModel):
+    """Masked residues; the decoder is tied to the embedding. `labels` are ids to predict, -100 elsewhere."""
 
     _tied_weights_keys = {"lm_decoder.weight": "tape_resnet.embeddings.weight"}  # noqa: RUF012 (the base class's form)
 
-    def __init__(self, config: TapeResnetConfig):
-        super().__init__(config)
+    def _build(self, config: TapeResnetConfig) -> None:
         self.tape_resnet = TapeResnetModel(config, add_pooling_layer=False)
         self.lm_dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.lm_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.lm_decoder = nn.Linear(config.hidden_size, config.vocab_size)
-        self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
         """The layer that scores the vocabulary."""
@@ -155,28 +132,8 @@ class TapeResnetForMaskedLM(TapeResnetPreTrainedModel):
         """Replace the layer that scores the vocabulary."""
         self.lm_decoder = new_embeddings  # type: ignore[assignment]
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> MaskedLMOutput:
-        """Predict masked residues.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`TapeResnetModel`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Ids to predict, -100 elsewhere.
-            **kwargs: As there.
-        """
-        outputs = self.tape_resnet(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
-        logits = self.lm_decoder(self.lm_norm(gelu(self.lm_dense(outputs.last_hidden_state))))
-        loss = None if labels is None else masked_mean_loss(logits, labels)
-        return MaskedLMOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
+    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        return self.lm_decoder(self.lm_norm(gelu(self.lm_dense(outputs.last_hidden_state))))
 
 
 class TapeResnetForSequenceClassification(ProteinForSequenceClassification, TapeResnetPreTrainedModel):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import linear
+from transformers import GenerationMixin
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutput
 from transformers.utils.generic import can_return_tuple
@@ -37,6 +41,7 @@ class UniRepPreTrainedModel(ProteinPreTrainedModel):
     config: UniRepConfig
     config_class = UniRepConfig
     base_model_prefix = "unirep"
+    supports_gradient_checkpointing = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -74,14 +79,37 @@ class UniRepCell(nn.Module):
         self.wmh = UniRepRowWeightNorm(hidden, hidden)
         self.bias = nn.Parameter(torch.zeros(4 * hidden))
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Map (B, T, inputs) to all states (B, T, hidden), and hidden and cell state after the last real token."""
+    def forward(
+        self,
+        x: torch.Tensor,
+        mask: torch.Tensor,
+        state: tuple[torch.Tensor, torch.Tensor] | None = None,
+        checkpoint: Callable[..., Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Map (B, T, inputs) to all states (B, T, hidden), and hidden and cell state after the last real token.
+
+        `state` is hidden and cell before the first token, zero by default. With `checkpoint` stretches of √T tokens
+        are worked out again for the gradients.
+        """
         from_x = linear(x, self.wx.weight(), self.bias)
         factor = linear(x, self.wmx.weight())
-        wh, wmh = self.wh.weight(), self.wmh.weight()
-        hidden = cell = x.new_zeros(x.shape[0], wmh.shape[0])
+        weights = self.wh.weight(), self.wmh.weight()
+        zeros = x.new_zeros(x.shape[0], weights[1].shape[0])
+        hidden, cell = (zeros, zeros) if state is None else state
+        if checkpoint is None:
+            return self._walk(from_x, factor, mask, hidden, cell, *weights)
+        stretch = math.isqrt(x.shape[1] - 1) + 1
+        parts = []
+        for part in zip(*(each.split(stretch, 1) for each in (from_x, factor, mask)), strict=True):
+            states, hidden, cell = checkpoint(self._walk, *part, hidden, cell, *weights)
+            parts.append(states)
+        return torch.cat(parts, 1), hidden, cell
+
+    @staticmethod
+    def _walk(from_x, factor, mask, hidden, cell, wh, wmh) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """One token after the other: each needs the one before."""
         states = []
-        for step in range(x.shape[1]):  # a recurrence: one token needs the one before
+        for step in range(from_x.shape[1]):
             gates = from_x[:, step] + linear(factor[:, step] * linear(hidden, wmh), wh)
             take, keep, give, new = gates.chunk(4, -1)
             moved = keep.sigmoid() * cell + take.sigmoid() * new.tanh()
@@ -90,6 +118,34 @@ class UniRepCell(nn.Module):
             hidden = torch.where(real, give.sigmoid() * moved.tanh(), hidden)
             states.append(hidden)
         return torch.stack(states, 1), hidden, cell
+
+
+@dataclass
+class UniRepModelOutput(BaseModelOutputWithPooling):
+    """Output of [`UniRepModel`].
+
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`): Zero at padding.
+        pooler_output (`torch.FloatTensor` of shape `(batch, 2 * hidden_size)`, *optional*): One vector a protein.
+        hidden_states (`tuple`, *optional*): Embeddings and states.
+        state (`tuple`, *optional*): Hidden and cell after the last token, both (batch, hidden_size), with `use_cache`.
+    """
+
+    state: tuple[torch.Tensor, torch.Tensor] | None = None
+
+
+@dataclass
+class UniRepCausalOutput(CausalLMOutput):
+    """Output of [`UniRepForCausalLM`].
+
+    Args:
+        loss (`torch.FloatTensor`, *optional*): Mean cross-entropy of the next token.
+        logits (`torch.FloatTensor` of shape `(batch, tokens, vocab_size)`): Of the token behind each.
+        hidden_states (`tuple`, *optional*): Embeddings and states.
+        state (`tuple`, *optional*): As in [`UniRepModelOutput`].
+    """
+
+    state: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 class UniRepModel(UniRepPreTrainedModel):
@@ -113,35 +169,53 @@ class UniRepModel(UniRepPreTrainedModel):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        state: tuple[torch.Tensor, torch.Tensor] | None = None,
+        use_cache: bool | None = None,
         **kwargs: Any,
-    ) -> BaseModelOutputWithPooling:
+    ) -> UniRepModelOutput:
         """Represent every token and the protein.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Token ids, first and last special.
-            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, then 0 for padding.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, 0 for padding on
+                either side; with `state` it may cover the tokens before, too.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, embedding_size)`, *optional*): Instead of
                 `input_ids`.
-            **kwargs: Ignored; accepted so that generic callers can pass what other models take.
+            state (`tuple`, *optional*): Hidden and cell after the tokens before these, both (batch, hidden_size).
+            use_cache (`bool`, *optional*): Whether to give `state`.
+            **kwargs: `output_hidden_states`, `return_dict`; others are accepted so that generic callers can pass what
+                other models take.
 
         Returns:
-            `last_hidden_state` (batch, tokens, `hidden_size`), zero at padding; `pooler_output` (batch,
-            2 * `hidden_size`).
+            [`UniRepModelOutput`].
 
         Raises:
-            ValueError: not exactly one input.
+            ValueError: not exactly one input, or several proteins packed into a row.
         """
+        if state is None:
+            self._refuse_packed(kwargs)
         embeds = self._embed(input_ids, inputs_embeds)
+        if attention_mask is not None and state is not None:
+            attention_mask = attention_mask[:, -embeds.shape[1] :]
         mask = real_tokens(embeds, attention_mask)
-        states, hidden, cell = self.rnn(embeds, mask)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=states * mask[..., None].to(states.dtype),
+        states, hidden, cell = self.rnn(embeds, mask, state, self._checkpoint())
+        real = mask[..., None].to(states.dtype)
+        wanted = self._wants_hidden_states(kwargs)
+        return UniRepModelOutput(
+            last_hidden_state=states * real,
             pooler_output=torch.cat([hidden, cell], -1) if self.add_pooling_layer else None,
+            hidden_states=(embeds * real, states * real) if wanted else None,
+            state=(hidden, cell) if use_cache else None,
         )
 
 
-class UniRepForCausalLM(UniRepPreTrainedModel):
-    """Next-residue model: the logits at i are for the token at i + 1."""
+class UniRepForCausalLM(UniRepPreTrainedModel, GenerationMixin):
+    """Next-residue model: the logits at i are for the token at i + 1.
+
+    `generate` carries the state on, so a token costs the same wherever it stands.
+    """
+
+    _is_stateful = True
 
     def __init__(self, config: UniRepConfig):
         super().__init__(config)
@@ -156,8 +230,11 @@ class UniRepForCausalLM(UniRepPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        state: tuple[torch.Tensor, torch.Tensor] | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
         **kwargs: Any,
-    ) -> CausalLMOutput:
+    ) -> UniRepCausalOutput:
         """Predict every token from those before it.
 
         Args:
@@ -166,12 +243,24 @@ class UniRepForCausalLM(UniRepPreTrainedModel):
             inputs_embeds (`torch.FloatTensor`, *optional*): As there.
             labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): The input ids, -100 where not to
                 predict; they are shifted here.
+            state (`tuple`, *optional*): As there.
+            use_cache (`bool`, *optional*): As there.
+            logits_to_keep (`int`, defaults to 0): Score the last tokens only; 0 for all.
             **kwargs: As there.
         """
-        outputs = self.unirep(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
-        logits = self.lm_head(outputs.last_hidden_state)
+        outputs = self.unirep(
+            input_ids, attention_mask, inputs_embeds, state=state, use_cache=use_cache, return_dict=True, **kwargs
+        )
+        logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
         loss = None if labels is None else masked_mean_loss(logits[:, :-1], labels[:, 1:])
-        return CausalLMOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
+        return UniRepCausalOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states, state=outputs.state)
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False  # there are no keys and values; `state` is what goes on
+
+    def _reorder_cache(self, state: tuple[torch.Tensor, ...], beam_idx: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(part.index_select(0, beam_idx) for part in state)
 
 
 class UniRepForSequenceClassification(ProteinForSequenceClassification, UniRepPreTrainedModel):

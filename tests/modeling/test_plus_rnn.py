@@ -164,7 +164,7 @@ def test_padded_rows_give_what_packed_ones_give(lengths, layers, seed):
     for least in (0.0, 2.0):  # always padded, always packed
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(implementation, "_LEAST_FILLED", least)
-            hidden = model._run(embeds, lengths)
+            (hidden,) = model._run(embeds, torch.tensor(lengths), lengths, False)
         gradients = torch.autograd.grad((hidden * weights).sum(), [embeds, *model.rnn.parameters()])
         found.append([hidden, *gradients])
     for padded, packed in zip(*found, strict=True):
