@@ -246,7 +246,7 @@ class PlusRnnModel(PlusRnnPreTrainedModel):
         states = self._run(apart.flatten(0, 1), lengths.clamp(min=1).flatten(), flat, keep)
         position = torch.arange(tokens, device=device).expand(batch, -1)
         side = (position >= start[:, None]).long()
-        within = (position - side * start[:, None]).clamp(max=len(arange) - 1)
+        within = (position - side * start[:, None]).clamp(max=arange.shape[0] - 1)
         inside = (position < lengths.sum(0)[:, None])[..., None]
         joined = [state.unflatten(0, (2, batch))[side, rows[:, None], within] for state in states]
         return [state * inside.to(state.dtype) for state in joined]

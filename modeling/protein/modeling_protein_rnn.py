@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import dropout, pad
+from torch.nn.functional import dropout, linear, pad
 
 from .modeling_protein_heads import exporting
 
-__all__ = ["predict_from_both_sides", "row_lengths", "run_lstm", "turn"]
+__all__ = ["predict_from_both_sides", "row_lengths", "run_lstm", "scan_tokens", "turn"]
 
 
 def run_lstm(
@@ -53,13 +53,53 @@ def _run_layer(rnn: nn.LSTM, values: torch.Tensor, lengths: torch.Tensor, weight
     sides: list[torch.Tensor] = []
     for side in weights:
         x = turn(values, lengths) if sides else values
-        if torch.is_tensor(side[0]):
+        if exporting() and torch.is_tensor(side[0]):
+            gates = linear(x, side[0], side[2] + side[3])
+            x = scan_tokens(_step, (zeros[0], zeros[0].clone()), (gates,), side[1])[0]
+        elif torch.is_tensor(side[0]):
             x = torch.lstm(x, (zeros, zeros), side, True, 1, 0.0, rnn.training, False, True)[0]
         else:
             options = {"dtype": rnn.dtype, "use_dynamic": True}
             x = torch.quantized_lstm(x, (zeros, zeros), side, True, 1, 0.0, False, False, True, **options)[0]
         sides.append(turn(x, lengths) if sides else x)
     return torch.cat(sides, -1) if len(sides) > 1 else sides[0]
+
+
+def _step(
+    state: tuple[torch.Tensor, ...], inputs: tuple[torch.Tensor, ...], weight: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Hidden and cell state of an LSTM after one token more; `inputs` are its gates before the recurrent weight."""
+    hidden, cell = state
+    take, keep, new, give = (inputs[0] + linear(hidden, weight)).chunk(4, -1)
+    cell = keep.sigmoid() * cell + take.sigmoid() * new.tanh()
+    return give.sigmoid() * cell.tanh(), cell
+
+
+def scan_tokens(
+    step: Callable[..., tuple[torch.Tensor, ...]],
+    state: tuple[torch.Tensor, ...],
+    inputs: tuple[torch.Tensor, ...],
+    *weights: torch.Tensor,
+) -> tuple[torch.Tensor, ...]:
+    """A recurrence as one operator of an exported graph, so that the graph takes rows of any length.
+
+    Args:
+        step (`Callable`): `step(state, inputs of a token, *weights)` gives the next state.
+        state (`tuple` of `torch.Tensor`): Before the first token.
+        inputs (`tuple` of `torch.Tensor` of shape `(B, T, ...)`): What the tokens bring.
+        weights (`torch.Tensor`): Passed on.
+
+    Returns:
+        `tuple` of `torch.Tensor`: The first part of the state after every token, (B, T, ...), and the last state.
+    """
+    from torch._higher_order_ops.scan import scan  # for exports alone
+
+    def one(before: tuple[torch.Tensor, ...], at: tuple[torch.Tensor, ...]) -> tuple[Any, torch.Tensor]:
+        after = step(before, at, *weights)
+        return after, after[0].clone()
+
+    last, all_first = scan(one, state, tuple(each.transpose(0, 1) for each in inputs), dim=0)
+    return all_first.transpose(0, 1), *last
 
 
 def turn(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

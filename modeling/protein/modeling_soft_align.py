@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from .modeling_protein_heads import exporting
+
 __all__ = ["soft_align", "soft_align_map"]
 
 # Elements of one working block of the alignment. On a CPU a block should stay in the cache; a GPU wants few launches.
@@ -49,8 +51,11 @@ def soft_align(
 
     ```
     """
-    z_a, z_b, mask_a, mask_b, plan = _prepare(z_a, z_b, mask_a, mask_b)
-    return _SoftAlign.apply(z_a, z_b, mask_a, mask_b, plan)
+    z_a, z_b, mask_a, mask_b = _prepare(z_a, z_b, mask_a, mask_b)
+    if exporting():  # no blocks by length, and operators that every runtime knows
+        omega, s = _weights(-(z_a[:, :, None] - z_b[:, None]).abs().sum(-1), mask_a, mask_b)
+        return (omega * s).sum((1, 2)) / omega.sum((1, 2))
+    return _SoftAlign.apply(z_a, z_b, mask_a, mask_b, _plan(mask_a, mask_b))
 
 
 def soft_align_map(
@@ -68,15 +73,20 @@ def soft_align_map(
         `tuple` of ω and s, both of shape `(batch, n, m)`; ω is zero and s is zero where a side has no residue.
     """
     with torch.no_grad():
-        z_a, z_b, mask_a, mask_b, _ = _prepare(z_a, z_b, mask_a, mask_b)
-        s = -torch.cdist(z_a, z_b, p=1)
-        alpha, beta = _attention(s, *_log_sums(s, mask_a, mask_b), mask_a, mask_b)
-        outside = ~(mask_a[:, :, None] & mask_b[:, None, :])
-        return alpha + beta - alpha * beta, s.masked_fill(outside, 0.0)
+        z_a, z_b, mask_a, mask_b = _prepare(z_a, z_b, mask_a, mask_b)
+        _plan(mask_a, mask_b)  # refuses proteins without residues
+        return _weights(-torch.cdist(z_a, z_b, p=1), mask_a, mask_b)
+
+
+def _weights(s: torch.Tensor, mask_a: torch.Tensor, mask_b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """ω and s of whole pairs, zero outside the residues."""
+    alpha, beta = _attention(s, *_log_sums(s, mask_a, mask_b), mask_a, mask_b)
+    outside = ~(mask_a[:, :, None] & mask_b[:, None, :])
+    return alpha + beta - alpha * beta, s.masked_fill(outside, 0.0)
 
 
 def _prepare(z_a: torch.Tensor, z_b: torch.Tensor, mask_a: torch.Tensor | None, mask_b: torch.Tensor | None) -> tuple:
-    """Checked inputs in single precision or better, boolean masks, and the blocks to work in."""
+    """Checked inputs in single precision or better, and boolean masks."""
     if z_a.ndim != 3 or z_b.ndim != 3 or z_a.shape[0] != z_b.shape[0] or z_a.shape[2] != z_b.shape[2]:
         raise ValueError(
             f"soft_align wants (batch, n, d) and (batch, m, d), not {tuple(z_a.shape)} and {tuple(z_b.shape)}"
@@ -89,7 +99,7 @@ def _prepare(z_a: torch.Tensor, z_b: torch.Tensor, mask_a: torch.Tensor | None, 
         elif mask.shape != z.shape[:2]:
             raise ValueError(f"{name} has shape {tuple(mask.shape)}, its positions {tuple(z.shape[:2])}")
         masks.append(mask.to(z.device).bool())
-    return z_a.to(dtype), z_b.to(dtype), *masks, _plan(*masks)
+    return z_a.to(dtype), z_b.to(dtype), *masks
 
 
 def _plan(mask_a: torch.Tensor, mask_b: torch.Tensor) -> list[tuple[list[int], slice, slice]]:
@@ -125,7 +135,7 @@ def _plan(mask_a: torch.Tensor, mask_b: torch.Tensor) -> list[tuple[list[int], s
 
 def _log_sums(s: torch.Tensor, mask_a: torch.Tensor, mask_b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Normalisers of both softmaxes: over the residues of b for each row, over those of a for each column."""
-    if bool(mask_a.all()) and bool(mask_b.all()):
+    if not exporting() and bool(mask_a.all()) and bool(mask_b.all()):
         return s.logsumexp(2), s.logsumexp(1)
     rows = s.masked_fill(~mask_b[:, None, :], -math.inf).logsumexp(2)
     columns = s.masked_fill(~mask_a[:, :, None], -math.inf).logsumexp(1)

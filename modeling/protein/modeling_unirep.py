@@ -21,9 +21,11 @@ from .modeling_protein_heads import (
     ProteinForSequenceClassification,
     ProteinForTokenClassification,
     ProteinPreTrainedModel,
+    exporting,
     masked_mean_loss,
     real_tokens,
 )
+from .modeling_protein_rnn import scan_tokens
 
 __all__ = [
     "UniRepForCausalLM",
@@ -85,7 +87,7 @@ class UniRepCell(nn.Module):
         mask: torch.Tensor,
         state: tuple[torch.Tensor, torch.Tensor] | None = None,
         checkpoint: Callable[..., Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         """Map (B, T, inputs) to all states (B, T, hidden), and hidden and cell state after the last real token.
 
         `state` is hidden and cell before the first token, zero by default. With `checkpoint` stretches of √T tokens
@@ -96,6 +98,8 @@ class UniRepCell(nn.Module):
         weights = self.wh.weight(), self.wmh.weight()
         zeros = x.new_zeros(x.shape[0], weights[1].shape[0])
         hidden, cell = (zeros, zeros) if state is None else state
+        if exporting():
+            return scan_tokens(self._step, (hidden, cell.clone()), (from_x, factor, mask), *weights)
         if checkpoint is None:
             return self._walk(from_x, factor, mask, hidden, cell, *weights)
         stretch = math.isqrt(x.shape[1] - 1) + 1
@@ -105,19 +109,25 @@ class UniRepCell(nn.Module):
             parts.append(states)
         return torch.cat(parts, 1), hidden, cell
 
-    @staticmethod
-    def _walk(from_x, factor, mask, hidden, cell, wh, wmh) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _walk(self, from_x, factor, mask, hidden, cell, wh, wmh) -> tuple[torch.Tensor, ...]:
         """One token after the other: each needs the one before."""
         states = []
         for step in range(from_x.shape[1]):
-            gates = from_x[:, step] + linear(factor[:, step] * linear(hidden, wmh), wh)
-            take, keep, give, new = gates.chunk(4, -1)
-            moved = keep.sigmoid() * cell + take.sigmoid() * new.tanh()
-            real = mask[:, step, None]
-            cell = torch.where(real, moved, cell)
-            hidden = torch.where(real, give.sigmoid() * moved.tanh(), hidden)
+            inputs = (from_x[:, step], factor[:, step], mask[:, step])
+            hidden, cell = self._step((hidden, cell), inputs, wh, wmh)
             states.append(hidden)
         return torch.stack(states, 1), hidden, cell
+
+    @staticmethod
+    def _step(
+        state: tuple[torch.Tensor, ...], inputs: tuple[torch.Tensor, ...], wh: torch.Tensor, wmh: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """Hidden and cell state after one token more, or as they were at padding."""
+        (hidden, cell), (from_x, factor, mask) = state, inputs
+        take, keep, give, new = (from_x + linear(factor * linear(hidden, wmh), wh)).chunk(4, -1)
+        moved = keep.sigmoid() * cell + take.sigmoid() * new.tanh()
+        real = mask[:, None]
+        return torch.where(real, give.sigmoid() * moved.tanh(), hidden), torch.where(real, moved, cell)
 
 
 @dataclass
