@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +25,9 @@ RecipeFile = Annotated[Path, typer.Argument(help="Recipe, a YAML file.")]
 Changes = Annotated[list[str] | None, typer.Argument(help="Changes as key=value, the key dotted.")]
 RunFolder = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; default runs/NAME of the recipe.")]
 OverwriteRun = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")]
+OnError = Annotated[
+    Literal["raise", "skip"], typer.Option(help="At a record that cannot be used: raise, or skip it and count.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
 
 
@@ -124,16 +127,23 @@ def convert(
 
 @app.command("scan-targets")
 def scan_targets(
-    mirna: Annotated[Path, typer.Option(help="FASTA of mature miRNAs, 5'->3', 10 to 41 nt.")],
+    mirna: Annotated[Path, typer.Option(help="FASTA of mature miRNAs, 5'->3', 10 to 41 nt; - is standard input.")],
     mrna: Annotated[Path, typer.Option(help="FASTA of 3'UTRs or other targets, 5'->3'.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Table: .tsv, .csv, .jsonl or .parquet.")],
-    pairs: Annotated[Path | None, typer.Option(help="TSV with columns mirna_id and mrna_id; else all pairs.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Table with columns mirna_id and mrna_id; else all pairs.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="TargetNet folder or Hub name; else the packaged one.")] = None,
-    sites: Annotated[bool, typer.Option("--sites", help="One row a candidate site instead of one a pair.")] = False,
-    min_score: Annotated[float, typer.Option(help="Leave out pairs (with --sites, sites) that score less.")] = 0.0,
-    on_error: Annotated[str, typer.Option(help="At a bad record: raise, or skip it and count.")] = "raise",
+    sites: Annotated[bool, typer.Option("--sites", help="One row a site instead of one a pair.")] = False,
+    windows: Annotated[
+        bool, typer.Option("--windows", help="TargetNet's own 40-nt windows, as published, in place of sites.")
+    ] = False,
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out pairs (with --sites, sites) that score less, 0 to 1.")
+    ] = 0.0,
+    on_error: OnError = "raise",
     plot: Annotated[Path | None, typer.Option(help="Folder for pictures of the ten best pairs' sites.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Worker threads; else one a core.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Worker threads; else one a core.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     resume: Resume = False,
@@ -145,31 +155,27 @@ def scan_targets(
 
         seqformers scan-targets --mirna mirnas.fa --mrna utrs.fa --output targets.tsv
 
-    Columns: mirna_id, mrna_id, score (0 to 1, above 0.5 is functional), num_sites (candidates), best_start and
-    best_end (0-based, half-open, on the 5'->3' mRNA), site_type, alignment (miRNA 5'->3' / marks / mRNA 3'->5').
+    Columns: mirna_id, mrna_id, score (of the best site), num_sites, best_start and best_end (its seed match, 0-based,
+    half-open, on the 5'->3' mRNA), site_type, alignment (miRNA 5'->3' / marks / mRNA 3'->5').
+
+    Read scores (0 to 1) as ranks among the mRNAs of one miRNA, not as probabilities: the best of the many sites of a
+    long mRNA is high by chance, and most pairs that are no targets score above 0.5, too.
+
+    With --windows rows are windows of 40 nt as the original makes them: a site shows in several, and one in the first
+    24 or the last 4 nt of an mRNA in none.
     """
     from seqformers.targets.scan import scan_target_files
 
     report = scan_target_files(
-        mirna,
-        mrna,
-        output,
-        pairs=pairs,
-        model=model,
-        sites=sites,
-        min_score=min_score,
-        on_error=on_error,
-        overwrite=overwrite,
-        resume=resume,
-        threads=threads,
-        device=device,
-        progress=not quiet,
+        mirna, mrna, output, pairs=pairs, model=model, sites=sites, windows=windows, min_score=min_score,
+        on_error=on_error, overwrite=overwrite, resume=resume, threads=threads, device=device, progress=not quiet,
         plot=plot,
-    )
+    )  # fmt: skip
     for line in report.lines():
         typer.echo(f"warning: {line}", err=True)
-    before = f" ({report.resumed:,} were there already)" if report.resumed else ""
-    typer.echo(f"{output}: {report.pairs:,} pairs scored{before}, {report.functional:,} above 0.5", err=True)
+    before = f" ({report.resumed:,} of them before the interruption)" if report.resumed else ""
+    done = "is finished, nothing was left to do" if report.finished else f"{report.pairs:,} pairs scored{before}"
+    typer.echo(f"{output}: {done}", err=True)
 
 
 @app.command()
@@ -435,7 +441,10 @@ def embed(
 
 @app.command("score-guides")
 def score_guides(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="FASTA file, or table with columns id and target.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", help="FASTA file (- is standard input), or table with columns id and target."),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help=".tsv, .csv, .jsonl or .parquet; default: standard output.")
     ] = None,
@@ -445,7 +454,10 @@ def score_guides(
     ] = None,
     pam: Annotated[str, typer.Option(help="Four IUPAC letters.")] = "TTTV",
     order: Annotated[str, typer.Option(help="Rows of a record by `rank` (best first) or by `position`.")] = "rank",
-    track: Annotated[Path | None, typer.Option(help="Picture of the guides along each record, .png or .svg.")] = None,
+    on_error: OnError = "raise",
+    track: Annotated[
+        Path | None, typer.Option(help="Picture of the guides along each record, .png, .svg or .pdf.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="Torch device; default: a GPU when there is one.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Contexts the model sees at once.")] = 1024,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
@@ -470,22 +482,19 @@ def score_guides(
     """
     from seqformers.guides.score import score_guides as run
 
-    if track is not None and output is None:
-        raise ValueError("--track draws what is written: name the table with --output too")
     report = run(
-        source, output, model=model, pam=pam, accessible=accessible, order=order, device=device,
-        batch_size=batch_size, overwrite=overwrite, resume=resume, progress=sys.stderr.isatty(),
+        source, output, model=model, pam=pam, accessible=accessible, order=order, on_error=on_error, track=track,
+        device=device, batch_size=batch_size, overwrite=overwrite, resume=resume, progress=sys.stderr.isatty(),
     )  # fmt: skip
-    for note in report.notes:
-        typer.echo(f"warning: {note}", err=True)
-    for label, count in sorted(report.counts.items()):
+    for line in report.lines():
+        typer.echo(f"warning: {line}", err=True)
+    for label, count in sorted(report.guides.items()):
         if label in ("context_cut", "poly_t", "protospacer_cut", "unknown_letters") and report.records:
             typer.echo(f"{label}: {count:,} guides, marked in the column warnings", err=True)
-    typer.echo(f"{report.rows:,} rows{f' -> {output}' if output else ''}", err=True)
-    if track is not None and output is not None:
-        from seqformers.guides.track import draw_guide_track
-
-        typer.echo(f"picture -> {draw_guide_track(output, track)}", err=True)
+    done = "nothing was left to do" if report.finished else f"{report.rows:,} rows"
+    typer.echo(f"{done}{f' -> {output}' if output else ''}", err=True)
+    if track is not None:
+        typer.echo(f"picture -> {track}", err=True)
 
 
 @app.command()

@@ -81,7 +81,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = chosen_pairs(given.pairs, given.longest)
     pairs = list(zip(rows["mirna_seq"], rows["mrna_seq"], strict=True))
-    scanner, report = TargetScanner(threads=1), ScanReport()
+    scanner, report = TargetScanner(threads=1, windows=True), ScanReport()
     small = TargetRecords.from_mapping(
         {str(i): a for i, (a, _) in enumerate(pairs)}, "miRNA", scanner.processor, report
     )

@@ -81,7 +81,8 @@ def model_scores(model: str | Path, rows: pd.DataFrame, cache: Path | None = Non
         return np.load(cache)
     pairs = rows[PAIR].drop_duplicates()
     mirnas, mrnas = ({x: x for x in pairs[column].unique()} for column in PAIR)
-    table = scan_targets(mirnas, mrnas, pairs.itertuples(index=False), str(model), on_error="skip")
+    named = pairs.itertuples(index=False)
+    table = scan_targets(mirnas, mrnas, named, str(model), windows=True, on_error="skip")  # as the original scores
     scores = pairs.assign(score=table["score"].to_numpy()).merge(rows[PAIR], how="right", on=PAIR)["score"].to_numpy()
     if cache is not None:
         np.save(cache, scores)

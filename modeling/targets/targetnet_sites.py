@@ -21,6 +21,7 @@ __all__ = [
     "DOWNSTREAM",
     "LEAST_PAIRS",
     "SEED",
+    "SITE_TYPES",
     "UNKNOWN",
     "WINDOW",
     "SiteBatch",
@@ -45,7 +46,7 @@ UNKNOWN = 4  # codes of letters: 0-3 A C G U, 4 an ambiguous nucleotide, which p
 CRITERIA = ("targetnet", "miraw-6-1:10", "miraw-7-1:10", "miraw-7-2:10", "targetscan", "pita", "all")
 # Least number of paired columns each criterion guarantees; a longer alignment leaves less room for the miRNA's tail.
 LEAST_PAIRS = {"targetnet": 6, "miraw-6-1:10": 6, "miraw-7-1:10": 7, "miraw-7-2:10": 7}
-_SITE_TYPES = np.array(["non-canonical", "6mer", "7mer-A1", "7mer-m8", "8mer"])
+SITE_TYPES = np.array(["non-canonical", "6mer", "7mer-A1", "7mer-m8", "8mer"])
 
 _CODES = np.full(256, 255, dtype=np.uint8)
 for _letters, _code in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("UuTt", 3), ("NRYSWKMBDHVnryswkmbdhv", UNKNOWN)):
@@ -92,6 +93,9 @@ class SiteBatch:
         input_ids (`np.ndarray`): `(K, 2, 50)` uint8 (`(K, 2, 40)` without alignment encoding), row 0 the miRNA 5'->3',
             row 1 the site 3'->5'; 0 nothing, 1-4 A C G U, 5 gap.
         site_type (`np.ndarray`): `(K,)` uint8, 0 non-canonical, 1 6mer, 2 7mer-A1, 3 7mer-m8, 4 8mer.
+        seed_matches (`np.ndarray`): `(K, 3)` uint8, bit b (1-5) of the first: nucleotides 2-7 match with nucleotide 2
+            opposite base `start + 35 - b`; of the second: and an A stands opposite nucleotide 1; of the third: and
+            nucleotide 8 matches.
         num_windows (`int`): Windows looked at.
     """
 
@@ -100,6 +104,7 @@ class SiteBatch:
     pairings: np.ndarray
     input_ids: np.ndarray
     site_type: np.ndarray
+    seed_matches: np.ndarray
     num_windows: int
 
     def __len__(self) -> int:
@@ -107,7 +112,7 @@ class SiteBatch:
 
     def type_names(self) -> np.ndarray:
         """Names of `site_type`: `(K,)` str."""
-        return _SITE_TYPES[self.site_type]
+        return SITE_TYPES[self.site_type]
 
 
 def _seed_masks(codes: np.ndarray) -> np.ndarray:
@@ -234,8 +239,8 @@ def _keep(criterion: str, rows: np.ndarray, wc: np.ndarray, pairings: np.ndarray
     return np.any([register[begin:end].all(0) for begin, end in runs], axis=0)
 
 
-def canonical_site_types(wc: np.ndarray, opposite_one_is_a: np.ndarray) -> np.ndarray:
-    """Best canonical seed match inside the ten bases opposite the extended seed (Bartel 2009), wherever it stands.
+def canonical_site_types(wc: np.ndarray, opposite_one_is_a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Canonical seed matches inside the ten bases opposite the extended seed (Bartel 2009), wherever they stand.
 
     A gap in the alignment may shift the register, so every place of the 6-mer inside the ten is looked at.
 
@@ -245,7 +250,8 @@ def canonical_site_types(wc: np.ndarray, opposite_one_is_a: np.ndarray) -> np.nd
         opposite_one_is_a (`np.ndarray`): `(N,)` uint16, the same bits for "this base is A".
 
     Returns:
-        `np.ndarray`: `(N,)` uint8, 0 none, 1 6mer (2-7), 2 7mer-A1, 3 7mer-m8 (2-8), 4 8mer.
+        tuple: `(N,)` uint8 best type, 0 none, 1 6mer (2-7), 2 7mer-A1, 3 7mer-m8 (2-8), 4 8mer; and `(N, 3)` uint8
+        bits of nucleotide 2 of all matches: 6-mers, those of them with A1, with m8.
     """
     six = wc[1]
     for i in range(2, 7):
@@ -257,7 +263,7 @@ def canonical_site_types(wc: np.ndarray, opposite_one_is_a: np.ndarray) -> np.nd
     kinds[a1 > 0] = 2
     kinds[m8 > 0] = 3
     kinds[(a1 & m8) > 0] = 4
-    return kinds
+    return kinds, np.column_stack([six, a1, m8]).astype(np.uint8)
 
 
 def find_sites(
@@ -311,19 +317,19 @@ def find_sites(
     if len(kept) < num_windows:
         rows, increments, pairings = rows[:, kept], increments[:, kept], pairings[kept]
         pair, start, at, owner = pair[kept], start[kept], at[kept], owner[kept]
-    types = _site_types(masks, codes, seeds, owner, at)
+    types, matches = _site_types(masks, codes, seeds, owner, at)
     if encode_alignment:
         ids = _encode_aligned(codes, at, mirnas, owner, seeds, rows, increments, pairings)
     else:
         ids = _encode_plain(codes, at, mirnas, owner)
-    return SiteBatch(pair, start, pairings, ids, types, num_windows)
+    return SiteBatch(pair, start, pairings, ids, types, matches, num_windows)
 
 
 def no_sites(encode_alignment: bool) -> SiteBatch:
     """The batch of sites of no pair at all, encoded with or without alignment."""
-    none = np.zeros(0, dtype=np.int64)
+    none, matches = np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.uint8)
     ids = np.zeros((0, 2, COLUMNS if encode_alignment else WINDOW), dtype=np.uint8)
-    return SiteBatch(none, none, none.astype(np.uint8), ids, none.astype(np.uint8), 0)
+    return SiteBatch(none, none, none.astype(np.uint8), ids, none.astype(np.uint8), matches, 0)
 
 
 def _enumerate_windows(lengths: np.ndarray, windows: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -359,8 +365,8 @@ def _select(
 
 def _site_types(
     masks: np.ndarray, codes: np.ndarray, seeds: np.ndarray, owner: np.ndarray, at: np.ndarray
-) -> np.ndarray:
-    """Canonical types of the kept windows; one base on either side of the ten may complete an 8mer."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Canonical types and seed matches of the kept windows; one base beside the ten may complete an 8mer."""
     wc = _row_masks(_pair_masks(masks, wobble=False), seeds, owner, at + UPSTREAM).astype(np.uint16) << 1
     complement = np.append(3 - np.arange(4), [9, 9]).astype(np.uint8)
     wc[7] |= (codes[at + UPSTREAM - 1] == complement[seeds[owner, 7]]).astype(np.uint16) << 11

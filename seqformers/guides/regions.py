@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["AccessibleRegions"]
+from seqformers.datasets_scripts.common.bed import read_bed
+from seqformers.guides.sites import Sites
 
-_NOT_DATA = ("#", "track", "browser")
+__all__ = ["AccessibleRegions"]
 
 
 @dataclass
@@ -35,12 +35,9 @@ class AccessibleRegions:
             FileNotFoundError: there is no such file.
             ValueError: a line is no region (the message names it), or the file holds none.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"no such BED file: {path}")
         found: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for number, line in _lines(path):
-            found[line[0]].append(_interval(line, path, number))
+        for _, name, start, end in read_bed(path):
+            found[name].append((start, end))
         if not found:
             raise ValueError(f"{path} holds no regions; expected lines of chromosome, start, end")
         return cls({name: _merge(np.array(pairs, dtype=np.int64)) for name, pairs in found.items()}, str(path))
@@ -63,6 +60,15 @@ class AccessibleRegions:
         inside = following < len(regions)
         return inside & (regions[np.minimum(following, len(regions) - 1), 0] < end)
 
+    def overlap_sites(self, names: Sequence[str], sites: Sites) -> np.ndarray:
+        """Whether PAM and protospacer of each site share a letter with a region; `names` are the sites' records."""
+        found = np.zeros(len(sites), dtype=bool)
+        start, end = sites.target
+        for record in np.unique(sites.record).tolist():
+            rows = slice(*np.searchsorted(sites.record, [record, record + 1]))
+            found[rows] = self.overlaps(names[record], start[rows], end[rows])
+        return found
+
     def check_names(self, names: Iterable[str]) -> str | None:
         """A warning when some of these sequence names are unknown, `ValueError` when all are."""
         every = list(names)
@@ -76,28 +82,6 @@ class AccessibleRegions:
                 "rename one side (often a 'chr' prefix) so that they agree"
             )
         return f"{len(unknown)} of {len(every)} sequences have no region in {self.source} (first: {here})"
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rt") if packed else path.open() as file:
-        for number, line in enumerate(file, 1):
-            if line.strip() and not line.startswith(_NOT_DATA):
-                yield number, line.split()
-
-
-def _interval(fields: list[str], path: Path, number: int) -> tuple[int, int]:
-    try:
-        start, end = int(fields[1]), int(fields[2])
-    except (IndexError, ValueError):
-        start, end = 0, 0
-    if not 0 <= start < end:
-        raise ValueError(
-            f"{path} line {number}: {' '.join(fields[:4])!r} is no region; expected chromosome, start, end with "
-            "0 <= start < end, separated by tabs"
-        )
-    return start, end
 
 
 def _merge(pairs: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Rows of the guide table: the sites of one record, scored, ranked and checked."""
+"""Rows of the guide table: the sites of some records, scored, ranked within each, and checked."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,46 +12,47 @@ from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM, Sites
 from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
 
-__all__ = ["GUIDE_COLUMNS", "ScoredSites", "round_scores", "score_sites", "spell"]
+__all__ = ["GUIDE_COLUMNS", "ScoredSites", "count_warnings", "round_scores", "score_sites", "spell"]
 
-GUIDE_COLUMNS = (
-    "record_id", "strand", "pam_start", "cut_start", "pam", "protospacer", "context", "seq_score", "score", "rank",
-    "gc", "warnings",
-)  # fmt: skip
+GUIDE_COLUMNS: dict[str, Any] = {
+    "record_id": str, "strand": str, "pam_start": int, "cut_start": int, "pam": str, "protospacer": str,
+    "context": str, "seq_score": float, "score": float, "rank": int, "gc": float, "warnings": str,
+}  # fmt: skip
 _CHUNK = 1 << 15
 _UNKNOWN = 4
 
 
 class ScoredSites:
-    """The sites of one record with their scores and ranks.
+    """The sites of some records with their scores, and their ranks within each record.
 
     Args:
-        name (`str`): Record.
-        sites (`Sites`): Its sites.
+        names (`Sequence[str]`): Records.
+        sites (`Sites`): Their sites.
         scores (`np.ndarray` of shape `(2, n)`): Scores from the sequence alone, final scores.
         accessible (`np.ndarray` of shape `(n,)`, *optional*): 0 or 1.
     """
 
-    def __init__(self, name: str, sites: Sites, scores: np.ndarray, accessible: np.ndarray | None = None):
-        self.name, self.sites, self.scores, self.accessible = name, sites, scores, accessible
+    def __init__(self, names: Sequence[str], sites: Sites, scores: np.ndarray, accessible: np.ndarray | None = None):
+        self.names, self.sites, self.scores, self.accessible = names, sites, scores, accessible
         self.usable = sites.protospacer_cut == 0
-        self.by_rank = np.lexsort((np.arange(len(sites)), -scores[1], ~self.usable))
+        self.by_rank = np.lexsort((np.arange(len(sites)), -scores[1], ~self.usable, sites.record))
+        first = np.searchsorted(sites.record, sites.record)  # of the same record; by_rank keeps records together
         self.rank = np.empty(len(sites), np.int64)
-        self.rank[self.by_rank] = np.arange(1, len(sites) + 1)
+        self.rank[self.by_rank] = np.arange(len(sites)) - first + 1
 
-    def rows(self, counts: Counter[str], *, order: str = "rank", skip: int = 0) -> Iterator[list[dict[str, Any]]]:
-        """Chunks of rows with [`GUIDE_COLUMNS`], without the first `skip`; warnings are added to `counts`."""
+    def rows(self, *, order: str = "rank", skip: int = 0) -> Iterator[list[dict[str, Any]]]:
+        """Chunks of rows with [`GUIDE_COLUMNS`], without the first `skip`."""
         chosen = (self.by_rank if order == "rank" else np.arange(len(self.sites)))[skip:]
         for start in range(0, len(chosen), _CHUNK):
-            columns = self._columns(chosen[start : start + _CHUNK], counts)
+            columns = self._columns(chosen[start : start + _CHUNK])
             yield [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
-    def _columns(self, rows: np.ndarray, counts: Counter[str]) -> dict[str, list[Any]]:
+    def _columns(self, rows: np.ndarray) -> dict[str, list[Any]]:
         sites, usable = self.sites[rows], self.usable[rows]
         letters = sites.contexts()
-        guide = letters[:, UPSTREAM + PAM_LENGTH :][:, :PROTOSPACER]
+        guide = _guides(letters)
         columns = {
-            "record_id": [self.name] * len(sites),
+            "record_id": [self.names[record] for record in sites.record.tolist()],
             "strand": np.where(sites.reverse, "-", "+").tolist(),
             "pam_start": sites.pam_start.tolist(),
             "cut_start": sites.cut_start.tolist(),
@@ -62,7 +63,7 @@ class ScoredSites:
             "score": round_scores(self.scores[1, rows], usable),
             "rank": [int(value) if good else None for value, good in zip(self.rank[rows], usable, strict=True)],
             "gc": _gc(guide).tolist(),
-            "warnings": _warnings(sites, letters, guide, counts),
+            "warnings": _warnings(sites, letters),
         }
         if self.accessible is not None:
             columns["accessible"] = self.accessible[rows].astype(int).tolist()
@@ -70,7 +71,7 @@ class ScoredSites:
 
 
 def score_sites(
-    scorer: GuideScorer, sites: Sites, accessible: np.ndarray | None, advance: Callable[[float], None]
+    scorer: GuideScorer, sites: Sites, accessible: np.ndarray | None, advance: Callable[[float], object]
 ) -> np.ndarray:
     """Scores of shape `(2, n)`, cut and scored in chunks; `advance` hears the share of sites done with each."""
     scores = np.empty((2, len(sites)), np.float32)
@@ -80,6 +81,15 @@ def score_sites(
         scores[:, rows] = scorer.score(codes, None if accessible is None else accessible[rows])
         advance(len(codes) / len(sites))
     return scores
+
+
+def count_warnings(sites: Sites) -> Counter[str]:
+    """How many sites carry each warning."""
+    counts: Counter[str] = Counter()
+    for start in range(0, len(sites), _CHUNK):
+        some = sites[start : start + _CHUNK]
+        counts.update({label: int((found > 0).sum()) for label, found in _flags(some, some.contexts()).items()})
+    return +counts
 
 
 def spell(letters: np.ndarray) -> list[str]:
@@ -105,22 +115,26 @@ def _gc(guide: np.ndarray) -> np.ndarray:
     return np.round(strong / np.maximum(known, 1), 3)
 
 
-def _warnings(sites: Sites, letters: np.ndarray, guide: np.ndarray, counts: Counter[str]) -> list[str]:
+def _guides(letters: np.ndarray) -> np.ndarray:
+    return letters[:, UPSTREAM + PAM_LENGTH :][:, :PROTOSPACER]
+
+
+def _flags(sites: Sites, letters: np.ndarray) -> dict[str, np.ndarray]:
+    """What a warning is about -> how many letters of each site, or whether."""
+    t = _guides(letters) == ord("T")
     cut = sites.context_cut
-    unknown = (DeepCpf1Processor.encode_letters(letters) == _UNKNOWN).sum(1) - cut
-    t = guide == ord("T")
-    poly_t = (t[:, :-3] & t[:, 1:-2] & t[:, 2:-1] & t[:, 3:]).any(1)
+    return {
+        "protospacer_cut": sites.protospacer_cut > 0,
+        "context_cut": cut,
+        "unknown_letters": (DeepCpf1Processor.encode_letters(letters) == _UNKNOWN).sum(1) - cut,
+        "poly_t": (t[:, :-3] & t[:, 1:-2] & t[:, 2:-1] & t[:, 3:]).any(1),
+    }
+
+
+def _warnings(sites: Sites, letters: np.ndarray) -> list[str]:
     texts = [""] * len(sites)
-    for label, found, with_number in (
-        ("protospacer_cut", sites.protospacer_cut, False),
-        ("context_cut", cut, True),
-        ("unknown_letters", unknown, True),
-        ("poly_t", poly_t, False),
-    ):
-        hits = np.flatnonzero(found)
-        if len(hits):
-            counts[label] += len(hits)
-        for row in hits.tolist():
-            said = f"{label}:{found[row]}" if with_number else label
+    for label, found in _flags(sites, letters).items():
+        for row in np.flatnonzero(found).tolist():
+            said = label if found.dtype == bool else f"{label}:{found[row]}"
             texts[row] = f"{texts[row]};{said}" if texts[row] else said
     return texts

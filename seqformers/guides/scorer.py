@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig
 
 from seqformers.guides.lookup import WordTable
 from seqformers.guides.sites import CONTEXT
-from seqformers.hub.devices import one_thread, pick_device, quiet_loading
-from seqformers.hub.download import fetch_repository
-from seqformers.hub.load import packaged_model
+from seqformers.hub.devices import one_thread, pick_device
+from seqformers.hub.load import fingerprint_weights, load_model
+from seqformers.inference.blocks import whole_blocks
 from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
 
 __all__ = ["GuideScorer"]
@@ -33,6 +31,7 @@ class GuideScorer:
 
     Attributes:
         uses_accessibility (`bool`): The model has the accessibility layer.
+        fingerprint (`dict`): What tells this model from others.
         known_letters (callable): Scores batches without unknown letters, by a [`WordTable`] where the shape allows.
 
     Raises:
@@ -40,16 +39,18 @@ class GuideScorer:
     """
 
     def __init__(self, model: Any = None, *, device: str | None = None, batch_size: int = _BATCH):
-        self.model = _load(model)
+        if isinstance(model, DeepCpf1Model):
+            self.model, self.fingerprint = model.eval(), fingerprint_weights(model)
+        else:
+            loaded = load_model(model or "deepcpf1", family="deepcpf1", device=device)
+            self.model, self.fingerprint = loaded.model, loaded.fingerprint
         config = self.model.config
-        if config.model_type != "deepcpf1":
-            raise ValueError(f"{model} is a {config.model_type} model; score-guides needs a deepcpf1 model")
         if config.context_length != CONTEXT:
             raise ValueError(
                 f"{model} reads contexts of {config.context_length} letters; guides are cut with {CONTEXT}"
             )
         self.device = pick_device(device)
-        self.model.to(self.device).eval()
+        self.model.to(self.device)
         self.batch_size = batch_size
         self.known_letters = WordTable(self.model) if WordTable.fits(config) else self.whole_network
         self.uses_accessibility = bool(config.use_accessibility)
@@ -72,32 +73,17 @@ class GuideScorer:
         with one_thread(), torch.inference_mode():
             for forward, chosen in ((self.known_letters, known), (self.whole_network, ~known)):
                 rows = np.flatnonzero(chosen)
-                for start in range(0, len(rows), self.batch_size):
-                    some = rows[start : start + self.batch_size]
+                for part, some in whole_blocks(rows, self.batch_size):
                     batch, given = torch.from_numpy(codes[some]).to(self.device), None
                     if accessibility is not None:
                         given = torch.from_numpy(accessibility[some].astype(np.float32)).to(self.device)
-                    scores[:, some] = torch.stack(forward(batch, given)).float().cpu().numpy()
+                    found = torch.stack(forward(batch, given)).float().cpu().numpy()
+                    scores[:, rows[part]] = found[:, : part.stop - part.start]
+        if not np.isfinite(scores).all():
+            raise ValueError("the model gives scores that are no numbers; its weights are damaged")
         return scores[0], scores[1]
 
     def whole_network(self, codes: Any, accessibility: Any) -> tuple[Any, Any]:
         """Both scores of a batch of codes by the model itself, unknown letters included."""
         output = self.model(codes, accessibility=accessibility)
         return output.sequence_scores, output.logits
-
-
-def _load(model: Any) -> Any:
-    if model is not None and not isinstance(model, str | Path):
-        return model
-    if model is None:
-        model = packaged_model("deepcpf1")
-        if not (model / "config.json").is_file():
-            raise FileNotFoundError("this installation has no packaged guide model; name one with --model")
-    folder = fetch_repository(model)
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{model} holds no config.json; name a model folder or a Hub id")
-    config = AutoConfig.from_pretrained(folder)
-    if config.model_type != "deepcpf1":
-        raise ValueError(f"{model} is a {config.model_type} model; score-guides needs a deepcpf1 model")
-    with quiet_loading():
-        return DeepCpf1Model.from_pretrained(folder)

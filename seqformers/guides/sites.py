@@ -1,4 +1,4 @@
-"""Find Cpf1 (Cas12a) sites in a sequence: every PAM on both strands, its context, protospacer and cut.
+"""Find Cpf1 (Cas12a) sites in sequences: every PAM on both strands, its context, protospacer and cut.
 
 Coordinates are 0-based on the forward strand, half-open, as in BED. On the forward strand a context is 4 letters
 upstream, the PAM, the 23-letter protospacer and 3 letters downstream; on the reverse strand the same, read backwards.
@@ -6,7 +6,7 @@ upstream, the PAM, the 23-letter protospacer and 3 letters downstream; on the re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,74 +76,84 @@ def _spellings(base: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Sites:
-    """Sites of one sequence, in the order of `pam_start`.
+    """Sites of one sequence or of several, in the order of sequence, then of `pam_start`.
 
     Args:
-        letters (`np.ndarray` of `uint8`): The sequence as ASCII.
-        pam_start (`np.ndarray` of `int64`): First letter of the PAM on the forward strand (its lowest coordinate, on
-            either strand).
+        letters (`np.ndarray` of `uint8`): The sequences as ASCII, end to end.
+        bounds (`np.ndarray` of `int64`, shape `(sequences, 2)`): Where each begins and ends in `letters`.
+        record (`np.ndarray` of `int32`): Which sequence a site is on.
+        at (`np.ndarray` of `int64`): First letter of its PAM in `letters` (the lowest, on either strand).
         reverse (`np.ndarray` of `bool`): The PAM is on the reverse strand.
     """
 
     letters: np.ndarray
-    pam_start: np.ndarray
+    bounds: np.ndarray
+    record: np.ndarray
+    at: np.ndarray
     reverse: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.pam_start)
+        return len(self.at)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Sites:
-        return Sites(self.letters, self.pam_start[rows], self.reverse[rows])
+        return Sites(self.letters, self.bounds, self.record[rows], self.at[rows], self.reverse[rows])
+
+    @property
+    def pam_start(self) -> np.ndarray:
+        """First letter of the PAM on the forward strand of its sequence (its lowest coordinate, on either strand)."""
+        return self.at - self.bounds[self.record, 0]
 
     @property
     def context_start(self) -> np.ndarray:
         """First letter of the context on the forward strand; negative where the sequence begins too late."""
-        return np.where(self.reverse, self.pam_start - PROTOSPACER - _DOWNSTREAM, self.pam_start - UPSTREAM)
+        return self.pam_start - np.where(self.reverse, PROTOSPACER + _DOWNSTREAM, UPSTREAM)
 
     @property
     def cut_start(self) -> np.ndarray:
         """First letter of the 5-letter overhang between the two nicks (18 and 23 letters from the PAM)."""
-        forward = self.pam_start + PAM_LENGTH + _NEAR_CUT
-        return np.where(self.reverse, self.pam_start - PROTOSPACER, forward)
+        return self.pam_start + np.where(self.reverse, -PROTOSPACER, PAM_LENGTH + _NEAR_CUT)
 
     @property
     def target(self) -> tuple[np.ndarray, np.ndarray]:
         """Start and end of PAM and protospacer on the forward strand."""
-        start = np.where(self.reverse, self.pam_start - PROTOSPACER, self.pam_start)
+        start = self.pam_start - np.where(self.reverse, PROTOSPACER, 0)
         return start, start + PAM_LENGTH + PROTOSPACER
 
     @property
     def protospacer_cut(self) -> np.ndarray:
         """Letters of the protospacer that lie beyond an end of the sequence."""
-        start, end = self.target
-        return np.maximum(-start, 0) + np.maximum(end - len(self.letters), 0)
+        return self._beyond(*self.target)
 
     @property
     def context_cut(self) -> np.ndarray:
         """Letters of the context that lie beyond an end of the sequence."""
-        start = self.context_start
-        return np.maximum(-start, 0) + np.maximum(start + CONTEXT - len(self.letters), 0)
+        return self._beyond(self.context_start, self.context_start + CONTEXT)
+
+    def _beyond(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        lengths = np.diff(self.bounds)[:, 0]
+        return np.maximum(-start, 0) + np.maximum(end - lengths[self.record], 0)
 
     def contexts(self) -> np.ndarray:
         """`(n, 34)` ASCII letters, 5' to 3' on the PAM's strand, upper case, T for U, N beyond the ends."""
-        index = self.context_start[:, None] + np.arange(CONTEXT)
-        inside = (index >= 0) & (index < len(self.letters))
+        begin, end = self.bounds[self.record].T[..., None]
+        index = self.context_start[:, None] + begin + np.arange(CONTEXT)
+        inside = (index >= begin) & (index < end)
         letters = self.letters[np.where(inside, index, 0)]
         letters = _UPPER[np.where(inside, letters, ord("N")).astype(np.uint8)]
         letters[self.reverse] = _COMPLEMENT[letters[self.reverse]][:, ::-1]
         return letters
 
 
-def find_sites(sequence: str | np.ndarray, pam: Pam | str = "TTTV") -> Sites:
+def find_sites(sequences: str | np.ndarray | Sequence[str], pam: Pam | str = "TTTV") -> Sites:
     """Every PAM on both strands; overlapping ones, and those whose protospacer is cut off by an end, included.
 
     Args:
-        sequence (`str` or `np.ndarray` of `uint8` ASCII): DNA or RNA, either case. A letter that is not A, C, G, T or
-            U is never part of a PAM.
+        sequences (`str`, `np.ndarray` of `uint8` ASCII, or `Sequence[str]`): One sequence or several, DNA or RNA,
+            either case. A letter that is not A, C, G, T or U is never part of a PAM.
         pam (`Pam` or `str`, defaults to `"TTTV"`): Four IUPAC letters.
 
     Returns:
-        `Sites`: sorted by `pam_start`, forward before reverse.
+        `Sites`: sorted by sequence and `pam_start`, forward before reverse.
 
     Examples:
         >>> sites = find_sites("GGGGTTTACGATCGATCGATCAGCTAGCTACGATGG")
@@ -151,9 +161,11 @@ def find_sites(sequence: str | np.ndarray, pam: Pam | str = "TTTV") -> Sites:
         ([4], [26], [False])
         >>> sites.contexts().tobytes().decode()
         'GGGGTTTACGATCGATCGATCAGCTAGCTACGAT'
+        >>> find_sites(["GG", "GGGGTTTACGATCGATCGATCAGCTAGCTACGATGG"]).record.tolist()
+        [1]
     """
     pam = Pam(pam) if isinstance(pam, str) else pam
-    letters = _as_letters(sequence)
+    letters, bounds = _lay_end_to_end(sequences)
     starts, strands = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
     for offset, found in _scan(letters, pam.table()):
         hits = np.flatnonzero(found)
@@ -163,13 +175,18 @@ def find_sites(sequence: str | np.ndarray, pam: Pam | str = "TTTV") -> Sites:
     times = 1 + (strand == (_FORWARD | _REVERSE))  # a PAM of degenerate letters may read the same on both strands
     reverse = np.repeat(strand == _REVERSE, times)
     reverse[np.cumsum(times)[times == 2] - 1] = True
-    return Sites(letters, np.repeat(start, times), reverse)
+    at = np.repeat(start, times)
+    return Sites(letters, bounds, np.searchsorted(bounds[:, 1], at, side="right").astype(np.int32), at, reverse)
 
 
-def _as_letters(sequence: str | np.ndarray) -> np.ndarray:
-    if isinstance(sequence, np.ndarray):
-        return sequence
-    return np.frombuffer(sequence.encode("latin-1", errors="replace"), dtype=np.uint8)
+def _lay_end_to_end(sequences: str | np.ndarray | Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Letters and bounds of all sequences; between two stands a letter that no PAM has, so that none is across."""
+    if isinstance(sequences, np.ndarray):
+        return sequences, np.array([[0, len(sequences)]])
+    texts = [sequences] if isinstance(sequences, str) else sequences
+    ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64) - 1
+    letters = np.frombuffer("\0".join(texts).encode("latin-1", "replace"), dtype=np.uint8)
+    return letters, np.column_stack([np.concatenate([[0], ends[:-1] + 1])[: len(ends)], ends])
 
 
 def _scan(letters: np.ndarray, table: bytes) -> Iterator[tuple[int, np.ndarray]]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-__all__ = ["draw_guide_track", "plot_guides", "read_guides"]
+__all__ = ["check_picture", "draw_guide_track", "plot_guides", "read_guides"]
 
 _STRANDS = {"+": ("^", "#1f6f8b", "forward"), "-": ("v", "#c8553d", "reverse")}
 _NEEDED = ("record_id", "strand", "cut_start", "score", "rank")
 _MOST_RECORDS = 12
+_LONGEST_TITLE = 100
+_PICTURES = (".png", ".svg", ".pdf")
 
 
-def read_guides(table: str | Path) -> Any:
+def read_guides(table: str | Path) -> pd.DataFrame:
     """The table that `score-guides` wrote for FASTA input, as a `pandas.DataFrame`.
 
     Raises:
@@ -26,8 +29,15 @@ def read_guides(table: str | Path) -> Any:
     path = Path(table)
     if not path.is_file():
         raise FileNotFoundError(f"no such table: {path}")
-    readers = {".tsv": lambda: pd.read_csv(path, sep="\t"), ".csv": lambda: pd.read_csv(path)}
-    readers |= {".jsonl": lambda: pd.read_json(path, lines=True), ".parquet": lambda: pd.read_parquet(path)}
+    text: dict[str, Any] = {
+        "dtype": {"record_id": str}, "keep_default_na": False, "na_values": dict.fromkeys(("score", "rank"), ""),
+    }  # fmt: skip
+    readers: dict[str, Callable[[], pd.DataFrame]] = {
+        ".tsv": lambda: pd.read_csv(path, sep="\t", **text),
+        ".csv": lambda: pd.read_csv(path, **text),
+        ".jsonl": lambda: pd.read_json(path, lines=True, dtype={"record_id": str}, convert_dates=False),
+        ".parquet": lambda: pd.read_parquet(path),
+    }
     if path.suffix not in readers:
         raise ValueError(f"cannot read {path.name}; expected .tsv, .csv, .jsonl or .parquet")
     guides = readers[path.suffix]()
@@ -41,7 +51,12 @@ def read_guides(table: str | Path) -> Any:
 
 
 def draw_guide_track(
-    table: str | Path, picture: str | Path, *, records: list[str] | None = None, label_best: int = 5
+    table: str | Path,
+    picture: str | Path,
+    *,
+    records: list[str] | None = None,
+    label_best: int = 5,
+    format: str | None = None,
 ) -> Path:
     """Draw every guide of a table at its cut, as high as its score; the best of each record carry their rank.
 
@@ -50,6 +65,7 @@ def draw_guide_track(
         picture (`str` or `Path`): `.png`, `.svg` or `.pdf` to write.
         records (`list[str]`, *optional*): Which records; default all. A picture shows 12, more are a warning.
         label_best (`int`, defaults to 5): Guides a record that carry rank and cut position.
+        format (`str`, *optional*): `png`, `svg` or `pdf`; by default what the name says.
 
     Returns:
         `Path`: `picture`.
@@ -70,8 +86,18 @@ def draw_guide_track(
             "draw_guide_track(table, picture, records=[...])",
             stacklevel=2,
         )
-    plot_guides(guides, names[:_MOST_RECORDS], label_best=label_best).savefig(picture, dpi=150)
+    plot_guides(guides, names[:_MOST_RECORDS], label_best=label_best).savefig(
+        picture, dpi=150, format=format or check_picture(picture).suffix[1:]
+    )
     return Path(picture)
+
+
+def check_picture(path: str | Path) -> Path:
+    """`path`, if it names a picture that can be drawn, else `ValueError`."""
+    path = Path(path)
+    if path.suffix not in _PICTURES:
+        raise ValueError(f"cannot draw {path.name}: use a name that ends in {', '.join(_PICTURES)}")
+    return path
 
 
 def plot_guides(guides: Any, records: list[str], *, label_best: int = 5) -> Figure:
@@ -121,7 +147,8 @@ def _draw_record(axis: Any, name: str, guides: Any, label_best: int) -> None:
             xytext=(0, 6), textcoords="offset points", ha="center", fontsize=7,
         )  # fmt: skip
     axis.axhline(0, c="0.3", lw=0.8)
-    axis.set_title(f"{name} ({len(guides):,} guides)", loc="left", fontsize=9)
+    name = name if len(name) <= _LONGEST_TITLE else name[: _LONGEST_TITLE - 3] + "..."
+    axis.set_title(f"{name} ({len(guides):,} guides)", loc="left", fontsize=9, parse_math=False)
     axis.set_ylabel("predicted indels, %")
     axis.set_ylim(min(0.0, guides["score"].min()) - 3, guides["score"].max() * 1.2 + 3)
     axis.spines[["top", "right"]].set_visible(False)

@@ -6,6 +6,7 @@ line that names file and field, and no other answer comes out in silence.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from seqformers.hub.download import fetch_repository
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PACKAGED", "Loaded", "load_model", "model_folder", "packaged_model", "read_config"]
+__all__ = ["PACKAGED", "Loaded", "fingerprint_weights", "load_model", "model_folder", "packaged_model", "read_config"]
 
 PACKAGED = ("targetnet", "deepcpf1")
 OWN_COMMANDS = {"targetnet": "scan-targets", "deepcpf1": "score-guides"}
@@ -296,3 +297,12 @@ def _refuse_other_tokens(folder: Path, config: Any, encoder: Any) -> None:
 def _line(error: BaseException) -> str:
     """The words of an error in one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def fingerprint_weights(model: Any) -> dict[str, Any]:
+    """What tells a model that was not loaded from a folder from others: its class, configuration and weights."""
+    digest = hashlib.sha256(model.config.to_json_string().encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().numpy().tobytes())
+    return {"class": type(model).__name__, "sha256": digest.hexdigest()[:16]}

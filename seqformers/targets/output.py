@@ -1,20 +1,20 @@
 """The table of a target scan on disk: written in blocks, resumable although a pair may have any number of rows.
 
-Beside the unfinished table stands `<output>.progress`: its first line the settings of the run, then one line a block
-with the pairs and the rows done so far. A resumed run goes on from the last line that the table has reached, and does
-not write again the rows of the block that a kill interrupted.
+Beside the unfinished table stands `<output>.partial.progress`, one line a block: pairs, rows, and pairs above 0.5 so
+far. A resumed run goes on from the last line that the table has reached, and does not write again the rows of the
+block that a kill interrupted.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from seqformers.tables import TableWriter
+from seqformers.targets.records import ScanReport
 
 __all__ = ["ScanOutput"]
 
@@ -24,66 +24,48 @@ class ScanOutput:
 
     Args:
         path (`str` or `Path`): Table to write.
-        columns (`Sequence[str]`): Its columns.
-        settings (`dict`): What the rows depend on; a resumed run must have the same.
-        overwrite (`bool`): Replace what is there.
-        resume (`bool`): Go on with an interrupted run.
-
-    Raises:
-        ValueError: the interrupted run had other settings.
+        schema (`dict`): Its columns and their types.
+        report (`ScanReport`): Its counts go on with those of the interrupted run.
+        options: As of `TableWriter`.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        columns: Sequence[str],
-        settings: dict[str, Any],
-        *,
-        overwrite: bool = False,
-        resume: bool = False,
-    ):
-        self._table = TableWriter(path, columns, overwrite=overwrite, resume=resume)
-        self.finished = self._table.finished
-        self._log = self._table.path.with_name(self._table.path.name + ".progress")
-        self.pairs, self.rows = 0, 0
-        self._skip_rows = 0
-        if self.finished:
-            return
-        header = json.dumps(settings, sort_keys=True)
-        if not resume:
-            self._log.unlink(missing_ok=True)
-        if resume and self._log.exists():
-            self._go_on(header)
-        elif self._table.rows_done:
-            raise ValueError(f"{self._log} is missing, so the run cannot go on; pass --overwrite to start again")
-        self._file = self._log.open("a", encoding="utf-8")
-        if not self._log.stat().st_size:
-            self._file.write(header + "\n")
-            self._file.flush()
+    def __init__(self, path: str | Path, schema: dict[str, type], report: ScanReport, **options: Any):
+        path = Path(path)
+        self._log = path.with_name(path.name + ".partial.progress")
+        self._report, self._file = report, None
+        begun = path.with_name(path.name + ".partial").exists()
+        self._table = TableWriter(path, schema, job="scan-targets", **options)
+        self.finished = report.finished = self._table.finished
+        self._rows = self._skip_rows = 0
+        if options.get("resume") and begun and not self.finished:
+            self._go_on()
 
-    def _go_on(self, header: str) -> None:
-        found, *blocks = self._log.read_text(encoding="utf-8").splitlines() or [header]
-        if found != header:
-            raise ValueError(
-                f"{self._log}: the interrupted run had other inputs or options; repeat that call, or pass "
-                f"--overwrite\n  then: {found}\n  now:  {header}"
-            )
-        done = [tuple(map(int, block.split())) for block in blocks if len(block.split()) == 2]
-        reached = [(pairs, rows) for pairs, rows in done if rows <= self._table.rows_done]
-        self.pairs, self.rows = reached[-1] if reached else (0, 0)
-        self._skip_rows = self._table.rows_done - self.rows
+    _file: IO[str] | None
 
-    def skip(self, pairs: Iterator[Any]) -> int:
-        """Drop the pairs that are done already from the front of `pairs`; return how many."""
-        return sum(1 for _ in islice(pairs, self.pairs))
+    def _go_on(self) -> None:
+        lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True) if self._log.exists() else []
+        blocks = [tuple(map(int, line.split())) for line in lines if line.endswith("\n")]
+        reached = [block for block in blocks if block[1] <= self._table.rows_done]
+        report = self._report
+        report.pairs, self._rows, report.high = reached[-1] if reached else (0, 0, 0)
+        report.resumed = report.pairs
+        self._skip_rows = self._table.rows_done - self._rows
 
-    def write(self, rows: list[dict[str, Any]], pairs: int) -> None:
-        """Append the rows of the next `pairs` pairs."""
+    def skip(self, pairs: Iterator[Any]) -> None:
+        """Drop the pairs that are done already from the front of `pairs`."""
+        next(islice(pairs, self._report.resumed, self._report.resumed), None)
+
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        """Append the rows of the pairs that the report has counted since the last call."""
+        if self._file is None and not self._report.resumed:
+            self._log.unlink(missing_ok=True)  # of a run that this one does not go on with
         again = min(self._skip_rows, len(rows))
         self._skip_rows -= again
         self._table.write(rows[again:])
-        self.pairs, self.rows = self.pairs + pairs, self.rows + len(rows)
-        self._file.write(f"{self.pairs} {self.rows}\n")
+        self._rows += len(rows)
+        if self._file is None:
+            self._file = self._log.open("a", encoding="utf-8")
+        self._file.write(f"{self._report.pairs} {self._rows} {self._report.high}\n")
         self._file.flush()
 
     def __enter__(self) -> ScanOutput:
@@ -94,7 +76,7 @@ class ScanOutput:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._table.__exit__(kind, error, trace)
-        if not self.finished:
+        if self._file is not None:
             self._file.close()
-            if kind is None:
-                self._log.unlink()
+        if kind is None:
+            self._log.unlink(missing_ok=True)

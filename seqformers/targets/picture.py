@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 __all__ = ["draw_target_sites"]
 
+_LONGEST_TITLE = 90
 # Canonical types in order of strength; colours of Okabe and Ito, told apart by the colour-blind.
 _COLOURS = {
     "8mer": "#D55E00",
@@ -18,16 +19,18 @@ _COLOURS = {
 }
 
 
-def draw_target_sites(scored: Any, mirna: str, mrna: str, *, title: str = "", threshold: float = 0.5) -> Figure:
-    """Draw the score of every candidate site at its place on the mRNA, and the best one's pairing.
+def draw_target_sites(
+    scored: Any, mirna: str, mrna: str, *, title: str = "", threshold: float | None = None
+) -> Figure:
+    """Draw the score of every site at its place on the mRNA, and the best one's pairing.
 
     Args:
-        scored: Has `score`, `num_sites`, `start` and `alignment` of the best site, and `sites`: a list of start,
-            score, pairings, canonical type and alignment; a `ScoredPair`, for example.
+        scored: Has `score`, `num_sites`, `best` and `sites` (a list), a site being its start, end, score, pairings,
+            canonical type, alignment and the start of its window; a `ScoredPair`, for example.
         mirna (`str`): Mature miRNA, 5'->3'.
         mrna (`str`): mRNA, 5'->3'.
         title (`str`): Above the picture.
-        threshold (`float`): Where the dashed line stands.
+        threshold (`float`, *optional*): Where a dashed line stands.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -35,18 +38,21 @@ def draw_target_sites(scored: Any, mirna: str, mrna: str, *, title: str = "", th
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     sites, text = figure.subplots(2, 1, height_ratios=(3, 1))
     for kind in reversed(_COLOURS):  # canonical sites on top
-        mine = [(start + 30, score) for start, score, _, found, _ in scored.sites if found == kind]
-        if mine:  # at the middle of the ten bases opposite the extended seed
+        mine = [((start + end) / 2, score) for start, end, score, _, found, *_ in scored.sites if found == kind]
+        if mine:
             middles, scores = zip(*mine, strict=True)
             if kind != "non-canonical":  # hundreds of stems would hide the few that matter
                 sites.vlines(middles, 0, scores, color=_COLOURS[kind], linewidth=0.8, alpha=0.5)
             sites.scatter(
                 middles, scores, s=14 if kind != "non-canonical" else 5, color=_COLOURS[kind], label=kind, zorder=3
             )
-    sites.axhline(threshold, color="black", linestyle="--", linewidth=0.8)
+    if threshold is not None:
+        sites.axhline(threshold, color="black", linestyle="--", linewidth=0.8)
     sites.set(xlim=(0, max(len(mrna), 40)), ylim=(0, 1.18), yticks=(0, 0.25, 0.5, 0.75, 1))
     sites.set(ylabel="site score", xlabel="position on the mRNA (nt, 5'→3')")
-    sites.set_title(f"{title + ': ' if title else ''}score {scored.score:.3f}, {scored.num_sites} candidate sites")
+    title = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 3] + "..."
+    title = f"{title + ': ' if title else ''}score {scored.score:.3f}, {scored.num_sites} sites"
+    sites.set_title(title, parse_math=False)
     if scored.num_sites:
         sites.legend(loc="upper right", fontsize=7, ncols=len(_COLOURS))
     text.axis("off")
@@ -58,13 +64,17 @@ def _pairing(scored: Any, mirna: str, mrna: str) -> str:
     """The best site in the usual three lines: mRNA 5'->3' above, miRNA 3'->5' below."""
     if not scored.num_sites:
         return "no candidate site"
-    top, marks, bottom = (track[::-1] for track in scored.alignment.split("/"))
-    start = scored.start
-    upstream, downstream = mrna[start : start + 25], mrna[start + 35 : start + 40]
+    top, marks, bottom = (track[::-1] for track in scored.best[5].split("/"))
+    start = scored.best[6]
+
+    def letters(begin: int, end: int) -> str:
+        return "".join(mrna[i] if 0 <= i < len(mrna) else " " for i in range(begin, end))
+
     tail = mirna[10:][::-1].rjust(25)
+    first, last = max(start, 0) + 1, min(start + 40, len(mrna))
     return "\n".join(
         [
-            f"{start + 1:>6} 5' {upstream}{bottom}{downstream} 3' {start + 40}",
+            f"{first:>6} 5' {letters(start, start + 25)}{bottom}{letters(start + 35, start + 40)} 3' {last}",
             f"          {' ' * 25}{marks.replace('.', ' ')}{' ' * 5}   ",
             f"miRNA  3' {tail}{top}{' ' * 5} 5'",
         ]

@@ -1,4 +1,4 @@
-"""A picture of the candidate sites of one miRNA along one mRNA, and of its best site's alignment."""
+"""A picture of the sites of one miRNA along one mRNA, and of its best site's alignment."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from seqformers.targets.scanner import TargetScanner
 __all__ = ["plot_target_sites"]
 
 
-def plot_target_sites(mirna: str, mrna: str, model: Any = None, *, title: str = "", threshold: float = 0.5) -> Figure:
-    """Draw the score of every candidate site at its place on the mRNA, and the best one's pairing.
+def plot_target_sites(
+    mirna: str, mrna: str, model: Any = None, *, title: str = "", threshold: float | None = None
+) -> Figure:
+    """Draw the score of every site at its place on the mRNA, and the best one's pairing.
 
     Args:
         mirna (`str`): Mature miRNA, 5'->3'.
@@ -22,7 +24,7 @@ def plot_target_sites(mirna: str, mrna: str, model: Any = None, *, title: str = 
         model (*optional*): Folder, Hub repository, `TargetNetModel` or `TargetScanner`; by default the model that
             comes with the package.
         title (`str`): Above the picture.
-        threshold (`float`): Where the dashed line stands; sites above it count as functional.
+        threshold (`float`, *optional*): Where a dashed line stands.
 
     Returns:
         `matplotlib.figure.Figure`: save it with `figure.savefig("sites.png")`.
@@ -37,6 +39,6 @@ def plot_target_sites(mirna: str, mrna: str, model: Any = None, *, title: str = 
     scanner = model if isinstance(model, TargetScanner) else TargetScanner(model)
     report = ScanReport()
     small = TargetRecords.from_mapping({"miRNA": mirna}, "miRNA", scanner.processor, report)
-    large = TargetRecords.from_mapping({"mRNA": mrna}, "mRNA", scanner.processor, report)
+    large = TargetRecords.from_mapping({"mRNA": mrna}, "mRNA", scanner.processor, report, pad=not scanner.windows)
     (scored,) = scanner.scan(small, large, pair_all(small, large), sites=True)
     return draw_target_sites(scored, small.sequence("miRNA"), large.sequence("mRNA"), title=title, threshold=threshold)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import tempfile
-import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -14,67 +11,49 @@ from typing import Any
 import numpy as np
 
 from seqformers.datasets_scripts.common.fasta import read_fasta
+from seqformers.datasets_scripts.common.remarks import Remarks
+from seqformers.datasets_scripts.common.tables import open_table
 from seqformers.modeling.targets.targetnet_sites import UNKNOWN, WINDOW, encode_rna
+from seqformers.targets.sites import pad_ends
 
 __all__ = ["ScanReport", "TargetRecords", "find_pairs", "pair_all", "read_pairs"]
 
-_SHOWN = 3
 _MANY = 20  # pairs of which a share can be told
 
 
-class ScanReport:
+class ScanReport(Remarks):
     """Counts what a scan did, and what it left out or found odd, with a few examples each.
 
-    Args:
-        on_error (`str`): `"raise"` at the first record that cannot be used, or `"skip"` it.
+    Attributes:
+        pairs (`int`): Pairs scored, those of an interrupted run included.
+        high (`int`): Those of them that score above 0.5.
+        resumed (`int`): Pairs that an interrupted run had scored.
+        finished (`bool`): The output was there already, whole.
     """
 
-    def __init__(self, on_error: str = "raise"):
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
-        self.on_error = on_error
-        self.pairs = 0
-        self.functional = 0
-        self.resumed = 0
-        self.counts: Counter[str] = Counter()
-        self.examples: dict[str, list[str]] = {}
-
-    def problem(self, what: str, message: str) -> None:
-        """A record or pair that cannot be used: raise, or count it under `what`."""
-        if self.on_error == "raise":
-            raise ValueError(f"{message} (--on-error skip leaves it out and goes on)")
-        self.note(what, message)
-
-    def note(self, what: str, example: str) -> None:
-        """Something the user should know of; the scan goes on."""
-        self.counts[what] += 1
-        shown = self.examples.setdefault(what, [])
-        if len(shown) < _SHOWN:
-            shown.append(example)
+    pairs = high = resumed = 0
+    finished = False
 
     def count(self, scored: Iterable[Any]) -> None:
         """Add scored pairs."""
         for pair in scored:
             self.pairs += 1
-            self.functional += pair.score > 0.5
+            self.high += pair.score > 0.5
+
+    def problem(self, what: str, message: str) -> None:
+        """A record or pair that cannot be used: raise, or count it under `what`."""
+        skip = "" if self.on_error == "skip" else " (--on-error skip leaves it out and goes on)"
+        super().problem(what, message + skip)
 
     def lines(self) -> list[str]:
         """One line a kind of remark, and one if the scores say little."""
-        lines = [
-            f"{count:,} {what}: {'; '.join(self.examples[what])}{' ...' if count > _SHOWN else ''}"
-            for what, count in self.counts.items()
-        ]
-        if self.pairs >= _MANY and 2 * self.functional > self.pairs:
+        lines = super().lines()
+        if self.pairs >= _MANY and 2 * self.high > self.pairs:
             lines.append(
                 "most pairs score above 0.5: the best of many sites is high by chance, so long mRNAs nearly always "
                 "do; compare mRNAs by rank, miRNA by miRNA, or keep high scores only with --min-score"
             )
         return lines
-
-    def warn(self) -> None:
-        """Raise every remark as a Python warning."""
-        for line in self.lines():
-            warnings.warn(line, UserWarning, stacklevel=3)
 
 
 class _CodeFile(Sequence):
@@ -101,18 +80,31 @@ class _CodeFile(Sequence):
 
 
 class TargetRecords:
-    """Named sequences as codes, in the order given.
+    """Named miRNAs or mRNAs as codes, in the order given.
+
+    Args:
+        kind (`str`): `"miRNA"` or `"mRNA"`.
+        processor (`TargetNetProcessor`): Says which miRNAs fit.
+        report (`ScanReport`): Told of what cannot be used or is odd.
+        pad (`bool`): Put unknown letters before and after mRNAs, so that sites at their ends are seen.
+        on_disk (`bool`): Keep the codes in a temporary file.
 
     Attributes:
         ids (`list[str]`): Ids.
-        codes (`Sequence[np.ndarray]`): Codes of each sequence.
+        codes (`Sequence[np.ndarray]`): Codes of each sequence, padding included.
+        before (`int`): Unknown letters put before each.
         index (`dict[str, int]`): Id -> position.
         refused (`set[str]`): Ids of records left out.
     """
 
-    def __init__(self, codes: Any):
+    def __init__(self, kind: str, processor: Any, report: ScanReport, *, pad: bool = False, on_disk: bool = False):
+        self.kind, self.processor, self.report, self.pad = kind, processor, report, pad
         self.ids: list[str] = []
-        self.codes = codes
+        self.codes: Any = _CodeFile() if on_disk else []
+        self.before, self._added = 0, 0
+        if pad:
+            none, self.before = pad_ends(np.zeros(0, np.uint8), processor.step)
+            self._added = len(none)
         self.index: dict[str, int] = {}
         self.refused: set[str] = set()
 
@@ -121,28 +113,28 @@ class TargetRecords:
 
     @classmethod
     def from_mapping(
-        cls, sequences: Mapping[str, str], kind: str, processor: Any, report: ScanReport
+        cls, sequences: Mapping[str, str], kind: str, processor: Any, report: ScanReport, *, pad: bool = False
     ) -> TargetRecords:
         """Records from a dict id -> sequence."""
         if not isinstance(sequences, Mapping):
             raise ValueError(f"give the {kind}s as a dict from id to sequence, not as {type(sequences).__name__}")
-        records = cls([])
-        for number, (name, sequence) in enumerate(sequences.items(), 1):
-            records._add(name, sequence, f"{kind} {name!r}", number, kind, processor, report)
-        return records._complete(kind, f"the dict of {kind}s")
+        records = cls(kind, processor, report, pad=pad)
+        for name, sequence in sequences.items():
+            records._add(name, sequence, f"{kind} {name!r}")
+        return records._complete(f"the dict of {kind}s")
 
     @classmethod
-    def from_fasta(cls, path: str | Path, kind: str, processor: Any, report: ScanReport) -> TargetRecords:
+    def from_fasta(
+        cls, path: str | Path, kind: str, processor: Any, report: ScanReport, *, pad: bool = False
+    ) -> TargetRecords:
         """Records of a FASTA file; mRNAs go to a temporary file, so memory does not grow with them."""
-        records = cls(_CodeFile() if kind == "mRNA" else [])
-        for number, record in enumerate(read_fasta(path), 1):
-            name = f"{path}: record {number} ({record.id})"
-            records._add(record.id, record.sequence, name, number, kind, processor, report)
-        return records._complete(kind, str(path))
+        records = cls(kind, processor, report, pad=pad, on_disk=kind == "mRNA")
+        for number, record in enumerate(read_fasta(path, remarks=report), 1):
+            records._add(record.id, record.sequence, f"{path}: record {number} ({record.id})")
+        return records._complete(str(path))
 
-    def _add(
-        self, key: str, sequence: str, name: str, number: int, kind: str, processor: Any, report: ScanReport
-    ) -> None:
+    def _add(self, key: str, sequence: str, name: str) -> None:
+        kind, report = self.kind, self.report
         if key in self.index:
             report.problem(
                 f"{kind} records repeated an id (the first is used)",
@@ -150,7 +142,7 @@ class TargetRecords:
             )
             return
         try:
-            codes = processor.encode_mirna(sequence, name) if kind == "miRNA" else encode_rna(sequence, name)
+            codes = self.processor.encode_mirna(sequence, name) if kind == "miRNA" else encode_rna(sequence, name)
         except ValueError as error:
             self.refused.add(key)
             report.problem(f"{kind} records left out", str(error))
@@ -160,20 +152,28 @@ class TargetRecords:
         upper = sequence.upper()
         if "T" in upper and "U" in upper:
             report.note(f"{kind}s mix T and U, read as the same letter", key)
-        if kind == "mRNA" and len(codes) < WINDOW:
-            report.note(f"mRNAs are shorter than {WINDOW} nt, so they have no candidate site and score 0", key)
+        if kind == "mRNA" and not len(codes):
+            report.note("mRNAs are empty, so they have no site and score 0", key)
+        elif kind == "mRNA" and not self.pad and len(codes) < WINDOW:
+            report.note(f"mRNAs are shorter than {WINDOW} nt, so they have no window and score 0", key)
         self.index[key] = len(self.ids)
         self.ids.append(key)
-        self.codes.append(codes)
+        self.codes.append(pad_ends(codes, self.processor.step)[0] if self.pad else codes)
 
-    def _complete(self, kind: str, where: str) -> TargetRecords:
+    def _complete(self, where: str) -> TargetRecords:
         if not self.ids:
-            raise ValueError(f"{where} holds no usable {kind}")
+            raise ValueError(f"{where} holds no usable {self.kind}")
         return self
+
+    def length(self, index: int) -> int:
+        """Letters of a record, without the padding."""
+        return len(self.codes[index]) - self._added
 
     def sequence(self, key: str) -> str:
         """The letters of a record, as RNA."""
-        return np.frombuffer(b"ACGUN", np.uint8)[self.codes[self.index[key]]].tobytes().decode()
+        index = self.index[key]
+        codes = self.codes[index][self.before : self.before + self.length(index)]
+        return np.frombuffer(b"ACGUN", np.uint8)[codes].tobytes().decode()
 
 
 def pair_all(mirnas: TargetRecords, mrnas: TargetRecords) -> Iterator[tuple[int, int]]:
@@ -182,52 +182,35 @@ def pair_all(mirnas: TargetRecords, mrnas: TargetRecords) -> Iterator[tuple[int,
 
 
 def find_pairs(
-    named: Iterable[tuple[int, tuple[str, str]]],
-    mirnas: TargetRecords,
-    mrnas: TargetRecords,
-    report: ScanReport,
-    where: str = "pair",
+    named: Iterable[tuple[str, tuple[str, str]]], mirnas: TargetRecords, mrnas: TargetRecords, report: ScanReport
 ) -> Iterator[tuple[int, int]]:
     """Pairs of ids as pairs of positions, one at a time.
 
     Args:
-        named: Pairs of ids, each with its number in the source.
+        named: Pairs of ids, each with the place where it stands in the source, for messages.
         mirnas (`TargetRecords`): miRNAs.
         mrnas (`TargetRecords`): mRNAs.
         report (`ScanReport`): Told of pairs that name unknown ids.
-        where (`str`): How an error calls the source.
 
     Yields:
         `tuple[int, int]`: positions of miRNA and mRNA.
     """
-    for number, names in named:
+    for where, names in named:
         positions = []
         for kind, records, name in zip(("mirna_id", "mrna_id"), (mirnas, mrnas), names, strict=True):
             if name in records.index:
                 positions.append(records.index[name])
                 continue
             why = "its record could not be used" if name in records.refused else f"no record of this {kind}"
-            report.problem("pairs left out", f"{where} {number}: {kind} {name!r}: {why}")
+            report.problem("pairs left out", f"{where}: {kind} {name!r}: {why}")
+            break
         if len(positions) == 2:
             yield positions[0], positions[1]
 
 
-def read_pairs(path: Path, report: ScanReport) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Line number and ids of each pair in a tab-separated file with columns `mirna_id` and `mrna_id`."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file of pairs: {path}")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter="\t")
-        header = next(rows, [])
-        if not {"mirna_id", "mrna_id"} <= set(header):
-            raise ValueError(
-                f"{path} line 1 must name the tab-separated columns mirna_id and mrna_id; it reads {header[:4]}"
-            )
-        columns = header.index("mirna_id"), header.index("mrna_id")
-        for number, row in enumerate(rows, 2):
-            if not row:
-                continue
-            if len(row) > max(columns):
-                yield number, (row[columns[0]], row[columns[1]])
-            else:
-                report.problem("pairs left out", f"{path} line {number} has {len(row)} of {len(header)} columns")
+def read_pairs(path: str | Path, report: ScanReport) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Place and ids of each pair in a table with columns `mirna_id` and `mrna_id`."""
+    names = ("mirna_id", "mrna_id")
+    table = open_table(path, required=names, text=names, remarks=report)
+    for number, row in table.rows():
+        yield table.where(number), (row["mirna_id"], row["mrna_id"])

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from contextlib import ExitStack
+from importlib.metadata import version
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from tqdm import tqdm
 
+from seqformers.datasets_scripts.common.streams import check_source, is_stream
+from seqformers.datasets_scripts.common.tables import open_table
+from seqformers.files import Output, fingerprint, safe_name
 from seqformers.targets.output import ScanOutput
 from seqformers.targets.plot import plot_target_sites
 from seqformers.targets.records import ScanReport, TargetRecords, find_pairs, pair_all, read_pairs
@@ -20,7 +25,7 @@ __all__ = ["scan_target_files", "scan_targets"]
 
 _PICTURES = 10
 _PAIRS_A_BLOCK = 64  # some seconds of whole UTRs: no more is lost to a kill
-_PAIRS_A_BLOCK_OF_SITES = 8  # a long mRNA has thousands of sites
+_PAIRS_A_BLOCK_OF_SITES = 8  # a long mRNA has hundreds of sites
 
 
 def scan_targets(
@@ -30,12 +35,20 @@ def scan_targets(
     model: Any = None,
     *,
     sites: bool = False,
+    windows: bool = False,
     min_score: float = 0.0,
-    on_error: str = "raise",
+    on_error: Literal["raise", "skip"] = "raise",
     threads: int | None = None,
     device: str | None = None,
 ) -> pd.DataFrame:
     """Score miRNA-mRNA pairs.
+
+    The network scores windows of 40 nt. Windows that show the same site are one site here, with the coordinates of
+    its seed match (without a canonical one: of the ten bases opposite nucleotides 1 to 10), and the ends of mRNAs are
+    padded, so that a site there has its windows, too. `windows` gives the windows as the original does.
+
+    A score ranks: the best of many windows is high by chance, so compare mRNAs of one miRNA with each other. It is no
+    probability that the miRNA acts on the mRNA.
 
     Args:
         mirnas (`Mapping[str, str]`): id -> mature miRNA, 5'->3', RNA or DNA letters, 10 to 41 nt.
@@ -44,18 +57,19 @@ def scan_targets(
             answer; a data frame has columns `mirna_id` and `mrna_id`. By default every miRNA with every mRNA.
         model (`str`, `Path` or `TargetNetModel`, *optional*): Folder, Hub repository or model; by default the one
             that comes with the package.
-        sites (`bool`): One row a candidate site instead of one a pair.
-        min_score (`float`): Leave out pairs (with `sites`, sites) that score less.
+        sites (`bool`): One row a site instead of one a pair.
+        windows (`bool`): The original's windows in place of sites: `num_sites` counts candidate windows, coordinates
+            are their 40 nt, an mRNA of less has none, and a site in the first 24 or the last 4 nt is not seen.
+        min_score (`float`): Leave out pairs (with `sites`, sites) that score less; 0 to 1.
         on_error (`str`): `"raise"` at the first bad record, or `"skip"` it with a counted warning.
         threads (`int`, *optional*): Worker threads; by default one a core.
         device (`str`, *optional*): Where the network runs; by default a GPU if there is one.
 
     Returns:
-        `pd.DataFrame`: Columns `PAIR_COLUMNS`: `score` is the probability of the best site (0 with no
-        candidate), `num_sites` the candidate sites, `best_start` and `best_end` the best one's 40 nt, 0-based
-        half-open on the 5'->3' mRNA, `site_type` its canonical seed match (`none` with no candidate,
-        `too-short` under 40 nt), `alignment` its extended seed: miRNA 5'->3' / marks / mRNA 3'->5'. With
-        `sites`, columns `SITE_COLUMNS`.
+        `pd.DataFrame`: Columns `PAIR_COLUMNS`: `score` of the best site (0 without one), `num_sites`, `best_start` and
+        `best_end` of the best one, 0-based half-open on the 5'->3' mRNA, `site_type` its canonical seed match or
+        `non-canonical` (`none` without a site), `alignment` its extended seed: miRNA 5'->3' / marks / mRNA 3'->5'.
+        With `sites`, columns `SITE_COLUMNS`.
 
     Raises:
         ValueError: a record cannot be used, or a pair names an unknown id.
@@ -63,18 +77,19 @@ def scan_targets(
     Examples:
         >>> from seqformers.targets.scan import scan_targets
         >>> table = scan_targets({"let-7a": "UGAGGUAGUAGGUUGUAUAGUU"}, {"u": "A" * 25 + "AACUACCUCA" + "G" * 20})
-        >>> table.num_sites.item(), table.site_type.item()
-        (5, '8mer')
+        >>> table[["num_sites", "best_start", "best_end", "site_type"]].values.tolist()
+        [[1, 27, 35, '8mer']]
     """
+    _check_min_score(min_score)
     report = ScanReport(on_error)
-    scanner = TargetScanner(model, threads=threads, device=device)
+    scanner = TargetScanner(model, windows=windows, threads=threads, device=device)
     small = TargetRecords.from_mapping(mirnas, "miRNA", scanner.processor, report)
-    large = TargetRecords.from_mapping(mrnas, "mRNA", scanner.processor, report)
+    large = TargetRecords.from_mapping(mrnas, "mRNA", scanner.processor, report, pad=not windows)
     if pairs is None:
         numbered = pair_all(small, large)
     else:
         named = pairs[["mirna_id", "mrna_id"]].itertuples(index=False) if isinstance(pairs, pd.DataFrame) else pairs
-        numbered = find_pairs(enumerate(named, 1), small, large, report)
+        numbered = find_pairs(((f"pair {n}", pair) for n, pair in enumerate(named, 1)), small, large, report)
     rows = [row for scored in scanner.scan(small, large, numbered, sites=sites) for row in scored.rows(min_score)]
     report.warn()
     table = pd.DataFrame(rows, columns=list(SITE_COLUMNS if sites else PAIR_COLUMNS))
@@ -89,8 +104,9 @@ def scan_target_files(
     pairs: str | Path | None = None,
     model: Any = None,
     sites: bool = False,
+    windows: bool = False,
     min_score: float = 0.0,
-    on_error: str = "raise",
+    on_error: Literal["raise", "skip"] = "raise",
     overwrite: bool = False,
     resume: bool = False,
     threads: int | None = None,
@@ -100,78 +116,104 @@ def scan_target_files(
 ) -> ScanReport:
     """Score pairs from FASTA files into a table, row by row, in constant memory; see `scan_targets` for the columns.
 
+    The table is the same, byte by byte, for any number of threads and however often it was interrupted.
+
     Args:
-        mirna (`str` or `Path`): FASTA of mature miRNAs.
+        mirna (`str` or `Path`): FASTA of mature miRNAs; `-` reads standard input.
         mrna (`str` or `Path`): FASTA of 3'UTRs or other targets.
         output (`str` or `Path`): `.tsv`, `.csv`, `.jsonl` or `.parquet`.
-        pairs (`str` or `Path`, *optional*): Tab-separated, with columns `mirna_id` and `mrna_id`; by default all
-            pairs, miRNA by miRNA.
+        pairs (`str` or `Path`, *optional*): Table with columns `mirna_id` and `mrna_id`; by default all pairs, miRNA
+            by miRNA.
         model (*optional*): As in `scan_targets`.
-        sites (`bool`): One row a candidate site.
-        min_score (`float`): Leave out pairs (with `sites`, sites) that score less.
+        sites (`bool`): One row a site.
+        windows (`bool`): As in `scan_targets`.
+        min_score (`float`): Leave out pairs (with `sites`, sites) that score less; 0 to 1.
         on_error (`str`): `"raise"` or `"skip"`.
-        overwrite (`bool`): Replace `output`.
+        overwrite (`bool`): Replace `output` (and `plot`) once the new one is whole.
         resume (`bool`): Go on with an interrupted run of the same call.
         threads (`int`, *optional*): As in `scan_targets`.
         device (`str`, *optional*): As in `scan_targets`.
         progress (`bool`): Show a progress bar on stderr.
-        plot (`str` or `Path`, *optional*): Folder for pictures of the sites of the ten best pairs of this call.
+        plot (`str` or `Path`, *optional*): Folder for pictures of the sites of the ten best pairs.
 
     Returns:
         `ScanReport`: what was done; its `lines()` say what was left out or odd.
+
+    Raises:
+        FileNotFoundError: an input is missing.
+        FileExistsError: an output is there and may not be replaced.
+        ValueError: an input cannot be used, is an output, or a resumed run was another.
     """
+    _check_min_score(min_score)
+    inputs = [mirna, mrna, *([] if pairs is None else [pairs])]
+    for source in inputs:
+        check_source(source, "table of pairs" if source is pairs else "FASTA file")
+        if resume and is_stream(source):
+            raise ValueError(f"{source} can be read only once, so a run cannot go on with it; save it as a file")
     report = ScanReport(on_error)
-    scanner = TargetScanner(model, threads=threads, device=device)
-    small = TargetRecords.from_fasta(mirna, "miRNA", scanner.processor, report)
-    large = TargetRecords.from_fasta(mrna, "mRNA", scanner.processor, report)
-    settings = {
-        "mirna": str(mirna), "mrna": str(mrna), "pairs": str(pairs or ""), "model": str(model or ""), "sites": sites,
-        "min_score": min_score, "records": [len(small), len(large)], "on_error": on_error,
+    scanner = TargetScanner(model, windows=windows, threads=threads, device=device)
+    names = ("mirna", "mrna", "pairs")
+    settings = {name: fingerprint(source) for name, source in zip(names, inputs, strict=False)} | {
+        "model": scanner.fingerprint, "sites": sites, "windows": windows, "min_score": min_score, "on_error": on_error,
+        "version": version("seqformers"),
     }  # fmt: skip
-    columns = SITE_COLUMNS if sites else PAIR_COLUMNS
-    with ScanOutput(output, columns, settings, overwrite=overwrite, resume=resume) as table:
-        if table.finished:
-            return report
-        numbered, total = pair_all(small, large), len(small) * len(large)
-        if pairs is not None:
-            numbered, total = find_pairs(read_pairs(Path(pairs), report), small, large, report, f"{pairs} line"), 0
-        report.resumed = table.skip(numbered)
-        scored = scanner.scan(small, large, numbered, sites=sites)
-        with _show_progress(total, report.resumed, progress) as bar:
-            best = _write(scored, table, report, bar, sites=sites, min_score=min_score)
-    if plot is not None:
-        _plot_best(best, small, large, scanner, Path(plot))
+    options: dict[str, Any] = {"settings": settings, "overwrite": overwrite, "resume": resume}
+    with ExitStack() as stack:
+        pictures = None
+        if plot is not None:
+            job = "scan-targets --plot"
+            pictures = stack.enter_context(Output(plot, job, folder=True, inputs=[*inputs, output], **options))
+        schema = SITE_COLUMNS if sites else PAIR_COLUMNS
+        with ScanOutput(output, schema, report, inputs=inputs, **options) as table:
+            drawn = pictures is None or pictures.finished
+            if table.finished and drawn:
+                return report
+            small = TargetRecords.from_fasta(mirna, "miRNA", scanner.processor, report)
+            large = TargetRecords.from_fasta(mrna, "mRNA", scanner.processor, report, pad=not windows)
+            if not table.finished:
+                numbered, total = pair_all(small, large), len(small) * len(large)
+                if pairs is not None:
+                    numbered, total = find_pairs(read_pairs(pairs, report), small, large, report), 0
+                table.skip(numbered)
+                scored = scanner.scan(small, large, numbered, sites=sites)
+                with _show_progress(total, report.resumed, progress) as bar:
+                    _write(scored, table, report, bar, sites=sites, min_score=min_score)
+        if pictures is not None and not drawn:
+            _plot_best(Path(output), small, large, scanner, pictures.start())
+            pictures.finish()
     return report
 
 
-def _show_progress(total: int, done: int, show: bool) -> Any:
+def _show_progress(total: int, done: int, show: bool) -> tqdm:
     return tqdm(total=total or None, initial=done, unit="pair", desc="scanning", disable=not show, mininterval=0.5)
 
 
+def _check_min_score(min_score: float) -> None:
+    if not 0 <= min_score <= 1:
+        raise ValueError(f"min_score is a score, 0 to 1, got {min_score}")
+
+
 def _write(
-    scored: Iterator[ScoredPair], table: Any, report: ScanReport, bar: Any, *, sites: bool, min_score: float
-) -> list[ScoredPair]:
-    """Write results in blocks; return the best pairs seen."""
-    best: list[ScoredPair] = []
+    scored: Iterator[ScoredPair], table: ScanOutput, report: ScanReport, bar: tqdm, *, sites: bool, min_score: float
+) -> None:
+    """Write results in blocks."""
     size = _PAIRS_A_BLOCK_OF_SITES if sites else _PAIRS_A_BLOCK
     while block := list(islice(scored, size)):
-        rows = [row for pair in block for row in pair.rows(min_score)]
-        table.write(rows, pairs=len(block))
         report.count(block)
-        for pair in block:
-            pair.sites = None
-        best = heapq.nlargest(_PICTURES, [*best, *block], key=lambda pair: pair.score)
+        table.write([row for pair in block for row in pair.rows(min_score)])
         bar.update(len(block))
-    return best
 
 
-def _plot_best(
-    best: list[ScoredPair], mirnas: TargetRecords, mrnas: TargetRecords, scanner: TargetScanner, folder: Path
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for pair in best:
-        if pair.num_sites:
-            sequences = mirnas.sequence(pair.mirna_id), mrnas.sequence(pair.mrna_id)
-            name = f"{pair.mirna_id}__{pair.mrna_id}".replace("/", "_")
-            figure = plot_target_sites(*sequences, scanner, title=f"{pair.mirna_id} on {pair.mrna_id}")
-            figure.savefig(folder / f"{name}.png", dpi=150)
+def _plot_best(table: Path, mirnas: TargetRecords, mrnas: TargetRecords, scanner: TargetScanner, folder: Path) -> None:
+    """Pictures of the pairs that the finished table scores highest, named by rank and ids."""
+    rows = (row for _, row in open_table(table, required=(), text=("mirna_id", "mrna_id")).rows())
+    pairs = (
+        (max(float(row["score"]) for row in group), mirna, mrna)
+        for (mirna, mrna), group in groupby(rows, key=lambda row: (row["mirna_id"], row["mrna_id"]))
+    )
+    best = heapq.nlargest(_PICTURES, pairs, key=lambda pair: pair[0])
+    for rank, (score, mirna, mrna) in enumerate(best, 1):
+        if score > 0:
+            sequences = mirnas.sequence(mirna), mrnas.sequence(mrna)
+            figure = plot_target_sites(*sequences, scanner, title=f"{mirna} on {mrna}")
+            figure.savefig(folder / f"{rank:02d}-{safe_name(f'{mirna}__{mrna}')}.png", dpi=150)

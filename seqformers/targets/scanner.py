@@ -1,7 +1,7 @@
 """The engine of a target scan: a TargetNet that scores streams of miRNA-mRNA pairs.
 
-Pairs stream through jobs of bounded size: a job selects, aligns, encodes and scores the candidate sites of many short
-mRNAs or of a stretch of a long one. Jobs run on all cores, results come out in the order of the pairs.
+Pairs stream through jobs of bounded size: a job selects, aligns, encodes and scores the candidate windows of many
+short mRNAs or of a stretch of a long one. Jobs run on all cores, results come out in the order of the pairs.
 """
 
 from __future__ import annotations
@@ -14,73 +14,79 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig
 
-from seqformers.hub.devices import one_thread, pick_device, quiet_loading
-from seqformers.hub.download import fetch_repository
-from seqformers.hub.load import packaged_model
+from seqformers.hub.devices import one_thread, pick_device
+from seqformers.hub.load import fingerprint_weights, load_model
+from seqformers.inference.blocks import whole_blocks
 from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
-from seqformers.modeling.targets.targetnet_sites import draw_alignments, plan_site_jobs
+from seqformers.modeling.targets.targetnet_sites import SITE_TYPES, WINDOW, SiteBatch, draw_alignments, plan_site_jobs
 from seqformers.targets.records import TargetRecords
+from seqformers.targets.sites import merge_windows
 
-__all__ = ["PAIR_COLUMNS", "SITE_COLUMNS", "ScoredPair", "TargetScanner", "load_target_model"]
+__all__ = ["PAIR_COLUMNS", "SITE_COLUMNS", "ScoredPair", "TargetScanner"]
 
-PAIR_COLUMNS = (
-    "mirna_id", "mrna_id", "score", "num_sites", "best_start", "best_end", "site_type", "alignment",
-)  # fmt: skip
-SITE_COLUMNS = ("mirna_id", "mrna_id", "start", "end", "score", "pairings", "site_type", "alignment")
+PAIR_COLUMNS = {
+    "mirna_id": str, "mrna_id": str, "score": float, "num_sites": int, "best_start": int, "best_end": int,
+    "site_type": str, "alignment": str,
+}  # fmt: skip
+SITE_COLUMNS = {
+    "mirna_id": str, "mrna_id": str, "start": int, "end": int, "score": float, "pairings": int, "site_type": str,
+    "alignment": str,
+}  # fmt: skip
+_Site = tuple[int, int, float, int, str, str, int]  # start, end, score, pairings, type, alignment, its window
 
 
 @dataclass
 class ScoredPair:
-    """Result of one pair, gathered over the jobs it was spread over."""
+    """Result of one pair.
+
+    Attributes:
+        score (`float`): Of the best site, 0 to 1; 0 without one.
+        num_sites (`int`): Its sites.
+        best (`tuple`): Start, end, score, pairings, type, alignment and start of the window of the best site.
+        sites (`list[tuple]`): The same of all, if they were asked for.
+    """
 
     mirna_id: str
     mrna_id: str
-    mrna_length: int
-    num_sites: int = 0
     score: float = 0.0
-    start: int = -1
-    site_type: str = "none"
-    alignment: str = ""
-    sites: list[tuple[int, float, int, str, str]] | None = None
+    num_sites: int = 0
+    best: _Site = (-1, -1, 0.0, 0, "none", "", -1)
+    sites: list[_Site] | None = None
 
     def rows(self, min_score: float = 0.0) -> list[dict[str, Any]]:
         """Rows of the table that score so much: the pair's, or its sites' from the mRNA's 5' end on."""
         if self.sites is None:
-            return [self._row()] if self.score >= min_score else []
+            start, end, _, _, kind, alignment, _ = self.best
+            place = (start, end) if self.num_sites else (None, None)
+            pair = (self.mirna_id, self.mrna_id, round(self.score, 6), self.num_sites, *place, kind, alignment)
+            return [dict(zip(PAIR_COLUMNS, pair, strict=True))] if self.score >= min_score else []
         found = (
-            (self.mirna_id, self.mrna_id, start, start + 40, round(score, 6), *rest)
-            for start, score, *rest in self.sites
+            (self.mirna_id, self.mrna_id, start, end, round(score, 6), *rest)
+            for start, end, score, *rest, _ in self.sites
             if score >= min_score
         )
         return [dict(zip(SITE_COLUMNS, site, strict=True)) for site in found]
-
-    def _row(self) -> dict[str, Any]:
-        """A pair without a site has score 0 and says why."""
-        found = self.num_sites > 0
-        return {
-            "mirna_id": self.mirna_id,
-            "mrna_id": self.mrna_id,
-            "score": round(self.score, 6),
-            "num_sites": self.num_sites,
-            "best_start": self.start if found else None,
-            "best_end": self.start + 40 if found else None,
-            "site_type": self.site_type if found else "too-short" if self.mrna_length < 40 else "none",
-            "alignment": self.alignment,
-        }
 
 
 class TargetScanner:
     """A TargetNet with its processor, ready to score streams of pairs.
 
     Args:
-        model (`str`, `Path` or `TargetNetModel`, *optional*): By default the model that comes with the package.
-        processor (`TargetNetProcessor`, *optional*): Selection of sites; by default the model folder's own.
-        batch_size (`int`): Sites the network takes at once; 256 is fastest on a CPU (it fits the cache).
+        model (`str`, `Path` or `TargetNetModel`, *optional*): Folder, Hub repository or model; by default the one
+            that comes with the package.
+        processor (`TargetNetProcessor`, *optional*): Selection of windows; by default the model folder's own.
+        windows (`bool`): Report TargetNet's windows of 40 nt as they are, in place of the sites that they show.
+        batch_size (`int`): Windows the network takes at once; 256 is fastest on a CPU (it fits the cache).
         threads (`int`, *optional*): Worker threads; by default one a core.
         device (`str`, *optional*): By default a GPU if there is one.
+
+    Attributes:
+        fingerprint (`dict`): What tells this model and selection from others.
+
+    Raises:
+        ValueError: the folder or repository holds no TargetNet, or an option is out of its range.
     """
 
     def __init__(
@@ -88,14 +94,26 @@ class TargetScanner:
         model: Any = None,
         *,
         processor: Any = None,
+        windows: bool = False,
         batch_size: int | None = None,
         threads: int | None = None,
         device: str | None = None,
     ):
+        for name, value in (("threads", threads), ("batch_size", batch_size)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
+        if isinstance(model, TargetNetModel):
+            self.model = model.eval()
+            weights, own = fingerprint_weights(model), None
+        else:
+            loaded = load_model(model or "targetnet", family="targetnet", device=device)
+            self.model, weights, own = loaded.model, loaded.fingerprint, loaded.encoder
         self.device = pick_device(device)
-        self.model, own = load_target_model(model)
-        self.model = self.model.to(self.device).eval()
-        self.processor = processor or own
+        self.model.to(self.device)
+        # Weights saved alone: the published selection.
+        self.processor = processor or own or TargetNetProcessor(encode_alignment=self.model.config.encode_alignment)
+        self.fingerprint = {"weights": weights, "selection": self.processor.options()}
+        self.windows = windows
         self.threads = threads or _cores()
         self.batch_size = batch_size or (256 if self.device.type == "cpu" else 65_536)
         self.job_windows = 16_384 if self.device.type == "cpu" else 131_072
@@ -107,37 +125,43 @@ class TargetScanner:
 
         Args:
             mirnas (`TargetRecords`): miRNAs.
-            mrnas (`TargetRecords`): mRNAs.
+            mrnas (`TargetRecords`): mRNAs, with padded ends unless windows are reported as they are.
             pairs (`Iterable[tuple[int, int]]`): Index of miRNA and mRNA of each pair.
             sites (`bool`): Keep every site in `ScoredPair.sites`.
 
         Yields:
             `ScoredPair`: one a pair.
         """
-        open_pairs: dict[int, ScoredPair] = {}
+        open_pairs: dict[int, tuple[ScoredPair, int]] = {}
+        pieces: dict[int, list[np.ndarray]] = {}  # windows of pairs that are spread over several jobs
 
         def opened() -> Iterator[tuple[int, int]]:
             for number, (mirna, mrna) in enumerate(pairs):
-                scored = ScoredPair(mirnas.ids[mirna], mrnas.ids[mrna], len(mrnas.codes[mrna]))
-                open_pairs[number] = scored
-                scored.sites = [] if sites else None
+                scored = ScoredPair(mirnas.ids[mirna], mrnas.ids[mrna], sites=[] if sites else None)
+                open_pairs[number] = scored, mrnas.length(mrna)
+                if self.windows and mrnas.length(mrna) < WINDOW:
+                    scored.best = (-1, -1, 0.0, 0, "too-short", "", -1)
                 yield mirna, mrna
 
-        options = self.processor.options()
-        jobs = plan_site_jobs(mrnas.codes, opened(), max_windows=self.job_windows, step=options["step"])
-        for job, found in self._run(jobs, mirnas, options, sites):
-            for part in found:
-                _merge(open_pairs[part.number], part)
+        jobs = plan_site_jobs(mrnas.codes, opened(), max_windows=self.job_windows, step=self.processor.step)
+        for job, (whole, parts) in self._run(jobs, mirnas, sites):
+            for part in parts:
+                pieces.setdefault(int(part["pair"][0]), []).append(part)
+            spread = [self._summarise(np.concatenate(pieces.pop(n)), sites) for n in job.ended if n in pieces]
+            found = {summary.number: summary for group in (whole, *spread) for summary in group}
             for number in job.ended:
-                yield open_pairs.pop(number)
+                scored, length = open_pairs.pop(number)
+                if number in found:
+                    found[number].put_into(scored, mrnas.before, length)
+                yield scored
 
-    def _run(self, jobs: Iterable[Any], mirnas: TargetRecords, options: dict, sites: bool) -> Iterator[tuple]:
+    def _run(self, jobs: Iterable[Any], mirnas: TargetRecords, sites: bool) -> Iterator[tuple]:
         """Run jobs on the worker threads, a bounded number ahead, and hand the results out in order."""
         waiting: list[tuple[Any, Future]] = []
         with ThreadPoolExecutor(self.threads) as pool, one_thread():
             try:
                 for job in jobs:
-                    waiting.append((job, pool.submit(self._score, job, mirnas.codes, options, sites)))
+                    waiting.append((job, pool.submit(self._score, job, mirnas.codes, sites)))
                     if len(waiting) > 2 * self.threads:
                         done, future = waiting.pop(0)
                         yield done, future.result()
@@ -147,97 +171,101 @@ class TargetScanner:
                 for _, future in waiting:
                     future.cancel()
 
-    def _score(self, job: Any, mirnas: Any, options: dict, sites: bool) -> list[_Part]:
-        found = job.find(mirnas, **options)
-        if not len(found):
-            return []
-        logits = self.site_logits(found.input_ids)
-        first = np.flatnonzero(np.append(True, found.pair[1:] != found.pair[:-1]))
-        parts = []
-        for begin, end in zip(first.tolist(), [*first[1:].tolist(), len(found)], strict=True):
-            best = begin + int(logits[begin:end].argmax())
-            parts.append(_Part(int(found.pair[begin]), begin, end, best, float(logits[best])))
-        shown = np.arange(len(found)) if sites else np.array([part.best for part in parts])
-        drawn = [""] * len(shown)
-        if options["encode_alignment"]:
-            drawn = draw_alignments(found.input_ids[shown], found.pairings[shown])
-        scores = 1.0 / (1.0 + np.exp(-logits[shown].astype(np.float64)))
-        rows = list(
-            zip(
-                found.start[shown].tolist(),
-                scores.tolist(),
-                found.pairings[shown].tolist(),
-                found.type_names()[shown].tolist(),
-                drawn,
-                strict=True,
+    def _score(self, job: Any, mirnas: Any, sites: bool) -> tuple[list[_Summary], list[np.ndarray]]:
+        """Summaries of the pairs that lie whole in this job, and the windows of the others, pair by pair."""
+        found = _as_records(job.find(mirnas, **self.processor.options()))
+        found["logit"] = self.site_logits(found["ids"])
+        spread = {number for number, begin in zip(job.numbers, job.begins, strict=True) if begin > 0}
+        spread |= set(job.numbers) - set(job.ended)
+        apart = np.isin(found["pair"], list(spread))
+        return self._summarise(found[~apart], sites), _by_pair(found[apart])
+
+    def _summarise(self, found: np.ndarray, sites: bool) -> list[_Summary]:
+        """What the windows of whole pairs say about each."""
+        if not self.windows:
+            windows, types, place = merge_windows(found["pair"], found["start"], found["logit"], found["seed_matches"])
+            found = found[windows]
+            found["kind"], found["place"] = types, place
+        groups, begin = [], 0
+        for group in _by_pair(found):
+            groups.append((begin, begin + len(group), begin + int(group["logit"].argmax())))
+            begin += len(group)
+        shown = np.arange(len(found)) if sites else np.array([best for *_, best in groups], dtype=np.int64)
+        rows = self._describe(found[shown])
+        return [
+            _Summary(
+                int(found["pair"][best]), end - begin, rows[best if sites else index], rows[begin:end] if sites else []
             )
+            for index, (begin, end, best) in enumerate(groups)
+        ]
+
+    def _describe(self, found: np.ndarray) -> list[_Site]:
+        drawn = [""] * len(found)
+        if self.processor.encode_alignment:
+            drawn = draw_alignments(found["ids"], found["pairings"])
+        scores = 1.0 / (1.0 + np.exp(-found["logit"].astype(np.float64)))
+        columns = (
+            *found["place"].T.tolist(),
+            scores.tolist(),
+            found["pairings"].tolist(),
+            SITE_TYPES[found["kind"]].tolist(),
         )
-        for index, part in enumerate(parts):
-            part.best_row = rows[part.best if sites else index]
-            part.rows = rows[part.begin : part.end] if sites else None
-        return parts
+        return list(zip(*columns, drawn, found["start"].tolist(), strict=True))
 
     def site_logits(self, input_ids: np.ndarray) -> np.ndarray:
-        """Logits of encoded sites: `(K,)` float32."""
+        """Logits of encoded windows: `(K,)` float32; those of a window are the same whatever stands beside it.
+
+        Raises:
+            ValueError: the model gives something that is no number.
+        """
+        logits = np.zeros(len(input_ids), np.float32)
         with torch.inference_mode():
-            chunks = [
-                self.model(torch.from_numpy(input_ids[begin : begin + self.batch_size]).to(self.device)).logits.cpu()
-                for begin in range(0, len(input_ids), self.batch_size)
-            ]
-        return torch.cat(chunks).float().numpy() if chunks else np.zeros(0, np.float32)
+            for rows, batch in whole_blocks(input_ids, self.batch_size):
+                found = self.model(torch.from_numpy(batch).to(self.device)).logits
+                logits[rows] = found[: rows.stop - rows.start].float().cpu().numpy()
+        if not np.isfinite(logits).all():
+            raise ValueError("the model gives scores that are no numbers; its weights are damaged")
+        return logits
+
+
+@dataclass
+class _Summary:
+    """Sites of one pair, with coordinates that count the padding."""
+
+    number: int
+    num_sites: int
+    best: _Site
+    every: list[_Site]
+
+    def put_into(self, scored: ScoredPair, before: int, length: int) -> None:
+        """Move the sites onto the mRNA itself; what a site has of the padding does not count."""
+
+        def moved(site: _Site) -> _Site:
+            return max(site[0] - before, 0), min(site[1] - before, length), *site[2:6], site[6] - before
+
+        scored.num_sites, scored.best, scored.score = self.num_sites, moved(self.best), self.best[2]
+        if scored.sites is not None:
+            scored.sites = [moved(site) for site in self.every]
+
+
+def _as_records(sites: SiteBatch) -> np.ndarray:
+    """One record a window, so that they can be cut, sorted and laid end to end as one array."""
+    columns = [
+        ("pair", sites.pair), ("start", sites.start), ("pairings", sites.pairings), ("kind", sites.site_type),
+        ("place", np.column_stack([sites.start, sites.start + WINDOW])), ("seed_matches", sites.seed_matches),
+        ("ids", sites.input_ids), ("logit", np.zeros(len(sites), np.float32)),
+    ]  # fmt: skip
+    records = np.empty(len(sites), [(name, values.dtype, values.shape[1:]) for name, values in columns])
+    for name, values in columns:
+        records[name] = values
+    return records
+
+
+def _by_pair(found: np.ndarray) -> list[np.ndarray]:
+    """Cut windows, sorted by pair, into those of each pair."""
+    return np.split(found, np.flatnonzero(np.diff(found["pair"])) + 1) if len(found) else []
 
 
 def _cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@dataclass
-class _Part:
-    """What one job says about one pair: rows are (start, score, pairings, type, alignment)."""
-
-    number: int
-    begin: int
-    end: int
-    best: int
-    logit: float
-    best_row: tuple[int, float, int, str, str] = (-1, 0.0, 0, "none", "")
-    rows: list[tuple[int, float, int, str, str]] | None = None
-
-
-def _merge(scored: ScoredPair, part: _Part) -> None:
-    start, score, _, kind, alignment = part.best_row
-    if scored.num_sites == 0 or score > scored.score:
-        scored.start, scored.score, scored.site_type, scored.alignment = start, score, kind, alignment
-    scored.num_sites += part.end - part.begin
-    if scored.sites is not None and part.rows is not None:
-        scored.sites.extend(part.rows)
-
-
-def load_target_model(model: Any = None) -> tuple[Any, Any]:
-    """Load a TargetNet and its processor.
-
-    Args:
-        model (`str`, `Path` or `TargetNetModel`, *optional*): Folder, Hub repository or model; by default the one
-            that comes with the package.
-
-    Returns:
-        tuple: The model and a `TargetNetProcessor`.
-
-    Raises:
-        ValueError: the folder or repository holds no TargetNet.
-    """
-    if isinstance(model, TargetNetModel):
-        return model, TargetNetProcessor(encode_alignment=model.config.encode_alignment)
-    folder = packaged_model("targetnet") if model is None else fetch_repository(model)
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{model} holds no model: there is no config.json")
-    config = AutoConfig.from_pretrained(folder)
-    if config.model_type != "targetnet":
-        raise ValueError(f"{model} is a {config.model_type} model; scanning for miRNA targets needs a targetnet")
-    if (folder / "processor_config.json").is_file():
-        processor = TargetNetProcessor.from_pretrained(folder)
-    else:  # weights saved alone: the published selection
-        processor = TargetNetProcessor(encode_alignment=config.encode_alignment)
-    with quiet_loading():
-        return TargetNetModel.from_pretrained(folder), processor

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
+import time
+import warnings
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -13,11 +18,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from seqformers import DeepCpf1Config, DeepCpf1Model, DeepCpf1Processor
+from seqformers.cli import app
 from seqformers.guides.regions import AccessibleRegions
-from seqformers.guides.score import GUIDE_COLUMNS, guide_table, score_guides
+from seqformers.guides.rows import GUIDE_COLUMNS
+from seqformers.guides.score import guide_table, score_guides
 from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import Pam, find_sites
 from seqformers.modeling.guides.processing_deepcpf1 import UNKNOWN_BASE
+from seqformers.tables import RowFile
+from tests.kills import run_and_kill
 
 TARGET = "TGACTTTGAATGGAGTCGTGAGCGCAAGAACGCT"
 OTHER = "GTTATTTGAGCAATGCCACTTAATAAACATGTAA"
@@ -161,7 +170,7 @@ class TestRegions:
 class TestFasta:
     def test_columns_and_scores(self, fasta):
         table = guide_table(fasta(f">g one gene\n{TARGET[:20].lower()}\n{TARGET[20:]}\n"), model=model())
-        assert tuple(table.columns) == GUIDE_COLUMNS
+        assert list(table.columns) == list(GUIDE_COLUMNS)
         row = table.iloc[0]
         assert (row.record_id, row.strand, row.pam_start, row.cut_start) == ("g", "+", 4, 26)
         assert (row.pam, row.protospacer, row.context) == ("TTTG", TARGET[8:31], TARGET)
@@ -231,19 +240,179 @@ class TestFasta:
         assert report.notes == ["2 of 2 records have no TTTV site on either strand (first: a)"]
         assert (tmp_path / "o.tsv").read_text().split() == list(GUIDE_COLUMNS)
 
-    def test_resume_gives_the_same_file(self, fasta, tmp_path, monkeypatch):
-        from seqformers.guides import rows as guide_rows
-
-        monkeypatch.setattr(guide_rows, "_CHUNK", 10)
+    @pytest.mark.parametrize("suffix", ["tsv", "parquet"])
+    @pytest.mark.parametrize("rows", [0, 3, 25])
+    def test_resume_gives_the_same_file_and_counts(self, fasta, tmp_path, monkeypatch, suffix, rows):
+        monkeypatch.setattr("seqformers.guides.rows._CHUNK", 10)
+        monkeypatch.setattr("seqformers.guides.score._LETTERS", 600)
+        monkeypatch.setattr("seqformers.tables._ROWS_PER_PART", 7)
         rng = np.random.default_rng(2)
-        path = fasta("".join(f">r{i}\n{''.join(rng.choice(list('ACGTTT'), 500))}\n" for i in range(3)))
-        score_guides(path, tmp_path / "whole.tsv", model=model())
-        lines = (tmp_path / "whole.tsv").read_text().splitlines(keepends=True)
-        for done in (1, 5, len(lines) // 2, len(lines) - 1):
-            (tmp_path / "o.tsv.partial").write_text("".join(lines[:done]) + lines[done][:3])
-            (tmp_path / "o.tsv").unlink(missing_ok=True)
-            score_guides(path, tmp_path / "o.tsv", model=model(), resume=True)
-            assert (tmp_path / "o.tsv").read_text() == "".join(lines)
+        path = fasta("".join(f">r{i}\n{''.join(rng.choice(list('ACGTTTN'), 500))}\n" for i in range(3)))
+        whole = score_guides(path, tmp_path / f"whole.{suffix}", model=model())
+        assert whole.rows > 40 and whole.records == 3 and whole.guides["unknown_letters"] > 10
+        with monkeypatch.context() as patch:
+            write, left = RowFile.write, [rows]
+
+            def killed(self, chunk):
+                write(self, chunk[: left[0]])
+                left[0] -= len(chunk)
+                if left[0] <= 0:
+                    raise KeyboardInterrupt
+
+            patch.setattr(RowFile, "write", killed)
+            with pytest.raises(KeyboardInterrupt):
+                score_guides(path, tmp_path / f"o.{suffix}", model=model())
+        if suffix == "tsv":
+            with (tmp_path / "o.tsv.partial").open("a") as file:
+                file.write("r9\t+\t")  # a torn last line, too
+        resumed = score_guides(path, tmp_path / f"o.{suffix}", model=model(), resume=True)
+        assert (tmp_path / f"o.{suffix}").read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
+        assert (resumed.rows, resumed.guides, resumed.lines()) == (whole.rows, whole.guides, whole.lines())
+        assert score_guides(path, tmp_path / f"o.{suffix}", model=model(), resume=True).finished
+
+    @pytest.mark.parametrize("what", ["input", "model", "pam", "order"])
+    def test_resume_goes_on_with_the_same_work_only(self, fasta, tmp_path, monkeypatch, what):
+        path = fasta(f">g\n{TARGET * 3}\n")
+        options = {"model": model(), "pam": "TTTV", "order": "rank"}
+        with monkeypatch.context() as patch:
+            patch.setattr(RowFile, "close", lambda self: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                score_guides(path, tmp_path / "o.tsv", **options)
+        if what == "input":
+            path = fasta(f">g\n{TARGET * 3}A\n")
+        else:
+            options[what] = {"model": model(output_scale=2), "pam": "TTTN", "order": "position"}[what]
+        with pytest.raises(ValueError, match=f"was started with other settings \\({what}: then"):
+            score_guides(path, tmp_path / "o.tsv", **options, resume=True)
+
+    @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
+    def test_the_batch_changes_no_bit(self, batch_size):
+        rng = np.random.default_rng(3)
+        codes = rng.integers(0, 4, (333, 34)).astype(np.uint8)
+        codes[::9, 5] = UNKNOWN_BASE
+        expected = GuideScorer(device="cpu").score(codes)
+        order = rng.permutation(333)
+        found = GuideScorer(device="cpu", batch_size=batch_size).score(codes[order])
+        assert np.array_equal(np.array(found), np.array(expected)[:, order])
+        assert np.array_equal(GuideScorer(device="cpu").score(codes[:5]), np.array(expected)[:, :5])
+
+    def test_records_are_searched_together_as_each_alone(self, fasta, monkeypatch):
+        rng = np.random.default_rng(4)
+        lengths = [40, 3, 200, 1, 36, 60, 90]
+        texts = {f"r{i}": "".join(rng.choice(list("ACGTTT"), length)) for i, length in enumerate(lengths)}
+        together = guide_table(fasta("".join(f">{name}\n{text}\n" for name, text in texts.items())), model=model())
+        alone = [guide_table(fasta(f">{name}\n{text}\n", f"{name}.fa"), model=model()) for name, text in texts.items()]
+        alone = pd.concat([table for table in alone if len(table)], ignore_index=True)
+        assert together.to_csv() == alone.to_csv()
+        assert together.record_id.nunique() > 3
+
+
+class TestBadFasta:
+    """Inputs of the kinds that labs really have: read where they have one meaning, else refused by record."""
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (f">a\n{TARGET[:20]}---{TARGET[20:]}\n", "'a'.*'-' at position 21 is a gap"),
+            (f">a\n{TARGET}>b\n{OTHER}\n", "a.*'>'"),
+            (f">a\n{TARGET}\n@r1\n{TARGET}\n+\n{'I' * 34}\n", "line 3 begins with '@'"),
+            (">p\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAV\n", "'p'.*protein"),
+        ],
+    )
+    def test_refused_and_skipped(self, fasta, tmp_path, text, message):
+        path = fasta(text)
+        with pytest.raises(ValueError, match=message):
+            score_guides(path, tmp_path / "o.tsv", model=model())
+        assert not list(tmp_path.glob("*o.tsv*"))
+        with (tmp_path / "gene.fasta").open("a") as file:
+            file.write(f">good\n{TARGET}\n")
+        if "@r1" not in text:  # behind that nothing can be told apart
+            report = score_guides(path, tmp_path / "o.tsv", model=model(), on_error="skip")
+            table = pd.read_csv(tmp_path / "o.tsv", sep="\t")
+            assert set(table.record_id) == {"good"} and report.lines()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            ">g\n{0}   \n{1} \n",
+            ">g\n        1 {0}\n       21 {1}\n",
+            "\ufeff>g\n{0}\n{1}\n",
+            ">g\r{0}\r{1}\r",
+            "\n\n>g\n{0}\n{1}\n",
+            ">g\r\n{0}\r\n{1}\r\n",
+        ],
+    )
+    def test_what_has_one_meaning_is_read(self, fasta, text):
+        expected = guide_table(fasta(f">g\n{TARGET}\n"), model=model())
+        path = fasta("", "odd.fa")
+        path.write_bytes(text.format(TARGET[:20], TARGET[20:]).encode())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pd.testing.assert_frame_equal(guide_table(path, model=model()), expected)
+
+    def test_an_empty_last_record_is_a_record_without_a_site(self, fasta, tmp_path):
+        report = score_guides(fasta(f">g\n{TARGET}\n>e\n"), tmp_path / "o.tsv", model=model())
+        assert report.records == 2 and "1 of 2 records have no TTTV site" in report.notes[0]
+
+    def test_a_pipe_and_standard_input(self, fasta, tmp_path):
+        text, pipe = f">g\n{TARGET}\n", tmp_path / "pipe"
+        os.mkfifo(pipe)
+        writer = Thread(target=pipe.write_text, args=[text])
+        writer.start()
+        assert guide_table(pipe, model=model()).context.tolist() == [TARGET]
+        writer.join()
+        result = CliRunner().invoke(app, ["score-guides", "-"], input=text)
+        assert result.exit_code == 0 and result.stdout.splitlines()[1].startswith("g\t+\t4\t26\tTTTG\t")
+        with pytest.raises(ValueError, match="can be read only once"):
+            score_guides("-", tmp_path / "p.tsv", model=model(), resume=True)
+
+
+class TestOutputs:
+    def test_the_input_is_never_the_output(self, tmp_path):
+        source = tmp_path / "g.tsv"
+        source.write_text(f"id\ttarget\na\t{TARGET}\n")
+        (tmp_path / "link.tsv").symlink_to(source)
+        for output in (source, tmp_path / "link.tsv"):
+            with pytest.raises(ValueError, match="is the input"):
+                score_guides(source, output, model=model(), overwrite=True)
+        assert source.read_text() == f"id\ttarget\na\t{TARGET}\n"
+
+    def test_a_mistake_leaves_the_earlier_table(self, fasta, tmp_path):
+        (tmp_path / "o.tsv").write_text("yesterday")
+        for source, options in (
+            (tmp_path / "typo.fa", {}),
+            (fasta(f">g\n{TARGET}\n"), {"model": "no-such-model"}),
+            (fasta(f">g\n{TARGET}\n"), {"pam": "TT"}),
+            (fasta(f">g\n{TARGET}\n"), {"track": tmp_path / "picture.bmp"}),
+            (fasta(f">g\n{TARGET}\n>p\nMKLV\n", "bad.fa"), {}),
+        ):
+            with pytest.raises((ValueError, FileNotFoundError, OSError)):
+                score_guides(source, tmp_path / "o.tsv", overwrite=True, **options)
+            assert (tmp_path / "o.tsv").read_text() == "yesterday"
+
+    def test_ids_with_dollars_and_long_ones_are_drawn(self, fasta, tmp_path):
+        path = fasta(f">../../evil$x_1$\n{TARGET}\n>{'x' * 300}\n{TARGET}\n>a_$b_{{\n{TARGET}\n>NA\n{TARGET}\n")
+        score_guides(path, tmp_path / "o.tsv", model=model(), track=tmp_path / "t.svg")
+        assert "evil$x_1$ (1 guides)" in (tmp_path / "t.svg").read_text()
+        with pytest.raises(FileExistsError, match=r"t.svg exists"):
+            score_guides(path, tmp_path / "p.tsv", model=model(), track=tmp_path / "t.svg")
+
+    def test_killed_at_random_and_resumed(self, tmp_path, monkeypatch):
+        rng = np.random.default_rng(5)
+        text = "".join(f">r{i}\n{''.join(rng.choice(list('ACGTTT'), 400))}\n" for i in range(600))
+        (tmp_path / "g.fa").write_text(text)
+        score_guides(tmp_path / "g.fa", tmp_path / "whole.tsv")
+        # Many small blocks with a pause after each, so that a kill hits in the middle.
+        write = RowFile.write
+        monkeypatch.setattr("seqformers.guides.score._LETTERS", 4000)
+        monkeypatch.setattr(RowFile, "write", lambda self, rows: (write(self, rows), time.sleep(0.01)))
+
+        def job():
+            score_guides(tmp_path / "g.fa", tmp_path / "o.tsv", resume=True)
+
+        assert run_and_kill(job, tmp_path / "o.tsv.partial", rng.uniform(0, 0.3, 3)) == 3
+        job()
+        assert (tmp_path / "o.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
 
 
 class TestTable:
@@ -291,6 +460,55 @@ class TestTable:
         assert report.notes[0].startswith("1 of 2 targets do not have TTTV")
         assert report.notes[1].startswith("1 of 2 targets hold letters")
 
+    @pytest.mark.parametrize(
+        ("name", "data"),
+        [
+            ("q.tsv", f'id\ttarget\tnote\ng1\t{TARGET}\t"3 prime\ng2\t{OTHER}\tlast "one"\n'.encode()),
+            ("t.tsv", f"id\ttarget\ng1\t{TARGET}\t\ng2\t{OTHER}\t\n".encode()),
+            ("l.tsv", f"id\ttarget\tnote\ng1\t{TARGET}\tcaf\xe9\ng2\t{OTHER}\t\n".encode("latin-1")),
+            ("u.tsv", f"id\ttarget\ng1\t{TARGET}\ng2\t{OTHER}\n".encode("utf-16")),
+            ("s.csv", f"id;target\ng1;{TARGET}\ng2;{OTHER}\n".encode()),
+            ("c.tsv", f"# of Monday\nid\ttarget\ng1\t{TARGET}\ng2\t{OTHER}\n".encode()),
+            ("b.tsv", f"id\ttarget\tnote\ng1\t{TARGET} \t{'x' * 200_000}\ng2\t{OTHER}\t\n".encode()),
+        ],
+    )
+    def test_tables_as_labs_have_them(self, tmp_path, name, data):
+        (tmp_path / name).write_bytes(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = guide_table(tmp_path / name, model=model())
+        assert table.id.tolist() == ["g1", "g2"] and table.target.tolist() == [TARGET, OTHER]
+        expected = model()(**DeepCpf1Processor()([TARGET, OTHER], return_tensors="pt")).logits.tolist()
+        assert table.score.tolist() == pytest.approx(expected, abs=1e-5)
+
+    @pytest.mark.parametrize("target", ["MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQA", "ACGTTTTACCGATCGATGCCAGCTAGCT-CGATC"])
+    def test_targets_of_other_letters_are_refused_or_left_out(self, tmp_path, target):
+        path = self.table(tmp_path, f"id\ttarget\na\t{TARGET}\ng1\t{target}\nb\t{OTHER}\n")
+        with pytest.raises(ValueError, match=r"targets.tsv line 3: target of 'g1': letter"):
+            guide_table(path, model=model())
+        report = score_guides(path, tmp_path / "o.tsv", model=model(), on_error="skip")
+        assert pd.read_csv(tmp_path / "o.tsv", sep="\t").id.tolist() == ["a", "b"]
+        assert report.counts["targets left out"] == 1 and report.rows == 2
+
+    def test_dates_and_nulls(self, tmp_path):
+        rows = pd.DataFrame({"id": ["a", "b"], "target": [TARGET, None], "n": [1, 2], "nothing": None})
+        rows["day"] = pd.Timestamp("2024-05-01")
+        rows.to_parquet(tmp_path / "t.parquet")
+        with pytest.raises(ValueError, match=r"no target \(of 'b'\)"):
+            score_guides(tmp_path / "t.parquet", tmp_path / "o.jsonl", model=model())
+        rows[:1].to_parquet(tmp_path / "t.parquet")
+        for suffix, read in (("jsonl", lambda path: pd.read_json(path, lines=True)), ("parquet", pd.read_parquet)):
+            score_guides(tmp_path / "t.parquet", tmp_path / f"o.{suffix}", model=model())
+            row = read(tmp_path / f"o.{suffix}").iloc[0]
+            assert (str(row.day)[:10] == "2024-05-01" and row.n == 1 and row.nothing is None) or pd.isna(row.nothing)
+
+    def test_a_number_that_comes_late_fits_its_column(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("seqformers.tables._ROWS_PER_PART", 2)
+        lines = [{"id": f"g{i}", "target": TARGET, "reads": None if i < 4 else i} for i in range(5)]
+        (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        score_guides(tmp_path / "t.jsonl", tmp_path / "o.parquet", model=model())
+        assert pd.read_parquet(tmp_path / "o.parquet").reads.dropna().tolist() == [4]
+
     def test_parquet_and_excel(self, tmp_path):
         rows = pd.DataFrame({"id": ["a"], "target": [TARGET]})
         rows.to_parquet(tmp_path / "t.parquet")
@@ -306,8 +524,6 @@ class TestTable:
 
 class TestCommand:
     def run(self, *arguments):
-        from seqformers.cli import app
-
         return CliRunner().invoke(app, ["score-guides", *map(str, arguments)])
 
     def test_standard_output_is_the_table_and_notes_go_to_stderr(self, fasta, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 import warnings
 
 import numpy as np
@@ -14,10 +15,12 @@ from typer.testing import CliRunner
 import seqformers.targets.scan as scan_module
 from seqformers import TargetNetConfig, TargetNetModel
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
+from seqformers.tables import RowFile
 from seqformers.targets.records import ScanReport
 from seqformers.targets.scan import scan_target_files, scan_targets
 from seqformers.targets.scanner import PAIR_COLUMNS, SITE_COLUMNS, ScoredPair, TargetScanner
 from tests.conftest import golden_cases
+from tests.kills import run_and_kill
 
 LET7 = "UGAGGUAGUAGGUUGUAUAGUU"
 CASES = [case for case in golden_cases("targetnet") if case["kind"] == "pair"]
@@ -69,7 +72,8 @@ class TestTable:
     def test_reference_scores(self, published):
         mirnas = {f"m{i}": case["mirna"] for i, case in enumerate(CASES)}
         mrnas = {f"u{i}": case["mrna"] for i, case in enumerate(CASES)}
-        table = quiet_scan(mirnas, mrnas, [(f"m{i}", f"u{i}") for i in range(len(CASES))], published)
+        pairs = [(f"m{i}", f"u{i}") for i in range(len(CASES))]
+        table = quiet_scan(mirnas, mrnas, pairs, published, windows=True)
         assert list(table.columns) == list(PAIR_COLUMNS)
         for case, row in zip(CASES, table.itertuples(), strict=True):
             assert row.score == pytest.approx(case["pair_score"], abs=2e-6)
@@ -82,9 +86,9 @@ class TestTable:
             else:
                 assert row.site_type == "too-short" and row.alignment == "" and pd.isna(row.best_start)
 
-    def test_against_the_model_pair_by_pair(self, model, sequences):
+    def test_windows_against_the_model_pair_by_pair(self, model, sequences):
         mirnas, mrnas = sequences
-        table = quiet_scan(mirnas, mrnas, model=model)
+        table = quiet_scan(mirnas, mrnas, model=model, windows=True)
         assert list(zip(table.mirna_id, table.mrna_id, strict=True)) == [(a, b) for a in mirnas for b in mrnas]
         processor = TargetNetProcessor()
         for row in table.itertuples():
@@ -96,46 +100,48 @@ class TestTable:
             if row.num_sites:
                 assert row.best_start == inputs["site_start"][output.best_site[0]]
 
+    @pytest.mark.parametrize("windows", [False, True])
     @pytest.mark.parametrize("job_windows", [64, 333])
-    def test_jobs_and_threads_change_nothing(self, model, sequences, job_windows, monkeypatch):
-        whole = quiet_scan(*sequences, model=model, sites=True)
+    def test_jobs_threads_and_batches_change_no_bit(self, model, sequences, job_windows, windows, monkeypatch):
+        whole = quiet_scan(*sequences, model=model, sites=True, windows=windows)
+        pairs = quiet_scan(*sequences, model=model, windows=windows)
         original = TargetScanner.__init__
 
         def smaller(self, *args, **options):
-            original(self, *args, **options)
+            original(self, *args, **options, batch_size=job_windows)
             self.job_windows = job_windows
 
         monkeypatch.setattr(TargetScanner, "__init__", smaller)
-        again = quiet_scan(*sequences, model=model, sites=True, threads=3)
-        pd.testing.assert_frame_equal(whole, again, atol=2e-6)
+        again = quiet_scan(*sequences, model=model, sites=True, windows=windows, threads=3)
+        pd.testing.assert_frame_equal(whole, again, check_exact=True)
+        again = quiet_scan(*sequences, model=model, windows=windows, threads=3)
+        pd.testing.assert_frame_equal(pairs, again, check_exact=True)
 
-    def test_sites(self, model, sequences):
-        sites = quiet_scan(*sequences, model=model, sites=True)
-        table = quiet_scan(*sequences, model=model)
+    @pytest.mark.parametrize("windows", [False, True])
+    def test_sites(self, model, sequences, windows):
+        sites = quiet_scan(*sequences, model=model, sites=True, windows=windows)
+        table = quiet_scan(*sequences, model=model, windows=windows)
         assert list(sites.columns) == list(SITE_COLUMNS)
         grouped = sites.groupby(["mirna_id", "mrna_id"], sort=False)
         found = table[table.num_sites > 0].reset_index(drop=True)
         assert grouped.size().tolist() == found.num_sites.tolist()
-        np.testing.assert_allclose(grouped.score.max().to_numpy(), found.score, atol=2e-6)
-        assert (sites.end - sites.start == 40).all() and grouped.start.apply(lambda s: s.is_monotonic_increasing).all()
+        assert grouped.score.max().tolist() == found.score.tolist()
+        assert grouped.start.apply(lambda s: s.is_monotonic_increasing).all()
+        assert (sites.end - sites.start == 40).all() if windows else (sites.end - sites.start).between(1, 10).all()
         marks = sites.alignment.str.split("/").str[1]
         assert (marks.str.count(r"[|:]") == sites.pairings).all() and (sites.pairings >= 6).all()
-        some = quiet_scan(*sequences, model=model, sites=True, min_score=0.5)
-        assert len(some) == (sites.score >= 0.5).sum()
+        some = quiet_scan(*sequences, model=model, sites=True, windows=windows, min_score=0.5)
+        assert len(some) == (sites.score >= 0.5).sum() and 0 < len(some) < len(sites)
 
     def test_pairs_as_data_frame(self, model, sequences):
         pairs = pd.DataFrame({"mrna_id": ["utr-4", "utr-0"], "mirna_id": ["mir-2", "mir-0"]})
         table = scan_targets(*sequences, pairs, model)
         assert table[["mirna_id", "mrna_id"]].to_numpy().tolist() == [["mir-2", "utr-4"], ["mir-0", "utr-0"]]
 
-    def test_site_type_of_a_planted_site(self, model):
-        table = scan_targets({"let-7": LET7}, {"u": "G" * 30 + "CUACCUCA" + "G" * 30}, model=model, sites=True)
-        assert set(table.site_type) == {"8mer", "non-canonical"} or set(table.site_type) == {"8mer"}
-
     def test_is_what_the_package_exports(self):
         import seqformers
 
-        assert seqformers.scan_targets is scan_targets
+        assert seqformers.scan_targets is scan_targets and scan_module.__name__ == "seqformers.targets.scan"
 
 
 class TestFiles:
@@ -153,15 +159,16 @@ class TestFiles:
         }
         expected = quiet_scan(*sequences, model=model).astype({"best_start": float, "best_end": float})
         pd.testing.assert_frame_equal(readers[suffix](tmp_path / f"t.{suffix}"), expected, check_dtype=False)
-        assert report.pairs == 15 and report.functional == (expected.score > 0.5).sum()
-        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["mirnas.fa", f"t.{suffix}", "utrs.fa"])
+        assert report.pairs == 15 and report.high == (expected.score > 0.5).sum()
+        names = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
+        assert names == {"mirnas.fa", f"t.{suffix}", "utrs.fa"}
 
     @pytest.mark.parametrize("sites", [False, True])
     @pytest.mark.parametrize("kill_at", [1, 7, 14])
     def test_resume_gives_the_same_file(self, files, model, tmp_path, monkeypatch, sites, kill_at):
         monkeypatch.setattr(scan_module, "_PAIRS_A_BLOCK", 2)
         monkeypatch.setattr(scan_module, "_PAIRS_A_BLOCK_OF_SITES", 3)
-        self.scan(files, tmp_path / "whole.tsv", model, sites=sites)
+        whole = self.scan(files, tmp_path / "whole.tsv", model, sites=sites)
         method = ScoredPair.rows
         calls = []
 
@@ -180,18 +187,56 @@ class TestFiles:
             partial.write_bytes(partial.read_bytes()[:-3])  # a torn last line, too
         report = self.scan(files, tmp_path / "cut.tsv", model, sites=sites, resume=True)
         assert (tmp_path / "cut.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
-        assert report.resumed + report.pairs == 15 and (report.resumed > 0) == (kill_at > 3)
+        assert (report.pairs, report.high) == (15, whole.high) and report.lines() == whole.lines()
+        assert (report.resumed > 0) == (kill_at > 3)
         again = self.scan(files, tmp_path / "cut.tsv", model, sites=sites, resume=True)
-        assert again.pairs == 0 and not list(tmp_path.glob("*.progress"))
+        assert again.finished and not list(tmp_path.glob("*.progress"))
 
-    def test_resume_refuses_other_settings(self, files, model, tmp_path, monkeypatch):
-        monkeypatch.setattr(scan_module, "_PAIRS_A_BLOCK", 2)
+    def test_killed_at_random_and_resumed(self, files, model, tmp_path, monkeypatch):
+        self.scan(files, tmp_path / "whole.tsv", model, sites=True)
+        monkeypatch.setattr(scan_module, "_PAIRS_A_BLOCK_OF_SITES", 1)
+        write = RowFile.write
+        monkeypatch.setattr(RowFile, "write", lambda self, rows: (time.sleep(0.01), write(self, rows)))
+
+        def job():
+            self.scan(files, tmp_path / "cut.tsv", model, sites=True, resume=True, threads=1)
+
+        waits = np.random.default_rng(0).uniform(0, 0.05, 3)
+        assert run_and_kill(job, tmp_path / "cut.tsv.partial", waits) > 0
+        job()
+        assert (tmp_path / "cut.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+    @pytest.mark.parametrize(
+        ("what", "options"),
+        [("on_error", {"on_error": "skip"}), ("windows", {"windows": True}), ("min_score", {"min_score": 0.1}),
+         ("model", {"model": TargetNetModel(TargetNetConfig()).eval()})],
+    )  # fmt: skip
+    def test_resume_goes_on_with_the_same_work_only(self, files, model, tmp_path, monkeypatch, what, options):
         with monkeypatch.context() as patch:
-            patch.setattr("seqformers.targets.records.ScanReport.count", lambda *_: 1 / 0)
+            patch.setattr(RowFile, "close", lambda self: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 self.scan(files, tmp_path / "t.tsv", model)
-        with pytest.raises(ValueError, match="other inputs or options"):
-            self.scan(files, tmp_path / "t.tsv", model, resume=True, on_error="skip")
+        with pytest.raises(ValueError, match=rf"was started with other settings \({what}: then"):
+            self.scan(files, tmp_path / "t.tsv", **({"model": model} | options), resume=True)
+        files[1].write_text(files[1].read_text() + ">more\nACGU\n")
+        with pytest.raises(ValueError, match=r"was started with other settings \(mrna: then"):
+            self.scan(files, tmp_path / "t.tsv", model, resume=True)
+
+    @pytest.mark.parametrize("score", [50, -0.1, float("nan")])
+    def test_a_score_is_between_0_and_1(self, files, model, tmp_path, score):
+        with pytest.raises(ValueError, match="min_score is a score, 0 to 1"):
+            self.scan(files, tmp_path / "t.tsv", model, min_score=score)
+
+    @pytest.mark.parametrize("which", [0, 1, "pairs"])
+    def test_an_input_is_never_an_output(self, files, model, tmp_path, which):
+        pairs = tmp_path / "p.tsv"
+        pairs.write_text("mirna_id\tmrna_id\nmir-0\tutr-0\n")
+        given = pairs if which == "pairs" else files[which].rename(tmp_path / "fasta.tsv")
+        inputs = [given if index == which else file for index, file in enumerate(files)]
+        before = given.read_text()
+        with pytest.raises(ValueError, match="is the input"):
+            self.scan(inputs, given, model, pairs=pairs, overwrite=True)
+        assert given.read_text() == before
 
     @pytest.mark.parametrize("sites", [False, True])
     def test_only_what_scores_enough(self, files, model, tmp_path, sites):
@@ -213,8 +258,30 @@ class TestFiles:
 
     def test_pictures(self, files, model, tmp_path):
         self.scan(files, tmp_path / "t.tsv", model, plot=tmp_path / "pictures")
-        pictures = list((tmp_path / "pictures").glob("mir-*__utr-*.png"))
+        pictures = sorted((tmp_path / "pictures").glob("*-mir-*__utr-*.png"))
         assert len(pictures) == 10 and all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+        best = pd.read_csv(tmp_path / "t.tsv", sep="\t").sort_values("score", ascending=False, kind="stable").iloc[0]
+        assert pictures[0].name == f"01-{best.mirna_id}__{best.mrna_id}.png"
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "thesis.txt").write_text("years")
+        with pytest.raises(FileExistsError, match="mine"):
+            self.scan(files, tmp_path / "u.tsv", model, plot=tmp_path / "mine", overwrite=True)
+        assert not (tmp_path / "u.tsv").exists()
+
+    def test_pictures_of_odd_ids(self, model, tmp_path):
+        utr = "GGAGCAAUCUCAACUGACUUAGUUAGUAAGCAUUCAAACUACCUCAUUUAAGC"
+        mrnas = dict.fromkeys(["../../evil/UTR:1", "a$b$c", "a_$b_{", "x/y", "x_y", "u" * 300], utr)
+        files = write_fasta(tmp_path / "m.fa", {"hsa/let-7a|$x": LET7}), write_fasta(tmp_path / "u.fa", mrnas)
+        self.scan(files, tmp_path / "t.tsv", model, plot=tmp_path / "pictures", sites=True)
+        assert len(list((tmp_path / "pictures").glob("*.png"))) == 6
+
+    def test_a_last_record_without_letters_is_a_row(self, files, model, tmp_path):
+        with files[1].open("a") as file:
+            file.write(">empty\n")
+        report = self.scan(files, tmp_path / "t.tsv", model)
+        last = pd.read_csv(tmp_path / "t.tsv", sep="\t", keep_default_na=False).iloc[-1]
+        assert (last.mrna_id, last.score, last.num_sites, last.site_type) == ("empty", 0, 0, "none")
+        assert report.counts["mRNAs are empty, so they have no site and score 0"] == 1
 
     def test_memory_does_not_grow_with_the_pairs(self, model, tmp_path):
         rng = np.random.default_rng(1)
@@ -264,7 +331,10 @@ class TestBadInput:
         table = pd.read_csv(tmp_path / "t.tsv", sep="\t")
         assert table.mirna_id.tolist() == ["mir-0", "mir-1"] and table.mrna_id.tolist() == ["utr-0", "utr-2"]
         lines = "\n".join(report.lines())
-        assert report.counts["pairs left out"] == 4 and report.counts["miRNA records left out"] == 1
+        assert (
+            sum(report.counts[what] for what in ("pairs left out", "rows left out")) == 4
+            and report.counts["miRNA records left out"] == 1
+        )
         assert "line 3: mirna_id 'short': its record could not be used" in lines
         assert "line 4: mrna_id 'nowhere': no record of this mrna_id" in lines
 
@@ -278,11 +348,31 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"p.tsv line 2 has 1 of 2 columns"):
             scan_target_files(*files, tmp_path / "t.tsv", pairs=tmp_path / "p.tsv", model=model, progress=False)
 
-    @pytest.mark.parametrize("text", ["mir-0\tutr-0\n", "", "mirna_id mrna_id\n"])
-    def test_pairs_without_header(self, tmp_path, model, files, text):
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [("mir-0\tutr-0\n", "has no column mirna_id"), ("", "is empty"), ("mirna_id\n", "has no column mrna_id")],
+    )
+    def test_pairs_without_header(self, tmp_path, model, files, text, message):
         (tmp_path / "p.tsv").write_text(text)
-        with pytest.raises(ValueError, match="line 1 must name the tab-separated columns"):
+        with pytest.raises(ValueError, match=message):
             scan_target_files(*files, tmp_path / "t.tsv", pairs=tmp_path / "p.tsv", model=model, progress=False)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b'mirna_id\tmrna_id\tnote\nmir-0\tutr-0\t"5 prime\nmir-1\tutr-0\tx\nmir-1\tutr-2\ty\n',
+            "mirna_id\tmrna_id\r\nmir-0\tutr-0\r\nmir-1\tutr-0\r\nmir-1\tutr-2\r\n".encode("utf-16"),
+            "mirna_id\tmrna_id\tn\nmir-0\tutr-0\t\xe9\nmir-1\tutr-0\t\nmir-1\tutr-2\t\n".encode("latin-1"),
+            b"mirna_id;mrna_id\nmir-0;utr-0\nmir-1;utr-0\nmir-1;utr-2\n",
+        ],
+    )
+    def test_pairs_as_labs_have_them(self, tmp_path, model, files, data):
+        (tmp_path / "p.tsv").write_bytes(data)
+        report = scan_target_files(*files, tmp_path / "t.tsv", pairs=tmp_path / "p.tsv", model=model, progress=False)
+        assert report.pairs == 3
+        table = pd.read_csv(tmp_path / "t.tsv", sep="\t")
+        found = table[["mirna_id", "mrna_id"]].to_numpy().tolist()
+        assert found == [["mir-0", "utr-0"], ["mir-1", "utr-0"], ["mir-1", "utr-2"]]
 
     def test_repeated_ids(self, tmp_path, model):
         (tmp_path / "m.fa").write_text(f">m\n{LET7}\n")
@@ -298,20 +388,20 @@ class TestBadInput:
         (tmp_path / "m.fa").write_text(">m\nugaggtaguagguugtauaguu\n")
         (tmp_path / "u.fa").write_text(f">u\n{'ACGTacgu' * 10}\n>n\n{'ACGN' * 20}\n>s\nACGU\n")
         report = scan_target_files(
-            tmp_path / "m.fa", tmp_path / "u.fa", tmp_path / "t.tsv", model=model, progress=False
+            tmp_path / "m.fa", tmp_path / "u.fa", tmp_path / "t.tsv", model=model, progress=False, windows=True
         )
         assert sorted(report.counts.values()) == [1, 1, 1, 1]
         lines = "\n".join(report.lines())
         assert "miRNAs mix T and U" in lines and "mRNAs mix T and U" in lines
         assert "1 mRNAs hold letters other than A, C, G, U, T, which pair with nothing: n" in lines
-        assert "shorter than 40 nt, so they have no candidate site and score 0: s" in lines
+        assert "shorter than 40 nt, so they have no window and score 0: s" in lines
         last = pd.read_csv(tmp_path / "t.tsv", sep="\t").iloc[-1]
         assert last.score == 0 and last.num_sites == 0 and last.site_type == "too-short"
 
     @pytest.mark.parametrize("functional", [10, 11])
     def test_a_threshold_that_says_nothing_is_told(self, functional):
         report = ScanReport()
-        report.count(ScoredPair("m", "u", 50, score=0.6 if i < functional else 0.4) for i in range(20))
+        report.count(ScoredPair("m", "u", score=0.6 if i < functional else 0.4) for i in range(20))
         assert any("compare mRNAs by rank" in line for line in report.lines()) == (functional > 10)
 
     def test_empty_fasta(self, tmp_path, model):
@@ -330,7 +420,7 @@ class TestBadInput:
 
     def test_warnings_from_python(self, model):
         with pytest.warns(UserWarning, match="shorter than 40 nt"):
-            scan_targets({"m": LET7}, {"u": "ACGU"}, model=model)
+            scan_targets({"m": LET7}, {"u": "ACGU"}, model=model, windows=True)
         with pytest.raises(ValueError, match="as a dict"):
             scan_targets([LET7], {"u": "ACGU"}, model=model)
 
@@ -387,4 +477,4 @@ class TestCommand:
         )
         assert result.exit_code == 0, result.output
         assert len((tmp_path / "t.tsv").read_text().splitlines()) == 16
-        assert "15 pairs scored" in result.stderr and "warning: 1 mRNAs are shorter than 40 nt" in result.stderr
+        assert "15 pairs scored" in result.stderr

@@ -33,7 +33,7 @@ _UTR_EXAMPLE = (
 _PAGES: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "targetnet": (
         "targets.py",
-        {"target_picture.py": "../../targets/picture.py"},
+        {"target_picture.py": "../../targets/picture.py", "target_sites.py": "../../targets/sites.py"},
         (_MIRNA_EXAMPLE, _UTR_EXAMPLE),
     ),
     "deepcpf1": (

@@ -1,0 +1,37 @@
+"""What happened to the input of `score-guides`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from seqformers.datasets_scripts.common.remarks import OnError, Remarks
+
+__all__ = ["GuideReport"]
+
+
+class GuideReport(Remarks):
+    """Counts of rows, and of what was left out or found odd; after a resume, of the whole input.
+
+    Attributes:
+        rows (`int`): Rows of the finished table.
+        records (`int`): FASTA records read.
+        guides (`Counter[str]`): How many guides carry each warning.
+        notes (`list[str]`): Warnings that concern the whole input, as sentences.
+        finished (`bool`): The output was there already, whole.
+    """
+
+    def __init__(self, on_error: OnError = "raise"):
+        super().__init__(on_error)
+        self.rows = self.records = 0
+        self.guides: Counter[str] = Counter()
+        self.notes: list[str] = []
+        self.finished = False
+
+    def problem(self, what: str, message: str) -> None:
+        """A record or target that cannot be used: raise, or count it under `what`."""
+        skip = "" if self.on_error == "skip" else " (--on-error skip leaves it out and goes on)"
+        super().problem(what, message + skip)
+
+    def lines(self) -> list[str]:
+        """One line a remark."""
+        return [*super().lines(), *self.notes]
