@@ -295,7 +295,8 @@ def test_a_regression_shows_values(press: Callable[..., list[str]], tmp_path: Pa
     model, tokenizer = KmerBertForSequenceClassification(config).eval(), KmerTokenizer(k=3)
     write_model_repository(tmp_path / "run", model, tokenizer=tokenizer, card=CARD)
     space = write_space(tmp_path / "space", tmp_path / "run")
-    (table,) = press(space, ["ACGTTGCA", None])
+    table, named = press(space, ["ACGTTGCA", None], [">$x^$=1+1" + "y" * 300 + "\nACGTTGCA", None])
+    assert "$x^$=1+1yyy" in named  # a name that would be a formula in the picture, and a long one
     expected = model(**tokenizer(["ACGTTGCA"], return_tensors="pt")).logits.item()
     row = dict(zip(*(line.split("\t") for line in table.splitlines()), strict=True))
     assert float(row["value"]) == pytest.approx(expected, abs=1e-4) and "class" not in row

@@ -71,7 +71,7 @@ def draw(table: pd.DataFrame, parts: list[torch.Tensor]) -> plt.Figure:
             part[:, -1:].T, aspect="auto", cmap="viridis", vmin=low, vmax=high, extent=(0, row.length, 0, 1)
         )
         axis.set_yticks([])
-        axis.set_ylabel(row.name[:18], rotation=0, ha="right", va="center", fontsize=9)
+        axis.set_ylabel(row.name[:18].replace("$", r"\$"), rotation=0, ha="right", va="center", fontsize=9)
         axis.tick_params(labelsize=8)
     axes[-1, 0].set_xlabel("position")
     figure.colorbar(image, ax=axes[:, 0].tolist(), label="value" if is_value else f"p({labels[-1]})")
