@@ -153,6 +153,16 @@ def test_the_citation_file_agrees_with_the_readme():
     assert f'version = "{cff["version"]}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
+def test_the_map_names_every_room():
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Decisions")[0]
+    rooms = [path for path in (ROOT / "seqformers").iterdir() if path.is_dir() or path.suffix == ".py"]
+    names = {path.name for path in rooms if not path.name.startswith(("_", "."))}
+    names |= {path.name for path in (ROOT / "modeling").iterdir() if path.is_dir() and not path.name.startswith("_")}
+    assert {name for name in names if name not in table} == set()
+    linked = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert all(path.name in linked for path in (ROOT / "docs" / "decisions").glob("*.md"))
+
+
 def test_links_between_documents_lead_somewhere():
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
