@@ -132,6 +132,7 @@ class DnaTask:
     base_options: dict[str, Any] = {}  # noqa: RUF012 (set by a class, not by an object)
     config: Any
     base_model: Any
+    base_model_prefix: str
     get_input_embeddings: Any
 
     def __init__(self, config: Any):
@@ -141,7 +142,7 @@ class DnaTask:
         if config.class_weights is not None:
             self.accepts_loss_kwargs = False  # the loss is a mean over weights: Trainer divides it by its batches
         base = self.base_class(config, **self.base_options)
-        setattr(self, self.base_model_prefix, base)  # type: ignore[attr-defined]
+        setattr(self, self.base_model_prefix, base)
         dropout = config.classifier_dropout if config.classifier_dropout is not None else config.hidden_dropout_prob
         self.dropout = nn.Dropout(dropout)
         self._build_head(config)
@@ -257,6 +258,12 @@ class DnaForSequenceClassification(DnaTask):
         inputs_embeds: torch.Tensor | None,
     ) -> Chunks:
         """Lay rows out as chunks `[CLS] k-mers [SEP]`. Lengths below are in tokens."""
+        if torch.compiler.is_exporting():
+            raise ValueError(
+                "a classifier that cuts its input into chunks cannot be exported: how many there are depends on the "
+                f"input. Export the encoder ({self.base_model_prefix}), or fine-tune with max_chunks=1 and "
+                "classifier_pooling='cls'"
+            )
         source = input_ids if input_ids is not None else inputs_embeds
         if (input_ids is None) == (inputs_embeds is None) or source is None:
             raise ValueError("give exactly one of input_ids and inputs_embeds")

@@ -44,7 +44,7 @@ class DeepCpf1Config(PreTrainedConfig):
 
     model_type = "deepcpf1"
     # Trainer's evaluation then gets the predicted frequencies alone.
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["sequence_scores", "pooled_states"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["sequence_scores", "pooled_states", "hidden_states"]
 
     context_length: int = 34
     num_filters: int = 80

@@ -34,12 +34,15 @@ class DeepCpf1Output(ModelOutput):
             otherwise the same as `sequence_scores`.
         sequence_scores (`torch.Tensor` of shape `(batch,)`): Prediction from the sequence alone (Seq-deepCpf1).
         pooled_states (`torch.Tensor` of shape `(batch, hidden_sizes[-1])`): Last dense layer.
+        hidden_states (`tuple`, *optional*): On request: the one-hot letters `(batch, context_length, 4)`, the pooled
+            convolution `(batch, positions, filters)`, if there is one, and each dense layer `(batch, units)`.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     sequence_scores: torch.Tensor | None = None
     pooled_states: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
 class DeepCpf1PreTrainedModel(PreTrainedModel):
@@ -114,6 +117,8 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         sample_weight: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: object,
     ) -> DeepCpf1Output | tuple[torch.Tensor, ...]:
@@ -130,12 +135,17 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
                 values (background subtraction) are kept.
             sample_weight (`torch.FloatTensor` of shape `(batch,)`, *optional*): Weight of each row in the loss, for
                 labels of unequal precision.
+            output_hidden_states (`bool`, *optional*): Give the hidden states.
+            output_attentions (`bool`, *optional*): Refused: there is no attention here.
             return_dict (`bool`, *optional*): `False` gives a plain tuple.
             **kwargs: Ignored; lets a batch carry columns of its own.
 
         Raises:
-            ValueError: neither or both inputs, a context of another length, or accessibility without its layer.
+            ValueError: neither or both inputs, a context of another length, accessibility without its layer, or
+                attentions are asked for.
         """
+        if output_attentions:
+            raise ValueError("DeepCpf1 is a convolutional network without attention; leave output_attentions out")
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
         if inputs_embeds is None:
@@ -150,7 +160,9 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
             raise ValueError("this model has no accessibility layer; leave accessibility out, or load a full DeepCpf1")
         if self.config.accessibility_only and labels is not None and accessibility is None:
             raise ValueError("accessibility_only trains on endogenous targets: give their accessibility")
-        states = self._pooled_states(inputs_embeds)
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        every = self._hidden_states(inputs_embeds)
+        states = every[-1]
         if self.config.accessibility_only:
             states = states.detach()  # from_pretrained forgets requires_grad: the second stage is cut off here as well
         sequence_scores, scores = self.score_states(states, accessibility)
@@ -159,24 +171,26 @@ class DeepCpf1Model(DeepCpf1PreTrainedModel):
             logits=scores,
             sequence_scores=sequence_scores,
             pooled_states=states,
+            hidden_states=tuple(every) if wanted else None,
         )
         if return_dict is None:
             return_dict = self.config.return_dict
         return output if return_dict else output.to_tuple()
 
-    def _pooled_states(self, one_hot: torch.Tensor) -> torch.Tensor:
-        """`(batch, context, 4)` to `(batch, hidden_sizes[-1])`."""
-        hidden = one_hot
+    def _hidden_states(self, one_hot: torch.Tensor) -> list[torch.Tensor]:
+        """`(batch, context, 4)`, the pooled convolution, and the dense layers up to `(batch, hidden_sizes[-1])`."""
+        states = [one_hot]
         if self.convolution is not None:
             # the convolution as one matrix product: several times faster than `nn.Conv1d` with four input channels
             kernel, pool = self.convolution.weight, self.config.pool_size
-            windows = hidden.unfold(1, kernel.shape[2], 1).flatten(2)  # (batch, positions, base * length)
+            windows = one_hot.unfold(1, kernel.shape[2], 1).flatten(2)  # (batch, positions, base * length)
             hidden = torch.relu(nn.functional.linear(windows, kernel.flatten(1), self.convolution.bias))
-            hidden = hidden[:, : self.config.num_positions * pool].unflatten(1, (-1, pool)).mean(2)
-        hidden = hidden.flatten(1)  # position-major: index = position * filters + filter
+            states.append(hidden[:, : self.config.num_positions * pool].unflatten(1, (-1, pool)).mean(2))
+        hidden = states[-1].flatten(1)  # position-major: index = position * filters + filter
         for layer in self.dense:
             hidden = torch.relu(layer(self.dropout(hidden)))
-        return hidden
+            states.append(hidden)
+        return states
 
     def score_states(
         self, states: torch.Tensor, accessibility: torch.Tensor | None = None

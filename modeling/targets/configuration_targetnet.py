@@ -33,7 +33,7 @@ class TargetNetConfig(PreTrainedConfig):
     """
 
     model_type = "targetnet"
-    keys_to_ignore_at_inference = ["site_logits", "best_site"]  # noqa: RUF012
+    keys_to_ignore_at_inference = ["site_logits", "best_site", "hidden_states"]  # noqa: RUF012
 
     channels: list[int] | tuple[int, ...] = (16, 16, 32)
     num_blocks: list[int] | tuple[int, ...] = (2, 1, 1)

@@ -32,12 +32,15 @@ class TargetNetOutput(ModelOutput):
             site, so its probability is 0); `(num_sites,)` when no `pair_index` is given.
         site_logits (`torch.FloatTensor`, *optional*): `(num_sites,)`, when `pair_index` is given.
         best_site (`torch.LongTensor`, *optional*): `(num_pairs,)`, the first site with the best logit, -1 for none.
+        hidden_states (`tuple`, *optional*): Of the sites, on request: the one-hot matrix, the stem's output and each
+            block's, `(num_sites, channels, columns)`.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     site_logits: torch.Tensor | None = None
     best_site: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
 class TargetNetConv(nn.Conv1d):
@@ -155,7 +158,7 @@ class TargetNetModel(TargetNetPreTrainedModel):
             `torch.Tensor` of shape `(num_sites, 10, columns)`, float, columns strided before channels.
         """
         symbols = self.config.num_symbols
-        rows = torch.eye(symbols + 1, symbols + 1, device=input_ids.device, dtype=self.classifier.weight.dtype)[:, 1:]
+        rows = torch.eye(symbols + 1, symbols + 1, device=input_ids.device, dtype=self.dtype)[:, 1:]
         # One row of both symbols for each of their combinations: a column is a single look-up.
         table = torch.cat([rows.repeat_interleave(symbols + 1, 0), rows.repeat(symbols + 1, 1)], dim=1)
         combined = input_ids[:, 0] * (symbols + 1) + input_ids[:, 1]
@@ -168,6 +171,8 @@ class TargetNetModel(TargetNetPreTrainedModel):
         pair_index: torch.Tensor | None = None,
         num_pairs: int | torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> TargetNetOutput | tuple[torch.Tensor, ...]:
@@ -180,44 +185,65 @@ class TargetNetModel(TargetNetPreTrainedModel):
             num_pairs (`int`, *optional*): Pairs in the batch, where the last may have no site; by default as many
                 as `labels`, else as `pair_index` names.
             labels (`torch.Tensor`, *optional*): 0 or 1, of each pair (of each site without `pair_index`).
+            output_hidden_states (`bool`, *optional*): Give the hidden states of the sites.
+            output_attentions (`bool`, *optional*): Refused: there is no attention here.
             return_dict (`bool`, *optional*): `False` for a tuple.
             **kwargs: Other outputs of the processor; not used.
 
         Returns:
             `TargetNetOutput`. Pairs without a site do not enter the loss.
+
+        Raises:
+            ValueError: neither or both inputs, attentions are asked for, or hidden states while training on pairs,
+                where only the best sites are looked at twice.
         """
+        if output_attentions:
+            raise ValueError("TargetNet is a convolutional network without attention; leave output_attentions out")
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        states: list[torch.Tensor] | None = [] if wanted else None
+        if wanted and self.training and pair_index is not None:
+            raise ValueError(
+                "hidden states are given for sites, or in evaluation; leave pair_index out, or model.eval()"
+            )
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass either input_ids or inputs_embeds")
         hidden = self.embed(input_ids) if inputs_embeds is None else inputs_embeds  # type: ignore[arg-type]
         if pair_index is None:
-            output = TargetNetOutput(logits=self._score(hidden))
+            output = TargetNetOutput(logits=self._score(hidden, states))
         else:
             if num_pairs is None:
                 num_pairs = len(labels) if labels is not None else int(pair_index.max()) + 1 if len(pair_index) else 0
-            output = self._score_pairs(hidden, pair_index.long(), int(num_pairs))
+            output = self._score_pairs(hidden, pair_index.long(), int(num_pairs), states)
         if labels is not None:
             assert output.logits is not None
             output.loss = self._loss(output.logits, labels)
+        output.hidden_states = None if states is None else tuple(states)
         return output if return_dict is not False else output.to_tuple()
 
-    def _score(self, hidden: torch.Tensor) -> torch.Tensor:
-        if not len(hidden):  # some backends refuse an empty batch
+    def _score(self, hidden: torch.Tensor, states: list[torch.Tensor] | None = None) -> torch.Tensor:
+        """Logits `(num_sites,)`; `states` takes up copies of the hidden states, since activations happen in place."""
+        if hidden.shape[0] == 0:  # some backends refuse an empty batch
             return hidden.new_zeros(0)
-        hidden = self.stem(hidden.unsqueeze(2))
-        for block in self.blocks:
-            hidden = block(hidden)
+        if states is not None:
+            states.append(hidden)
+        for layer in (self.stem, *self.blocks):
+            hidden = layer(hidden.unsqueeze(2) if layer is self.stem else hidden)
+            if states is not None:
+                states.append(hidden.squeeze(2).clone())
         hidden = self.dropout(hidden.relu_())
         hidden = nn.functional.max_pool2d(hidden, (1, self.config.pool_size))
         return self.classifier(hidden.flatten(1)).squeeze(1)
 
-    def _score_pairs(self, hidden: torch.Tensor, pair_index: torch.Tensor, num_pairs: int) -> TargetNetOutput:
+    def _score_pairs(
+        self, hidden: torch.Tensor, pair_index: torch.Tensor, num_pairs: int, states: list[torch.Tensor] | None = None
+    ) -> TargetNetOutput:
         """Best site of each pair. In training, only the best gets a gradient, so the others are scored without one.
 
         They are looked up without dropout, as they are in use; a 1,000-nt mRNA then costs a third of the time, and the
         memory of one site.
         """
         if not self.training or len(pair_index) <= num_pairs:
-            return self._best(self._score(hidden), pair_index, num_pairs)
+            return self._best(self._score(hidden, states), pair_index, num_pairs)
         with torch.no_grad():
             self.eval()
             size = _SITES_AT_ONCE if hidden.device.type == "cpu" else len(hidden)
