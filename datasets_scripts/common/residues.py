@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["IGNORED", "clean_protein", "first_present", "residue_labels"]
+__all__ = ["IGNORED", "clean_protein", "first_present", "number_of", "residue_labels"]
 
 IGNORED = -100
 """Label of a residue that counts in no loss and no metric."""
@@ -94,6 +94,25 @@ def _mask(known: Any, length: int, record: str) -> np.ndarray:
     if isinstance(known, str):
         return np.frombuffer(known.encode("ascii"), dtype=np.uint8) == ord("1")
     return np.asarray(known).astype(bool)
+
+
+def number_of(value: Any, record: str, name: str) -> float:
+    """A number stored as one, as text, or as a list or array of one; `ValueError` naming record and field otherwise.
+
+    Examples:
+        >>> number_of([2.5], "record 0", "label"), number_of("3", "record 0", "label")
+        (2.5, 3.0)
+    """
+    if not isinstance(value, (str, int, float, type(None))):
+        inside = np.asarray(value).reshape(-1)
+        value = inside.tolist()[0] if inside.size == 1 else value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"{record}: {name} is {value!r}, expected a number; mend it or drop the record")
+    return number
 
 
 def first_present(row: Mapping[str, Any], names: Sequence[str], record: str) -> Any:

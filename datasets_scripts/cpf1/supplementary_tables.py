@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqformers.datasets_scripts.common.remarks import Remarks
+from seqformers.datasets_scripts.common.table_lines import read_fields
+from seqformers.datasets_scripts.common.tables import open_table
+
 __all__ = ["DATA_SETS", "find_sheets", "find_table", "read_activity_table"]
 
 # Configuration -> what a file or sheet of it is called once letters other than a-z and 0-9 are gone.
@@ -101,20 +105,25 @@ def _workbook(path: Path) -> Any:
         raise ValueError(
             f"reading {path.name} needs openpyxl: pip install 'seqformers[tables]', or save it as .csv"
         ) from error
+    except Exception as error:  # whatever its parsers meet in a damaged or foreign archive
+        raise ValueError(f"{path} cannot be read as an Excel workbook: {type(error).__name__}: {error}") from error
 
 
 def _cells(path: Path, sheet: str | None) -> tuple[pd.DataFrame, list[str]]:
     """Cells as text, numbered columns, from the first row that holds a target; and the header row above it."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        table = pd.read_parquet(path)
-        return table.astype(object).set_axis(range(table.shape[1]), axis=1), [str(name) for name in table.columns]
+        table = pd.concat(open_table(path).frames(), ignore_index=True)
+        return table.set_axis(range(table.shape[1]), axis=1), [str(name) for name in table.columns]
     if suffix == ".xlsx":
         book = _workbook(path)
         cells = book.parse(sheet or book.sheet_names[0], header=None, dtype=object)
     else:
-        separator = {".csv": ",", ".tsv": "\t"}.get(suffix, r"\s+")
-        cells = pd.read_csv(path, header=None, dtype=str, sep=separator, engine="python")
+        remarks = Remarks()
+        rows = [fields for _, fields in read_fields(path, remarks, comma=suffix == ".csv")]
+        remarks.warn()
+        rows = [row[0].split() if len(row) == 1 else row for row in rows]  # by blanks, where there is no separator
+        cells = pd.DataFrame(rows, dtype=object).replace("", None)
     is_target = cells.map(
         lambda value: isinstance(value, str) and len(value.strip()) == 34 and bool(_DNA.match(value.strip()))
     )

@@ -20,7 +20,10 @@ import pandas as pd
 import pyarrow as pa
 
 from seqformers.datasets_scripts.common.options import check_options
+from seqformers.datasets_scripts.common.remarks import Remarks
 from seqformers.datasets_scripts.common.sources import Source, fetch, fetch_and_extract
+from seqformers.datasets_scripts.common.table_lines import read_fields
+from seqformers.datasets_scripts.common.tables import open_table
 from seqformers.datasets_scripts.miraw.target_report import report_markdown, target_report
 
 __all__ = [
@@ -274,15 +277,7 @@ def read_target_table(path: str | Path, *, reverse_mirna: bool = False, change: 
         ValueError: a column is missing, or a value cannot be read; the message names file and row.
     """
     path = Path(path)
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-    elif path.suffix == ".txt":
-        table = pd.read_csv(path, sep="\t", header=None, skiprows=1, dtype=str, keep_default_na=False)
-        if not 4 <= table.shape[1] <= 6:
-            raise ValueError(f"{path} has {table.shape[1]} tab-separated columns; expected 4 to 6")
-        table.columns = pd.Index([*_COLUMNS, "label", "split"][: table.shape[1]])
-    else:
-        table = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
+    table = _by_position(path) if path.suffix == ".txt" else pd.concat(open_table(path).frames(), ignore_index=True)
     table = table.rename(columns={old: new for old, new in _ALIASES.items() if new not in table})
     missing = {"mirna_seq", "mrna_seq"} - set(table)
     if missing:
@@ -303,8 +298,22 @@ def read_target_table(path: str | Path, *, reverse_mirna: bool = False, change: 
     return table[kept].assign(**{"log_fold_change" if change else "label": target})
 
 
+def _by_position(path: Path) -> pd.DataFrame:
+    """Rows of a published file, whose header does not name every column in every set."""
+    remarks = Remarks()
+    rows = list(read_fields(path, remarks))[1:]
+    remarks.warn()
+    width = len(rows[0][1]) if rows else 4
+    if not 4 <= width <= 6:
+        raise ValueError(f"{path} has {width} tab-separated columns; expected 4 to 6")
+    for number, fields in rows:
+        if len(fields) != width:
+            raise ValueError(f"{path} line {number} has {len(fields)} columns, the lines above {width}")
+    return pd.DataFrame([fields for _, fields in rows], columns=[*_COLUMNS, "label", "split"][:width], dtype=object)
+
+
 def _rna(values: pd.Series, path: Path, column: str) -> pd.Series:
-    values = values.str.upper().str.replace("T", "U")
+    values = values.map(lambda cell: cell.strip().upper().replace("T", "U") if isinstance(cell, str) else "")
     wrong = values.str.contains(_WRONG) | (values == "")
     if wrong.any():
         row = int(wrong.to_numpy().argmax())

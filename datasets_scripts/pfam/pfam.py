@@ -6,7 +6,7 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -15,10 +15,9 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.datasets_scripts.common.options import check_options
-from seqformers.datasets_scripts.common.protein_report import protein_report
+from seqformers.datasets_scripts.common.protein_builder import ProteinBuilder
 from seqformers.datasets_scripts.common.records import RECORD_SUFFIXES, read_records
 from seqformers.datasets_scripts.common.residues import clean_protein, first_present
 from seqformers.datasets_scripts.common.sources import Source, fetch
@@ -76,7 +75,7 @@ class _Protein(NamedTuple):
     sequence: str
 
 
-class PfamBuilder(datasets.ArrowBasedBuilder):
+class PfamBuilder(ProteinBuilder):
     """Build `sequences` (id, family, sequence) or `pairs` (two proteins and whether they share the family)."""
 
     VERSION = datasets.Version("1.0.0")
@@ -123,14 +122,6 @@ class PfamBuilder(datasets.ArrowBasedBuilder):
             datasets.SplitGenerator(name=split, gen_kwargs={"paths": paths, "split": split, "small": small})
             for split in splits
         ]
-
-    def report(self, files: Mapping[str, list[Path]]) -> dict[str, Any]:
-        """Leakage between the splits, and what shortcuts score."""
-        return protein_report(files, self.info.features)
-
-    def report_markdown(self, report: Mapping[str, Any]) -> str:
-        """The report as a section of the card."""
-        return leakage.report_markdown(report)
 
     def _generate_tables(self, paths: list[Path], split: str, small: set[str]) -> Iterator[tuple[Any, pa.Table]]:
         if self.config.name == "pairs" and split == "test" and self.config.pairs_file:

@@ -13,13 +13,20 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.datasets_scripts.common.options import check_options
-from seqformers.datasets_scripts.common.protein_report import protein_report
+from seqformers.datasets_scripts.common.protein_builder import ProteinBuilder
 from seqformers.datasets_scripts.common.records import RECORD_SUFFIXES, find_splits, read_records
-from seqformers.datasets_scripts.common.residues import IGNORED, clean_protein, first_present, residue_labels
+from seqformers.datasets_scripts.common.residues import (
+    IGNORED,
+    clean_protein,
+    first_present,
+    number_of,
+    residue_labels,
+)
 from seqformers.datasets_scripts.common.sources import Source, fetch_and_extract
+from seqformers.datasets_scripts.common.streams import numbered_lines, text_of
+from seqformers.datasets_scripts.common.tables import open_table
 from seqformers.datasets_scripts.plus_tasks.homology_pairs import LEVELS, HomologyPairs
 
 __all__ = ["HSP_CLASSES", "LOCALIZATIONS", "PlusTasksBuilder", "PlusTasksConfig"]
@@ -129,7 +136,7 @@ class PlusTasksConfig(datasets.BuilderConfig):
     mirror: str | None = None
 
 
-class PlusTasksBuilder(datasets.ArrowBasedBuilder):
+class PlusTasksBuilder(ProteinBuilder):
     """Build one task; the configuration is the task's name."""
 
     VERSION = datasets.Version("1.0.0")
@@ -171,14 +178,6 @@ class PlusTasksBuilder(datasets.ArrowBasedBuilder):
             cut = "train" in found and "validation" not in found and config.validation_fraction > 0
             parts = tuple(sorted({*found, *(("validation",) if cut else ())}, key=_split_rank))
         return [datasets.SplitGenerator(name=part, gen_kwargs={"files": found, "part": part}) for part in parts]
-
-    def report(self, files: Mapping[str, list[Path]]) -> dict[str, Any]:
-        """Leakage between the splits, and what shortcuts score."""
-        return protein_report(files, self.info.features)
-
-    def report_markdown(self, report: Mapping[str, Any]) -> str:
-        """The report as a section of the card."""
-        return leakage.report_markdown(report)
 
     def _generate_tables(self, files: dict[str, list[Path]], part: str) -> Iterator[tuple[Any, pa.Table]]:
         schema = self.info.features.arrow_schema
@@ -313,7 +312,7 @@ def _records(config: PlusTasksConfig, path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _three_line_records(path: Path) -> Iterator[dict[str, Any]]:
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [text_of(line)[0].strip() for _, line in numbered_lines(path) if line.strip()]
     if not lines or len(lines) % 3 or not all(line.startswith(">") for line in lines[::3]):
         raise ValueError(f"{path} is not in three-line form (header, sequence, one label a residue)")
     for header, sequence, topology in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
@@ -351,7 +350,7 @@ def _class_id(task: str, value: Any, where: str, *, peer: bool) -> int:
             if _folded(name) == wanted:
                 return index
         raise ValueError(f"{where}: unknown class {value!r}; known: {', '.join(names)}")
-    number = int(np.asarray(value).reshape(-1)[0]) if not isinstance(value, str) else int(value)
+    number = int(number_of(value, where, "label"))
     if not 0 <= number < len(names):
         raise ValueError(f"{where}: class {number} is not in 0..{len(names) - 1}")
     if peer and task == "localization":
@@ -402,10 +401,11 @@ def _drawn_pairs(config: PlusTasksConfig, entries: list[Any], part: str, where: 
 
 def _listed_pairs(paths: list[Path]) -> Iterator[dict[str, Any]]:
     for path in paths:
-        records = read_records(path) if path.suffix in RECORD_SUFFIXES else _tab_separated(path)
+        # The published lists end in `.txt`.
+        records = read_records(path) if path.suffix in RECORD_SUFFIXES else (row for _, row in open_table(path).rows())
         for index, record in enumerate(records):
             where = f"{path.name}, pair {index}"
-            level = int(float(first_present(record, ("similarity", "label"), where)))
+            level = int(number_of(first_present(record, ("similarity", "label"), where), where, "similarity"))
             if not 0 <= level < len(LEVELS):
                 raise ValueError(f"{where}: similarity {level} is not in 0..{len(LEVELS) - 1}")
             row: dict[str, Any] = {"label": level}
@@ -414,14 +414,3 @@ def _listed_pairs(paths: list[Path]) -> Iterator[dict[str, Any]]:
                 row[f"sequence_{side}"] = clean_protein(first_present(record, names, where), where)
                 row[f"id_{side}"] = str(record.get(f"pdb_id_{side.upper()}", record.get(f"id_{side}", "")))
             yield row
-
-
-def _tab_separated(path: Path) -> Iterator[dict[str, Any]]:
-    """The published pair lists end in `.txt` but are tab-separated with a header line."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    columns = lines[0].split("\t") if lines else []
-    for number, line in enumerate(lines[1:], 2):
-        values = line.split("\t")
-        if len(values) != len(columns):
-            raise ValueError(f"{path}: line {number} has {len(values)} fields, the header {len(columns)}")
-        yield dict(zip(columns, values, strict=True))

@@ -5,7 +5,7 @@ Reads the published archives (LMDB or JSON), from the web or from `data_dir`, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +16,16 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.options import check_options
-from seqformers.datasets_scripts.common.protein_report import protein_report
+from seqformers.datasets_scripts.common.protein_builder import ProteinBuilder
 from seqformers.datasets_scripts.common.records import find_splits, read_records
-from seqformers.datasets_scripts.common.residues import IGNORED, clean_protein, first_present, residue_labels
+from seqformers.datasets_scripts.common.residues import (
+    IGNORED,
+    clean_protein,
+    first_present,
+    number_of,
+    residue_labels,
+)
 from seqformers.datasets_scripts.common.sources import Source, fetch_and_extract
 
 __all__ = ["SS3_STATES", "SS8_STATES", "TapeBuilder", "TapeConfig", "contact_labels"]
@@ -127,7 +132,7 @@ class TapeConfig(datasets.BuilderConfig):
     drop_test_duplicates: bool = False
 
 
-class TapeBuilder(datasets.ArrowBasedBuilder):
+class TapeBuilder(ProteinBuilder):
     """Build one TAPE task; the configuration is the task's name."""
 
     VERSION = datasets.Version("1.0.0")
@@ -210,14 +215,6 @@ class TapeBuilder(datasets.ArrowBasedBuilder):
                 f"left out {dropped} training records whose sequence is also in another split"
             )
 
-    def report(self, files: Mapping[str, list[Path]]) -> dict[str, Any]:
-        """Leakage between the splits, and what shortcuts score."""
-        return protein_report(files, self.info.features)
-
-    def report_markdown(self, report: Mapping[str, Any]) -> str:
-        """The report as a section of the card."""
-        return leakage.report_markdown(report)
-
     def _held_out_sequences(self, held_out: tuple[Path, ...]) -> set[str]:
         return {
             clean_protein(first_present(record, ("sequence", "primary"), path.name), path.name)
@@ -256,17 +253,15 @@ def _row(config: TapeConfig, record: dict[str, Any], where: str) -> dict[str, An
     elif task == "contact_prediction":
         row |= _coordinates(record, len(sequence), where)
     elif task == "remote_homology":
-        row["label"] = int(_scalar(first_present(record, ("fold_label", "label"), where)))
+        row["label"] = int(number_of(first_present(record, ("fold_label", "label"), where), where, "fold_label"))
         if not 0 <= row["label"] < _FOLDS:
             raise ValueError(f"{where}: fold_label {row['label']} is not in 0..{_FOLDS - 1}")
     elif task in ("fluorescence", "stability"):
         name = "log_fluorescence" if task == "fluorescence" else "stability_score"
-        row["label"] = _scalar(first_present(record, (name, "label"), where))
-        if not np.isfinite(row["label"]):
-            raise ValueError(f"{where}: {name} is {row['label']}; drop the record")
+        row["label"] = number_of(first_present(record, (name, "label"), where), where, name)
         if task == "fluorescence":
             count = record.get("num_mutations", record.get("n_mutations"))
-            row["num_mutations"] = None if count is None else int(_scalar(count))
+            row["num_mutations"] = None if count in (None, "") else int(number_of(count, where, "num_mutations"))
     else:
         row |= {name: _text(record.get(name)) for name in ("family", "clan")}
     return row
@@ -283,13 +278,6 @@ def _restore_zeros(mask: Any, states: Any) -> Any:
         if states[:missing] == "C" * missing:
             return "0" * missing + mask
     return mask
-
-
-def _scalar(value: Any) -> float:
-    """TAPE stores a number as a list or array of one."""
-    if isinstance(value, str):
-        return float(value)
-    return float(np.asarray(value).reshape(-1)[0])
 
 
 def _text(value: Any) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seqformers.datasets import load_dataset
 from seqformers.datasets_scripts.common import sources
 from seqformers.datasets_scripts.common.records import read_records
 from seqformers.datasets_scripts.tape import tape
@@ -104,6 +105,25 @@ def test_plain_tables(tmp_path, suffix):
     data = build(TapeBuilder, tmp_path, "stability", tmp_path)
     assert data["train"]["sequence"][:] == ["ACD", "WY"]
     assert data["train"]["label"][:] == [0.5, -1]
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_streaming_gives_the_same_rows(tmp_path, drop):
+    """Train is two files, what is held out three, so that arguments taken for shards would not fit together."""
+    sequences = {
+        "train_0": "ACD",
+        "train_1": "WYV",
+        "test_fold_holdout": "WYV",
+        "test_family_holdout": "KK",
+        "valid": "GG",
+    }
+    for split, sequence in sequences.items():
+        pd.DataFrame({"sequence": [sequence], "fold_label": [3]}).to_parquet(tmp_path / f"{split}.parquet")
+    options = {"data_dir": tmp_path, "cache_dir": tmp_path / "cache", "drop_test_duplicates": drop}
+    streamed = load_dataset("tape", "remote_homology", streaming=True, **options)
+    found = {split: list(rows) for split, rows in streamed.items()}
+    assert found == {split: list(rows) for split, rows in load_dataset("tape", "remote_homology", **options).items()}
+    assert [row["sequence"] for row in found["train"]] == (["ACD"] if drop else ["ACD", "WYV"])
 
 
 def test_masks_that_lost_their_zeros(tmp_path):
