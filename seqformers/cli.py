@@ -5,6 +5,7 @@ Library code is imported inside the commands, so `seqformers --help` answers at 
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -60,9 +61,11 @@ def build(
 
         seqformers build phage --config reads-150 --data-dir genomes/ --output data/phage-150 seed=1 gc_match=true
 
-    where `genomes/` holds one folder of FASTA files a class: `genomes/phage/*.fna.gz`, `genomes/non-phage/*.fna.gz`.
+    where `genomes/` holds one folder of FASTA files a class: `genomes/phage/*.fna.gz`, `genomes/non-phage/*.fna.gz`;
+    folders of any other names, two or more, make other classes.
     """
     from seqformers import datasets as data
+    from seqformers.datasets_scripts.common.leakage import report_lines
     from seqformers.settings import read_pairs
 
     if dataset == "list":
@@ -86,6 +89,9 @@ def build(
         private=private,
         **read_pairs(options or []),
     )
+    if (folder / "report.json").is_file():
+        for line in report_lines(json.loads((folder / "report.json").read_text(encoding="utf-8"))):
+            typer.echo(line)
     typer.echo(f"{folder}: read it with datasets.load_dataset({str(folder)!r}); card and report are in it")
 
 

@@ -43,10 +43,6 @@ class ProteinBuilder(datasets.ArrowBasedBuilder):
             report["shortcuts"] = leakage.shortcuts(samples, names, molecule="protein")
         return report
 
-    def report_lines(self, report: Mapping[str, Any]) -> list[str]:
-        """The report in a few lines, for a terminal."""
-        return leakage.report_lines(report)
-
     def report_markdown(self, report: Mapping[str, Any]) -> str:
         """The report as a section of the card."""
         return leakage.report_markdown(report)

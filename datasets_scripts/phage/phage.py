@@ -574,10 +574,6 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
                     stacklevel=2,
                 )
 
-    def report_lines(self, report: Mapping[str, Any]) -> list[str]:
-        """The report in a few lines, for a terminal."""
-        return leakage.report_lines(report)
-
     def report_markdown(self, report: Mapping[str, Any]) -> str:
         """The report as a section of the card."""
         return leakage.report_markdown(report)

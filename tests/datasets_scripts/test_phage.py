@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from seqformers import cli
 from seqformers.datasets import build_dataset, dataset_builder, load_dataset
-from seqformers.datasets_scripts.phage.phage import PhageBuilder
+from seqformers.datasets_scripts.common.leakage import report_lines
 from seqformers.datasets_scripts.phage.sources import Census, label_of
 
 GENOMES = 24
@@ -415,9 +415,10 @@ def test_leakage_is_said_and_warned_of(tmp_path, rng):
     for name, low, high in (("a", 0.5, 1.0), ("b", 0.0, 0.05)):
         report = json.loads((tmp_path / name / "report.json").read_text())
         assert low <= report["read_leakage"]["splits"]["test"]["half"] <= high
-        lines = PhageBuilder.report_lines(None, report)
+        lines = report_lines(report)
         assert lines[1].startswith("leakage: ") and "of the test rows share at least half" in lines[1]
         assert lines[-1].startswith("shortcut: ")
+        assert name != "a" or "\n".join(lines) in result.output
 
 
 def test_too_few_groups_name_the_way_out(load, tmp_path, rng):
