@@ -599,6 +599,12 @@ def main() -> None:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        # A configuration's field of another type; its class is huggingface_hub's, which is not imported for this.
+        if type(error).__name__ != "StrictDataclassFieldValidationError":
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; run the same command with --resume to go on", file=sys.stderr)
         sys.exit(130)

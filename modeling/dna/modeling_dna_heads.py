@@ -258,7 +258,7 @@ class DnaForSequenceClassification(DnaTask):
         inputs_embeds: torch.Tensor | None,
     ) -> Chunks:
         """Lay rows out as chunks `[CLS] k-mers [SEP]`. Lengths below are in tokens."""
-        if torch.compiler.is_exporting():
+        if getattr(torch.compiler, "is_exporting", bool)():  # torch 2.6 does not say it
             raise ValueError(
                 "a classifier that cuts its input into chunks cannot be exported: how many there are depends on the "
                 f"input. Export the encoder ({self.base_model_prefix}), or fine-tune with max_chunks=1 and "

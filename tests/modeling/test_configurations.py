@@ -10,7 +10,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassFieldValidationError
 
 import seqformers
-from seqformers import KmerBertConfig, TargetNetConfig, TargetNetModel
+from seqformers import KmerBertConfig, TargetNetConfig, TargetNetModel, cli
 from tests.modeling.family_cases import DEEPCPF1, KMER_BERT, TARGETNET
 
 TINY = {"KmerBertConfig": KMER_BERT.config, "TargetNetConfig": TARGETNET.config, "DeepCpf1Config": DEEPCPF1.config}
@@ -53,6 +53,14 @@ def test_values_of_another_type_are_refused_by_name(value: Any) -> None:
         KmerBertConfig(read_length=value)
     with pytest.raises(StrictDataclassFieldValidationError, match="num_hidden_layers"):
         KmerBertConfig(num_hidden_layers=value)
+
+
+def test_a_command_says_it_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cli, "app", lambda: KmerBertConfig(read_length="150"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    printed = capsys.readouterr().err
+    assert ended.value.code == 2 and printed.count("\n") == 1 and "'read_length' expected" in printed
 
 
 def kmer_head(head: str, **changes: Any) -> Any:
