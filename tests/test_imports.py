@@ -7,16 +7,6 @@ import pytest
 from tests.imports import ALLOWED, circles, graph, known_by_detour, room, sources, wrong_arrows
 
 TEXTS = sources()
-# (room, what it imports): rooms that are being rebuilt.
-EXCEPTIONS: set[tuple[str, str]] = set()
-
-
-def without_exceptions(texts: dict[str, str]) -> dict[str, set[str]]:
-    """The graph without the arrows of `EXCEPTIONS`."""
-    return {
-        name: {target for target in targets if (room(name), room(target)) not in EXCEPTIONS}
-        for name, targets in graph(texts).items()
-    }
 
 
 def test_every_room_says_whom_it_may_know() -> None:
@@ -24,15 +14,15 @@ def test_every_room_says_whom_it_may_know() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    assert wrong_arrows(without_exceptions(TEXTS)) == []
+    assert wrong_arrows(graph(TEXTS)) == []
 
 
 def test_training_and_inference_do_not_know_each_other() -> None:
-    assert known_by_detour(without_exceptions(TEXTS)) == []
+    assert known_by_detour(graph(TEXTS)) == []
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circles(without_exceptions(TEXTS)) == []
+    assert circles(graph(TEXTS)) == []
 
 
 @pytest.mark.parametrize(

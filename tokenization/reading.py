@@ -7,7 +7,7 @@ loads. Of any other tokenizer it is found out from the vocabulary and a trial.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 __all__ = ["MOLECULES", "Reading", "reading_of"]
@@ -114,10 +114,12 @@ def _found_out(tokenizer: Any) -> Reading:
     return Reading(molecule, width, _TRIAL // (twice - given))
 
 
-def _molecule(tokens: Iterable[str]) -> str | None:
+def _molecule(tokens: Sequence[str]) -> str | None:
     letters = set("".join(tokens).upper())
     if letters >= set("ACG") and letters <= _NUCLEOTIDES:
         return "rna" if "U" in letters and "T" not in letters else "dna"
-    single = {token.upper() for token in tokens if len(token) == 1}
-    whole = all(len(token) == 1 for token in tokens)
-    return "protein" if whole and single >= _RESIDUES else None
+    single = {token.upper() for token in tokens}
+    # Each residue once; an alphabet for any text has small letters, too.
+    return (
+        "protein" if single >= _RESIDUES and all(len(token) == 1 for token in tokens) and len(tokens) <= 26 else None
+    )

@@ -87,6 +87,10 @@ def test_stock_tokenizers_have_a_defined_answer() -> None:
     pairs = words([*"ACGT", "AC", "ACA", "GT"])
     merged = BPE(pairs, [("A", "C"), ("AC", "A"), ("G", "T")], unk_token="[UNK]")
     assert reading_of(stock(merged, WhitespaceSplit())) == Reading("dna", 1, 1)
+    esm = WordLevel(words([*"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-"]), unk_token="[UNK]")
+    assert reading_of(stock(esm, letters)) == Reading("protein", 1, 1)
+    any_text = WordLevel(words([chr(code) for code in range(33, 127)]), unk_token="[UNK]")
+    assert reading_of(stock(any_text, letters)) == Reading(None, 1, 1)
     english = WordLevel(words(["the", "cat", "sat", "a"]), unk_token="[UNK]")
     assert reading_of(stock(english, WhitespaceSplit())) == Reading(None, 1, 1)
 
