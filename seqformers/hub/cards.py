@@ -98,6 +98,9 @@ METRIC_NAMES = {
     "mcc": "MCC",
     "auroc": "AUROC",
     "auroc_within_mirna": "AUROC within miRNAs",
+    "auroc_within_group": "AUROC within groups",
+    "q3": "Q3",
+    "q8": "Q8",
     "auprc": "AUPRC",
     "accuracy": "accuracy",
     "spearman": "Spearman's rho",
@@ -326,7 +329,7 @@ def render_space_card(title: str) -> str:
     """Render the card of a Space: what the Hub needs to start it, and how to start it at home."""
     header = {"title": title, "emoji": "🧬", "sdk": "gradio", "sdk_version": _gradio(), "app_file": "app.py"}
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in header.items()]
-    text = f"""# {title}
+    text = f"""# {_line(title)}
 
 Takes pasted or dropped FASTA and answers on the CPU; the model and its card are in `model/`.
 Start it at home with `pip install gradio -r requirements.txt` and `python app.py`.
@@ -359,7 +362,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(number=format_number, cell=_line, line=_line, text=_text, code=_code, fenced=_fenced)
-    environment.filters["metric"] = lambda name: METRIC_NAMES.get(name, _line(name))
+    environment.filters["metric"] = lambda name: METRIC_NAMES.get(name) or _line(str(name).replace("_", " "))
     environment.filters["words"] = lambda key: str(key).replace("_", " ")
     return environment
 

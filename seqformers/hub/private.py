@@ -50,7 +50,7 @@ _RESIDUES = set(b"ACDEFGHIKLMNPQRSTVWY")
 _DATA = {".parquet", ".csv", ".tsv", ".fa", ".fasta", ".faa", ".fastq"}
 _BLOCK, _OVERLAP = 8 << 20, 4096
 _UNPACKED, _DECODED, _DEPTH = 64 << 20, 16 << 20, 3
-_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}(?:\r?\n[A-Za-z0-9+/_-]{4,})*={0,2}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}(?:(?:\r?\n|\\n)[A-Za-z0-9+/_-]{4,})*={0,2}")
 
 
 def redact(text: str) -> str:
@@ -139,7 +139,7 @@ def _in_bytes(data: bytes, is_data: bool, depth: int = 0) -> Iterator[tuple[str,
 
 
 def _decoded(run: bytes) -> Iterator[tuple[str, bytes]]:
-    letters = b"".join(run.split()).rstrip(b"=")
+    letters = b"".join(run.replace(b"\\n", b"\n").split()).rstrip(b"=")
     standard = letters.replace(b"-", b"+").replace(b"_", b"/")
     standard = standard[: len(standard) // 4 * 4] if len(standard) % 4 == 1 else standard
     yield "base64", base64.b64decode(standard + b"=" * (-len(standard) % 4))

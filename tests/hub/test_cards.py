@@ -6,10 +6,16 @@ import re
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard, parse_eval_result_entries
+from huggingface_hub import ModelCard, SpaceCard, parse_eval_result_entries
 
 from seqformers._families import FAMILIES
-from seqformers.hub.cards import CARD_FACTS, eval_results_yaml, render_model_card, write_eval_results
+from seqformers.hub.cards import (
+    CARD_FACTS,
+    eval_results_yaml,
+    render_model_card,
+    render_space_card,
+    write_eval_results,
+)
 from tests.conftest import ROOT
 
 FACTS = {
@@ -192,6 +198,12 @@ def test_hostile_texts_stay_texts():
     assert len(re.findall(r"(?<!\\)\|", labels)) == 3 and "@a, -b, +c" in labels
     headings = re.findall(r"^## .*", render_model_card("kmer_bert", FACTS | {"notes": ["n"]}), re.MULTILINE)
     assert re.findall(r"^## .*", outside, re.MULTILINE) == headings
+
+
+def test_the_card_of_a_space_keeps_any_title():
+    card = SpaceCard(render_space_card(HOSTILE))
+    assert card.data.title == HOSTILE and card.data.sdk == "gradio"
+    assert "<script" not in card.text and card.text.count("\n# ") + card.text.startswith("# ") == 1
 
 
 def test_a_card_names_no_folder_of_this_machine():

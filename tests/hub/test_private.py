@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def test_tokens_packed_away(tmp_path: Path, token: str):
     assert "in base64 in line 2" in found(tmp_path, "a.yaml", b"x: 1\ndata: " + base64.b64encode(text) + b"\n")[0]
     wrapped = base64.encodebytes(b"words " * 20 + text)
     assert found(tmp_path, "a.json", b'"' + wrapped + b'"')
+    assert found(tmp_path, "a.json", json.dumps({"key": wrapped.decode()}).encode())
     assert "hexadecimal" in " ".join(found(tmp_path, "b.txt", text.hex().encode()))
     assert "gzip" in found(tmp_path, "c.tsv.gz", gzip.compress(text))[0]
     assert found(tmp_path, "d.txt", base64.b64encode(gzip.compress(text)))
