@@ -85,9 +85,9 @@ class KmerBertPreTrainedModel(BertPreTrainedModel):
         self._refuse_what_stock_bert_lacks()
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=directory) as own:  # the code of this class, which is saved too, stays behind
-            self.save_pretrained(own)
-            for path in Path(own).glob("model*.safetensors*"):
+        with TemporaryDirectory(dir=directory) as saved:  # the code of this class, which is saved too, stays behind
+            self.save_pretrained(saved)
+            for path in Path(saved).glob("model*.safetensors*"):
                 path.replace(directory / path.name)
         config = self.config.to_dict()
         for name in _OWN_FIELDS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -178,7 +179,11 @@ class ProteinBertPreTrainedModel(BertPreTrainedModel):
         if reasons:
             raise ValueError(f"cannot export {type(self).__name__} as stock BERT: {'; '.join(reasons)}")
         directory = Path(directory)
-        self.save_pretrained(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=directory) as saved:  # the code of this class, which is saved too, stays behind
+            self.save_pretrained(saved)
+            for path in Path(saved).glob("model*.safetensors*"):
+                path.replace(directory / path.name)
         config = self.config.to_dict()
         own = set(ProteinBertConfig.__annotations__) - set(BertConfig.__annotations__)
         for name in own | {"auto_map", "architectures", "model_type"}:
@@ -187,6 +192,8 @@ class ProteinBertPreTrainedModel(BertPreTrainedModel):
         stock.architectures = [stock_class]
         stock.dtype = self.dtype
         stock.save_pretrained(directory)
+        for path in directory.glob("model*.safetensors"):
+            path.chmod((directory / "config.json").stat().st_mode)  # safetensors leaves it to its owner alone
         if tokenizer is not None:
             tokenizer.save_portable(directory)
         return directory

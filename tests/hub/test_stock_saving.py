@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import BertConfig, BertModel, Trainer, TrainingArguments
 
 import seqformers
 from seqformers._families import FAMILIES, Family
@@ -115,14 +115,15 @@ def test_every_class_names_its_auto_class() -> None:
     assert seqformers.KmerTokenizer._auto_class == seqformers.ProteinTokenizer._auto_class == "AutoTokenizer"
 
 
-def test_the_portable_form_and_stock_classes_carry_no_code(tmp_path: Path) -> None:
-    model = seqformers.KmerBertForMaskedLM(seqformers.KmerBertConfig(**BY_TYPE["kmer_bert"].config))
-    model.export_portable(tmp_path / "portable", seqformers.KmerTokenizer(k=3))
-    names = {path.name for path in (tmp_path / "portable").iterdir()}
+@pytest.mark.parametrize("head", ["KmerBertForMaskedLM", "ProteinBertForMaskedLM"])
+def test_the_portable_form_and_stock_classes_carry_no_code(head: str, tmp_path: Path) -> None:
+    family = next(family for family in FAMILIES if head in family.models.values())
+    config = getattr(seqformers, family.config)(**BY_TYPE[family.model_type].config)
+    model = getattr(seqformers, head)(config)
+    model.export_portable(tmp_path, next(iter(reader(family, model).values())))
+    names = {path.name for path in tmp_path.iterdir()}
     assert names == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-    assert "auto_map" not in json.loads((tmp_path / "portable" / "config.json").read_text())
-    from transformers import BertConfig, BertModel
-
+    assert "auto_map" not in json.loads((tmp_path / "config.json").read_text())
     assert BertModel._auto_class is None and BertConfig._auto_class is None
 
 
