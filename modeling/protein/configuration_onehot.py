@@ -1,16 +1,15 @@
 """Configuration of the one-hot baseline."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import ClassVar
-
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from .configuration_protein_fields import ProteinConfig
 
 __all__ = ["OneHotConfig"]
 
 
 @strict
-class OneHotConfig(PreTrainedConfig):
+class OneHotConfig(ProteinConfig):
     """Configuration of [`OneHotModel`] and its heads.
 
     Args:
@@ -29,12 +28,10 @@ class OneHotConfig(PreTrainedConfig):
     """
 
     model_type = "onehot"
-    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 30
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
 
     @property

@@ -1,16 +1,15 @@
 """Configuration of P-ELMo."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import ClassVar
-
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from .configuration_protein_fields import ProteinConfig
 
 __all__ = ["PElmoConfig"]
 
 
 @strict
-class PElmoConfig(PreTrainedConfig):
+class PElmoConfig(ProteinConfig):
     """Configuration of [`PElmoModel`] and its heads.
 
     Args:
@@ -38,7 +37,6 @@ class PElmoConfig(PreTrainedConfig):
     """
 
     model_type = "p_elmo"
-    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 22
     embedding_size: int = 21
@@ -52,7 +50,6 @@ class PElmoConfig(PreTrainedConfig):
     freeze_lm: bool = True
     mask_token_id: int = 21
     classifier_hidden_size: int = 512
-    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
 
     @property

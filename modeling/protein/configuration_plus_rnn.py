@@ -4,13 +4,14 @@
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from .configuration_protein_fields import ProteinConfig
 
 __all__ = ["PlusRnnConfig"]
 
 
 @strict
-class PlusRnnConfig(PreTrainedConfig):
+class PlusRnnConfig(ProteinConfig):
     """Configuration of [`PlusRnnModel`] and its heads.
 
     The defaults are PLUS-RNN base; [`PlusRnnConfig.large`] gives the large one.
@@ -63,7 +64,6 @@ class PlusRnnConfig(PreTrainedConfig):
     """
 
     model_type = "plus_rnn"
-    molecule: ClassVar[str] = "protein"
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["mlm_loss", "sfp_loss", "projection"]
 
     vocab_size: int = 22
@@ -81,7 +81,6 @@ class PlusRnnConfig(PreTrainedConfig):
     classifier_input: Literal["hidden", "projection"] = "hidden"
     classifier_hidden_size: int = 512
     pooling: Literal["attention", "sum", "mean"] = "attention"
-    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
     mask_token_id: int | None = 21
 

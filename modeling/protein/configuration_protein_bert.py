@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import BertConfig
 
+from .configuration_protein_fields import check_protein_fields
+
 __all__ = ["ProteinBertConfig"]
 
 
@@ -84,6 +86,11 @@ class ProteinBertConfig(BertConfig):
         for name in ("mlm_weight", "finetuning_mlm_weight", "mlm_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        check_protein_fields(self)
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} cannot be shared by num_attention_heads={self.num_attention_heads}"
+            )
         if self.is_decoder or self.add_cross_attention:
             raise ValueError("ProteinBert is an encoder; is_decoder and add_cross_attention must stay False")
         if not 0 <= self.first_residue_id <= self.last_residue_id < self.vocab_size:

@@ -1,16 +1,15 @@
 """Configuration of the LSTM of TAPE."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import ClassVar
-
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from .configuration_protein_fields import ProteinConfig
 
 __all__ = ["TapeLstmConfig"]
 
 
 @strict
-class TapeLstmConfig(PreTrainedConfig):
+class TapeLstmConfig(ProteinConfig):
     """Configuration of [`TapeLstmModel`] and its heads.
 
     Args:
@@ -36,7 +35,6 @@ class TapeLstmConfig(PreTrainedConfig):
     """
 
     model_type = "tape_lstm"
-    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 30
     embedding_size: int = 128
@@ -47,7 +45,6 @@ class TapeLstmConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
 
     @property

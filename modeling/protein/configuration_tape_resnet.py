@@ -1,16 +1,15 @@
 """Configuration of the ResNet of TAPE."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import ClassVar
-
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from .configuration_protein_fields import ProteinConfig
 
 __all__ = ["TapeResnetConfig"]
 
 
 @strict
-class TapeResnetConfig(PreTrainedConfig):
+class TapeResnetConfig(ProteinConfig):
     """Configuration of [`TapeResnetModel`] and its heads.
 
     Args:
@@ -39,7 +38,6 @@ class TapeResnetConfig(PreTrainedConfig):
     """
 
     model_type = "tape_resnet"
-    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 30
     hidden_size: int = 512
@@ -51,7 +49,6 @@ class TapeResnetConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
     tie_word_embeddings: bool = True
 

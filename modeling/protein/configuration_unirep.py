@@ -1,16 +1,15 @@
 """Configuration of UniRep's multiplicative LSTM."""
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
-from typing import ClassVar
-
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from .configuration_protein_fields import ProteinConfig
 
 __all__ = ["UniRepConfig"]
 
 
 @strict
-class UniRepConfig(PreTrainedConfig):
+class UniRepConfig(ProteinConfig):
     """Configuration of [`UniRepModel`] and its heads.
 
     Args:
@@ -33,14 +32,12 @@ class UniRepConfig(PreTrainedConfig):
     """
 
     model_type = "unirep"
-    molecule: ClassVar[str] = "protein"
 
     vocab_size: int = 26
     embedding_size: int = 10
     hidden_size: int = 1900
     classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    class_weights: list[float | int] | None = None
     pad_token_id: int | None = 0
     bos_token_id: int | None = 24
     eos_token_id: int | list[int] | None = 25

@@ -154,7 +154,7 @@ class PElmoModel(PElmoPreTrainedModel):
             ValueError: `inputs_embeds` was given (there are two embeddings), several proteins are packed into a row,
                 or rows hold no residue or are padded on the left.
         """
-        self._refuse_packed(kwargs)
+        self._refuse_foreign(kwargs)
         if input_ids is None or inputs_embeds is not None:
             raise ValueError("P-ELMo embeds its input twice, so it takes input_ids only")
         mask = real_tokens(input_ids, attention_mask)
@@ -193,7 +193,7 @@ class PElmoForPreTraining(ProteinLanguageModel, PElmoPreTrainedModel):
 
     def _encode(self, input_ids: Any, attention_mask: Any, inputs_embeds: Any, **kwargs: Any) -> BaseModelOutput:
         """States of both directions side by side, the backward one zero at padding."""
-        self._refuse_packed(kwargs)
+        self._refuse_foreign(kwargs)
         embeds = self._embed(input_ids, inputs_embeds)
         mask = real_tokens(embeds, attention_mask)
         ahead, back = self.lm(embeds, row_lengths(mask), self._checkpoint())

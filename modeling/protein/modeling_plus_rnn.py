@@ -196,7 +196,7 @@ class PlusRnnModel(PlusRnnPreTrainedModel):
             ValueError: not exactly one input, rows that are empty or padded on the left, or several proteins or pairs
                 packed into a row.
         """
-        self._refuse_packed(kwargs)
+        self._refuse_foreign(kwargs)
         embeds = self._embed(input_ids, inputs_embeds)
         if attention_mask is None and input_ids is not None:
             attention_mask = _mask_from_ids(input_ids, self.config.pad_token_id or 0)

@@ -252,8 +252,8 @@ class ProteinPreTrainedModel(PreTrainedModel):
         """What calls a layer while gradients are checkpointed, else None."""
         return self._gradient_checkpointing_func if self.gradient_checkpointing and self.training else None
 
-    def _refuse_packed(self, kwargs: dict[str, Any]) -> None:
-        """One protein a row: what says otherwise must not be passed over."""
+    def _refuse_foreign(self, kwargs: dict[str, Any]) -> None:
+        """One protein a row and no attention: what asks for more must not be passed over."""
         position_ids = kwargs.get("position_ids")
         packed = [name for name in PACKED_INPUTS if kwargs.get(name) is not None]
         if position_ids is not None and not exporting():
@@ -264,6 +264,8 @@ class ProteinPreTrainedModel(PreTrainedModel):
                 f"{type(self).__name__} reads one protein a row, from its first token on, and takes no {packed[0]}; "
                 "give packed proteins a row each, or use a ProteinBert, which tells them apart by position_ids"
             )
+        if kwargs.get("output_attentions"):
+            raise ValueError(f"{type(self).__name__} is a model without attention; leave output_attentions out")
 
 
 class ProteinEncoder:
@@ -295,7 +297,7 @@ class ProteinEncoder:
             ValueError: not exactly one input, several proteins packed into a row, or (LSTMs) rows that are empty or
                 padded on the left.
         """
-        self._refuse_packed(kwargs)
+        self._refuse_foreign(kwargs)
         embeds = self._embed(input_ids, inputs_embeds)
         mask = real_tokens(embeds, attention_mask)
         wanted = self._wants_hidden_states(kwargs)

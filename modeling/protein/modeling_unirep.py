@@ -203,7 +203,7 @@ class UniRepModel(UniRepPreTrainedModel):
             ValueError: not exactly one input, or several proteins packed into a row.
         """
         if state is None:
-            self._refuse_packed(kwargs)
+            self._refuse_foreign(kwargs)
         embeds = self._embed(input_ids, inputs_embeds)
         if attention_mask is not None and state is not None:
             attention_mask = attention_mask[:, -embeds.shape[1] :]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf, nan
+from typing import Any
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import seqformers
 from seqformers.modeling.protein.modeling_protein_heads import (
     ProteinWeightNorm,
     mask_residues,
@@ -41,3 +46,24 @@ def test_masking_in_the_model_follows_the_rule(length, seed):
     assert int(chosen.sum()) == min(50, int(0.15 * length), candidates)
     assert (targets[chosen] == ids[chosen]).all() and (ids[chosen] != 21).all() and (ids[chosen] != 0).all()
     assert (masked[~chosen] == ids[~chosen]).all()
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "value"),
+    [
+        ("PlusRnnConfig", "num_hidden_layers", -3),
+        ("PlusRnnConfig", "mask_token_id", 22),
+        ("PElmoConfig", "lm_num_layers", 0),
+        ("TapeLstmConfig", "hidden_dropout_prob", nan),
+        ("TapeResnetConfig", "layer_norm_eps", inf),
+        ("UniRepConfig", "hidden_size", 0),
+        ("OneHotConfig", "vocab_size", 0),
+        ("OneHotConfig", "contact_dropout", 1.5),
+        ("ProteinBertConfig", "num_attention_heads", 5),
+        ("ProteinBertConfig", "num_hidden_layers", 0),
+    ],
+)
+def test_impossible_values_are_refused_by_name(config: str, field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=field) as refused:
+        getattr(seqformers, config)(**{field: value})
+    assert "\n" not in str(refused.value)
