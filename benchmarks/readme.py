@@ -84,7 +84,23 @@ def targets() -> str:
         [name, *(" / ".join(f"{test['models'][name][key]:.3f}" for key in keys) for test in tests.values())]
         for name in names
     ]
-    return "\n".join([*_table(["F1 / AUROC / AUROC within miRNAs", *tests], rows), "", _about(found)])
+    beside = _result("targetnet_intervals")
+    lines = []
+    if beside is not None:
+        parts = beside["result"]["tests"]
+        values = (f" / {part['auroc_within_mirna']['count of 6mers']['value']:.3f}" for part in parts.values())
+        rows.append(["count of 6mers", *(f"- / -{value}" for value in values)])
+        lines = ["", "AUROC within miRNAs, with 95 % intervals over miRNAs drawn with replacement:"]
+        for other in next(iter(parts.values()))["packaged minus"]:
+            shown = [_difference(name, part["packaged minus"][other]) for name, part in parts.items()]
+            lines.append(f"packaged minus {other} {', '.join(shown)};")
+        lines[-1] = lines[-1].replace(";", ".")
+    return "\n".join([*_table(["F1 / AUROC / AUROC within miRNAs", *tests], rows), *lines, "", _about(found)])
+
+
+def _difference(name: str, found: dict[str, Any]) -> str:
+    low, high = found["interval"]
+    return f"{found['value']:+.3f} [{low:+.3f}, {high:+.3f}] ({name})"
 
 
 def guides() -> str:

@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
 from benchmarks._results import RESULTS, data_folder, write_result
-from benchmarks.tables.targetnet_data import TRAINING, made_up_mrnas, training_rows
+from benchmarks.tables.targetnet_data import TRAINING, made_up_mrnas, rows_seen, training_rows
 from benchmarks.tables.targetnet_training import ABLATIONS, DROPOUT, MADE_UP, ON_MRNAS, ON_SITES, site_scores, train
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
 from seqformers.datasets_scripts.miraw.target_report import mirna_only_scores
@@ -179,13 +179,12 @@ def evaluate(work: Path, published: str) -> None:
         }
         scores |= shortcuts(fitted, rows) | {"miRNA only, of half the test": mirna_only_of_the_test(rows)}
         heads = rows["mirna_seq"].str[:20]
-        known = set(zip(fitted["mirna_seq"].str[:20], fitted["mrna_seq"], strict=True))
         result["tests"][name] = {
             "rows": len(rows),
             "folds": sorted(rows["fold"].unique().tolist()) if "fold" in rows else None,
             "targets": int(rows["label"].sum()),
             "rows_of_a_mirna_in_training": int(heads.isin(set(fitted["mirna_seq"].str[:20])).sum()),
-            "rows_in_training": sum(pair in known for pair in zip(heads, rows["mrna_seq"], strict=True)),
+            **rows_seen(fitted, rows),
             "models": {label: measure(rows, values) for label, values in scores.items()},
         }
     write_result("targetnet", result, data="mirna_target", seeds=[int(seed) for seed in validation])
@@ -251,12 +250,35 @@ def report() -> None:
     for name, test in found["result"]["tests"].items():
         lines += [f"## {name}: {test['rows']:,} pairs, {test['targets']:,} of them targets", ""]
         lines += [_table(metrics, {key: [_shown(row[m]) for m in metrics] for key, row in test["models"].items()}), ""]
+    lines += _intervals()
     lines += ["## Held-out miRNAs (validation), by seed", ""]
     seeds = found["result"]["validation"]
     rows = {f"{name}, seed {seed}": [_shown(v[name][m]) for m in metrics] for seed, v in seeds.items() for name in v}
     lines += [_table(metrics, rows), ""]
     lines += _ablations(metrics) + _run_of_the_recipe("", metrics) + _run_of_the_recipe("_matched", metrics)
     Path(__file__).with_suffix(".md").write_text("\n".join(lines))
+
+
+def _intervals() -> list[str]:
+    found = json.loads((RESULTS / "targetnet_intervals.json").read_text())["result"]
+    lines = ["## AUROC within miRNAs, with intervals", ""]
+    lines += [f"95 % intervals over miRNAs drawn with replacement, {found['resamples']:,} times.", ""]
+    tests = found["tests"]
+    rows: dict[str, list[str]] = {}
+    for test in tests.values():
+        for name, value in test["auroc_within_mirna"].items():
+            rows.setdefault(name, []).append(_with_interval(value))
+        for name, value in test["packaged minus"].items():
+            rows.setdefault(f"packaged minus {name}", []).append(_with_interval(value))
+        for name in ("a target", "a non-target"):
+            key = f"rows with {name} of the same miRNA in training"
+            rows.setdefault(key, []).append(f"{test[key]:,} of {test['rows']:,}")
+    return [*lines, _table([f"{name}, {test['mirnas']} miRNAs" for name, test in tests.items()], rows), ""]
+
+
+def _with_interval(found: dict[str, Any]) -> str:
+    low, high = found["interval"]
+    return f"{found['value']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _ablations(metrics: list[str]) -> list[str]:
@@ -300,15 +322,17 @@ def package(work: Path, output: Path) -> None:
     from seqformers.hub.repository import write_model_repository
 
     model = TargetNetModel.from_pretrained(work / f"m{chosen_seed(work)}")
-    write_model_repository(output, model.eval(), processor=TargetNetProcessor(), card=_card())
+    write_model_repository(output, model.eval(), processor=TargetNetProcessor(), card=render_card())
     for path in output.glob("*.py"):
         path.unlink()  # the package holds this code already; a push writes it again
 
 
-def _card() -> str:
+def render_card() -> str:
+    """The card of the packaged model, its facts from the results."""
     from seqformers.hub.cards import render_model_card
 
     results = json.loads((RESULTS / "targetnet.json").read_text())
+    beside = json.loads((RESULTS / "targetnet_intervals.json").read_text())["result"]["tests"]
     result, tests = results["result"], results["result"]["tests"]
     speed = json.loads((RESULTS / "speed_scan_targets.json").read_text())["result"]
     names = {"f1": "f1_positive", "auroc": "auroc", "auroc_within_mirna": "auroc_within_mirna", "accuracy": "accuracy"}
@@ -347,11 +371,15 @@ def _card() -> str:
             "baselines": {label: shown(values) for label, values in models.items() if label != "packaged"},
             "baseline_split": "clash2013_eval",
             "leakage": {
-                f"{name}: rows of a miRNA that is in training": found["rows_of_a_mirna_in_training"]
+                f"{name}, {found['rows']:,} rows: {what}": count
                 for name, found in tests.items()
+                for what, count in {
+                    "of a miRNA that is in training": found["rows_of_a_mirna_in_training"],
+                    **{key: value for key, value in beside[name].items() if key.startswith("rows with")},
+                }.items()
             },
             "speed": {"windows_per_second_one_thread": speed["windows_per_second_one_thread"]},
-            "notes": _notes(tests),
+            "notes": _notes(tests, beside),
             "versions": results["versions"],
         },
     )  # fmt: skip
@@ -361,7 +389,7 @@ def _written(options: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
 
 
-def _notes(tests: dict[str, Any]) -> list[str]:
+def _notes(tests: dict[str, Any], beside: dict[str, Any]) -> list[str]:
     half = tests["miraw_test_0_4"]["models"]["miRNA only, of half the test"]["auroc"]
     notes = [
         "All folds of the miRAW tests share their 548 non-targets, those of deepTargetPro their 418, of which 417 are "
@@ -372,9 +400,19 @@ def _notes(tests: dict[str, Any]) -> list[str]:
     ]
     for name, found in tests.items():
         ours, theirs = found["models"]["packaged"], found["models"]["published"]
-        for metric, words in (("auroc", "AUROC"), ("auroc_within_mirna", "AUROC within miRNAs"), ("f1", "F1")):
+        for metric, words in (("auroc", "AUROC"), ("f1", "F1")):
             side = "above" if ours[metric] > theirs[metric] else "below"
             notes.append(f"{name}: {words} {ours[metric]:.3f}, {side} the published weights' {theirs[metric]:.3f}.")
+        within, minus = beside[name]["auroc_within_mirna"], beside[name]["packaged minus"]
+        others = "; ".join(
+            f"minus {other} {difference['value']:+.3f} [{difference['interval'][0]:+.3f}, "
+            f"{difference['interval'][1]:+.3f}]"
+            for other, difference in minus.items()
+        )
+        notes.append(
+            f"{name}: AUROC within miRNAs {within['packaged']['value']:.3f}; {others} (95 % intervals over "
+            f"{beside[name]['mirnas']} miRNAs drawn with replacement)."
+        )
     return notes
 
 

@@ -45,6 +45,22 @@ def training_rows(folder: Path) -> pd.DataFrame:
     return rows
 
 
+def rows_seen(training: pd.DataFrame, rows: pd.DataFrame) -> dict[str, int]:
+    """Rows of a test whose mRNA holds a training site of the same miRNA, or lies in one; by the site's label."""
+    heads = training["mirna_seq"].str[:20]
+    sites = {
+        label: part.groupby(heads[part.index])["mrna_seq"].agg(list).to_dict()
+        for label, part in training.groupby("label")
+    }
+    counts = {}
+    for label, name in ((1, "a target"), (0, "a non-target")):
+        counts[f"rows with {name} of the same miRNA in training"] = sum(
+            any(site in mrna or mrna in site for site in sites[label].get(mirna[:20], []))
+            for mirna, mrna in zip(rows["mirna_seq"], rows["mrna_seq"], strict=True)
+        )
+    return counts
+
+
 def one_window_each(rows: pd.DataFrame, *, encode_alignment: bool = True) -> np.ndarray:
     """The likeliest site of each row as ids `(rows, 2, 50)` uint8: best canonical type, then most pairs, then first.
 
