@@ -13,7 +13,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .portable import kmer_backend
-from .tokenization_arrays import ArrayTokenizer, refuse_split_texts
+from .token_inputs import refuse_split_texts
+from .tokenization_arrays import ArrayTokenizer
 
 __all__ = ["KmerTokenizer"]
 

@@ -12,7 +12,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .portable import residue_backend
-from .tokenization_arrays import ENDLESS, ArrayTokenizer, refuse_split_texts
+from .token_inputs import refuse_split_texts
+from .tokenization_arrays import ENDLESS, ArrayTokenizer
 
 __all__ = ["ProteinTokenizer"]
 

@@ -70,9 +70,10 @@ def test_what_a_stranger_lacks_is_found(line: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
 def test_a_repository_ships_its_own_tokenizer_or_processor_only(family: Family, tmp_path: Path) -> None:
     readers = {name for name in shipped(family, tmp_path) if not name.startswith(("configuration_", "modeling_"))}
+    shared = {"portable.py", "token_inputs.py", "token_rows.py", "tokenization_arrays.py"}
     expected = {
-        "dna": {"tokenization_kmer.py", "tokenization_arrays.py", "portable.py", "token_rows.py"},
-        "protein": {"tokenization_protein.py", "tokenization_arrays.py", "portable.py", "token_rows.py"},
+        "dna": {"tokenization_kmer.py", *shared},
+        "protein": {"tokenization_protein.py", *shared},
         "guides": {"processing_deepcpf1.py"},
         "targets": {"processing_targetnet.py", "targetnet_sites.py"},
     }
