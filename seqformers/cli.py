@@ -341,14 +341,18 @@ def evaluate(
 
         seqformers evaluate runs/ft data.path=data/reads-1000 --split test --baselines --output scores.json
     """
-    from seqformers.tables import refuse_existing
     from seqformers.training.evaluation import evaluate as score
     from seqformers.training.report import print_scores
 
-    for path in (output, predictions):
-        if path is not None:
-            refuse_existing(path, overwrite=overwrite)
-    result = score(run, overrides or [], split=split, output=output, predictions=predictions, baselines=baselines)
+    result = score(
+        run,
+        overrides or [],
+        split=split,
+        output=output,
+        predictions=predictions,
+        baselines=baselines,
+        overwrite=overwrite,
+    )
     print_scores(f"{run} on {split}", {split: result["metrics"]}, result.get("baselines", {}), split)
 
 

@@ -17,12 +17,14 @@ import inspect
 import json
 import platform
 import shutil
+import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from seqformers.files import Output, did_you_mean, finite, write_json
 
 if TYPE_CHECKING:
     import datasets
@@ -93,7 +95,7 @@ def load_dataset(
 def builder_class(dataset: str) -> type[datasets.DatasetBuilder]:
     """Return the builder class of `dataset`, or raise `ValueError` naming the known data sets."""
     if dataset not in DATASETS:
-        raise ValueError(f"no data set {dataset!r}; {_did_you_mean(dataset, DATASETS)}")
+        raise ValueError(f"no data set {dataset!r}; {did_you_mean(dataset, DATASETS)}known: {', '.join(DATASETS)}")
     module, _, name = DATASETS[dataset].partition(":")
     return getattr(import_module(module), name)
 
@@ -121,10 +123,12 @@ def dataset_builder(
     known = builder_options(dataset)
     for option in options:
         if option not in known:
-            raise ValueError(f"the data set {dataset!r} has no option {option!r}; {_did_you_mean(option, known)}")
+            hint = f"{did_you_mean(option, known)}known: {', '.join(known)}"
+            raise ValueError(f"the data set {dataset!r} has no option {option!r}; {hint}")
     configs = [config.name for config in cls.BUILDER_CONFIGS]
     if name is not None and name not in configs:
-        raise ValueError(f"the data set {dataset!r} has no configuration {name!r}; {_did_you_mean(name, configs)}")
+        hint = f"{did_you_mean(name, configs)}known: {', '.join(configs)}"
+        raise ValueError(f"the data set {dataset!r} has no configuration {name!r}; {hint}")
     if data_dir is not None and not Path(data_dir).exists():
         raise FileNotFoundError(f"no such file or folder: {data_dir}")
     return cls(
@@ -160,8 +164,8 @@ def build_dataset(
             `report.json` where the builder reports, `build.json`.
         data_dir (`str` or `Path`, *optional*): The user's own files.
         overwrite (`bool`, *optional*, defaults to `False`): Replace `output` if it is an earlier build.
-        resume (`bool`, *optional*, defaults to `False`): Keep `output` if it is finished; otherwise start again
-            (downloads go on where they stopped).
+        resume (`bool`, *optional*, defaults to `False`): Keep `output` if it is finished and of the same input and
+            options; otherwise start again (downloads go on where they stopped).
         push_to_hub (`str`, *optional*): `owner/name` of the Hub repository to upload the folder to.
         private (`bool`, *optional*, defaults to `False`): Whether a repository created by the push is private.
         max_shard_size (`str` or `int`, *optional*, defaults to `"500MB"`): Largest Parquet file.
@@ -170,31 +174,49 @@ def build_dataset(
     Returns:
         `Path`: `output`.
     """
-    output = Path(output)
-    if output.exists() and resume and (output / "build.json").is_file():
-        return _pushed(output, push_to_hub, private)
-    _refuse(output, overwrite=overwrite or resume)
     builder = dataset_builder(dataset, name, data_dir=data_dir, **options)
-    partial = output.with_name(output.name + ".partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    settings = {
+        "dataset": dataset,
+        "config": builder.config.name,
+        "options": {key: str(_without_folder(value)) for key, value in options.items()},
+        "input": _fingerprint(data_dir, options),
+    }
+    inputs = [] if data_dir is None else [data_dir]
+    with Output(
+        output, "build", inputs=inputs, settings=settings, folder=True, overwrite=overwrite, resume=resume
+    ) as folder:
+        if not folder.finished:
+            partial = folder.start()
+            for left in partial.iterdir():  # of a killed build: its files may be torn, so it starts again
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            _build(builder, partial, dataset, data_dir, options, max_shard_size)
+            folder.finish()
+    return _pushed(folder.path, push_to_hub, private)
+
+
+def _build(
+    builder: Any,
+    partial: Path,
+    dataset: str,
+    data_dir: str | Path | None,
+    options: dict[str, Any],
+    max_shard_size: str | int,
+) -> None:
     try:
         _prepare(builder, output_dir=str(partial / "raw"), file_format="parquet", max_shard_size=max_shard_size)
         files = _arrange(partial / "raw", partial / builder.config.name, list(builder.info.splits or {}))
         report = builder.report(files) if hasattr(builder, "report") else None
         if report is not None:
             _write_json(partial / "report.json", report)
+            if hasattr(builder, "report_lines"):
+                print("\n".join(builder.report_lines(report)), file=sys.stderr)
         record = _build_record(dataset, builder, data_dir, options)
         _write_json(partial / "build.json", record)
         (partial / "README.md").write_text(_card(builder, record, report), encoding="utf-8")
     except BaseException:  # a failed or interrupted build leaves nothing behind, least of all on a full disk
         shutil.rmtree(partial, ignore_errors=True)
+        partial.with_name(partial.name + ".json").unlink(missing_ok=True)
         raise
-    if output.exists():
-        shutil.rmtree(output)
-    partial.replace(output)
-    return _pushed(output, push_to_hub, private)
 
 
 def push_dataset(folder: str | Path, repo_id: str, *, private: bool = False) -> str:
@@ -229,15 +251,6 @@ def _fingerprint(data_dir: str | Path | None, options: Mapping[str, Any]) -> str
             stats = [(str(path), path.stat()) for path in paths if path.is_file()]
             found.append([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
     return Hasher.hash([found, version("seqformers")])
-
-
-def _refuse(output: Path, *, overwrite: bool) -> None:
-    if not output.exists():
-        return
-    if not overwrite:
-        raise FileExistsError(f"{output} exists; pass --overwrite to replace it or --resume to keep it if it is whole")
-    if not (output / "build.json").is_file() and (not output.is_dir() or any(output.iterdir())):
-        raise FileExistsError(f"{output} is not an earlier build (it has no build.json), so it is not replaced")
 
 
 def _arrange(raw: Path, folder: Path, splits: list[str]) -> dict[str, list[Path]]:
@@ -315,9 +328,4 @@ def _pushed(output: Path, repo_id: str | None, private: bool) -> Path:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
-
-
-def _did_you_mean(word: str, known: Any) -> str:
-    close = get_close_matches(word, list(known), n=1)
-    return (f"did you mean {close[0]!r}? " if close else "") + "known: " + ", ".join(known)
+    write_json(path, finite(json.loads(json.dumps(content, default=str))))

@@ -24,6 +24,7 @@ import contextlib
 import difflib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -39,6 +40,7 @@ __all__ = [
     "Output",
     "did_you_mean",
     "fingerprint",
+    "finite",
     "is_made_here",
     "mark_folder",
     "refuse_input",
@@ -164,6 +166,8 @@ class Output:
         """
         left = self.partial.exists()
         if left and not self._resume:
+            if self.settings is not None and self.folder and not self._header.is_file():
+                raise FileExistsError(f"{self.partial} is in the way and is no interrupted output; move it away")
             _remove(self.partial)
         if self.settings is not None and not (left and self._resume):
             write_json(self._header, {"job": self.job, "settings": self.settings})
@@ -308,6 +312,15 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as JSON, whole or not at all; NaN is refused (`ValueError`), since JSON has none."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """`value` with None for NaN and infinity, which JSON has no words for."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def fingerprint(path: str | Path) -> dict[str, Any]:

@@ -10,14 +10,18 @@ import yaml
 
 __all__ = ["read_pair", "read_pairs", "read_yaml"]
 
+_MOST = 100_000
+
 
 class _Loader(yaml.SafeLoader):
     """YAML in which `1e-4` is a number and `no` a word (`eval_strategy: no`), as in YAML 1.2."""
 
 
 _BOOL = "tag:yaml.org,2002:bool"
+# `no` and `2020-01-01` are words; where a truth value is wanted, `no` is read as one then.
+_WORDS = (_BOOL, "tag:yaml.org,2002:timestamp")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != _BOOL]
+    first: [(tag, pattern) for tag, pattern in known if tag not in _WORDS]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
@@ -35,7 +39,25 @@ def read_yaml(text: str) -> Any:
         >>> read_yaml("{lr: 1e-4, eval_strategy: no, bf16: true}")
         {'lr': 0.0001, 'eval_strategy': 'no', 'bf16': True}
     """
-    return yaml.load(text, Loader=_Loader)
+    value = yaml.load(text, Loader=_Loader)
+    _size(value, {})
+    return value
+
+
+def _size(value: Any, known: dict[int, int | None]) -> int:
+    """Entries of a value with every alias written out; one that holds itself, or millions of others, is refused."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = None  # open
+        inside = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(part, known) for part in inside)
+    size = known[id(value)]
+    if size is None:
+        raise ValueError("an anchor (&name) of this YAML holds an alias (*name) of itself; write the value out")
+    if size > _MOST:
+        raise ValueError(f"the aliases of this YAML stand for more than {_MOST:,} entries; write the values out")
+    return size
 
 
 def read_pair(word: str) -> tuple[str, Any]:
@@ -50,8 +72,8 @@ def read_pair(word: str) -> tuple[str, Any]:
         raise ValueError(f"cannot read {word!r}: write key=value, such as training.learning_rate=3e-4")
     try:
         return key, read_yaml(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"cannot read the value of {word!r}: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"cannot read the value of {word!r}: {' '.join(str(error).split())}") from error
 
 
 def read_pairs(words: Iterable[str]) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +94,8 @@ def test_an_output_is_refused_replaced_or_kept(build, tmp_path):
         build()
     stamp = (folder / "build.json").stat().st_mtime_ns
     assert build(resume=True) == folder and (folder / "build.json").stat().st_mtime_ns == stamp
+    with pytest.raises(ValueError, match=r"other settings .*seed"):
+        build(resume=True, seed=1)
     build(overwrite=True, seed=1)
     assert json.loads((folder / "build.json").read_text())["options"]["seed"] == 1
 
@@ -97,7 +103,7 @@ def test_an_output_is_refused_replaced_or_kept(build, tmp_path):
 def test_a_folder_of_the_user_is_never_replaced(build, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("precious")
-    with pytest.raises(FileExistsError, match="not an earlier build"):
+    with pytest.raises(FileExistsError, match="not replaced: it is no earlier output of `build`"):
         build(overwrite=True)
     assert (tmp_path / "out" / "thesis.txt").exists()
 
@@ -110,6 +116,28 @@ def test_a_failed_build_leaves_the_old_one(build, table):
     assert (folder / "build.json").exists()
     pd.read_parquet(table).assign(label=[i % 2 for i in range(20)]).to_parquet(table)
     assert build(overwrite=True) == folder  # what the failed build left in the way is cleared
+
+
+def test_a_build_that_was_killed_starts_again_and_gives_the_same_bytes(build, tmp_path, monkeypatch):
+    from seqformers.datasets_scripts.phage.phage import PhageBuilder
+
+    def contents(folder):
+        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    expected = contents(build())
+    shutil.rmtree(tmp_path / "out")
+    context = multiprocessing.get_context("fork")
+    for name in ("_table", "report"):  # killed while rows are written, and after
+        with monkeypatch.context() as patched:
+            patched.setattr(PhageBuilder, name, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+            process = context.Process(target=build)
+            process.start()
+            process.join(120)
+        assert process.exitcode == -signal.SIGKILL
+        assert (tmp_path / "out.partial").is_dir() and not (tmp_path / "out").exists()
+        (tmp_path / "out.partial" / "torn.parquet").write_bytes(b"half")
+    assert contents(build(resume=True)) == expected
+    assert not (tmp_path / "out.partial").exists()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
@@ -147,4 +175,4 @@ def test_a_mistake_is_one_line(tmp_path):
     words = [sys.executable, "-m", "seqformers.cli", "build", "phage", "--output", str(tmp_path / "o"), "seed"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.strip() == "error: cannot read 'seed': options are written key=value"
+    assert done.stderr.strip() == "error: cannot read 'seed': write key=value, such as training.learning_rate=3e-4"

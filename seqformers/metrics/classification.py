@@ -19,7 +19,13 @@ from seqformers.metrics.checks import known_names, refuse_not_finite
 from seqformers.metrics.homology import LEVEL_METRICS, homology_metrics
 from seqformers.metrics.targets import auroc_within_groups
 
-__all__ = ["CLASSIFICATION_METRICS", "classification_metrics", "probabilities"]
+__all__ = [
+    "CLASSIFICATION_METRICS",
+    "MULTI_LABEL_METRICS",
+    "classification_metrics",
+    "multi_label_metrics",
+    "probabilities",
+]
 
 _IGNORED = -100
 
@@ -140,3 +146,46 @@ def classification_metrics(
         else:
             found[name] = CLASSIFICATION_METRICS[name](scores, predicted, truth)
     return found
+
+
+def _mean_over_labels(function: Callable[..., float]) -> Callable[[np.ndarray, np.ndarray], float]:
+    """Mean over the labels that some rows have and some have not; NaN where there is no such label."""
+
+    def score(logits: np.ndarray, labels: np.ndarray) -> float:
+        told = [column for column in range(labels.shape[1]) if len(np.unique(labels[:, column])) == 2]
+        values = [function(labels[:, column], logits[:, column]) for column in told]
+        return float(np.mean(values)) if values else float("nan")
+
+    return score
+
+
+# Name -> function of logits and of 0 or 1, both (rows, labels).
+MULTI_LABEL_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "f1_macro": lambda logits, labels: float(f1_score(labels, logits > 0, average="macro", zero_division=0)),
+    "f1_micro": lambda logits, labels: float(f1_score(labels, logits > 0, average="micro", zero_division=0)),
+    "auroc": _mean_over_labels(roc_auc_score),
+    "auprc": _mean_over_labels(average_precision_score),
+    "accuracy": lambda logits, labels: float(((logits > 0) == labels).mean()),
+    "exact_match": lambda logits, labels: float(((logits > 0) == labels).all(axis=1).mean()),
+}
+
+
+def multi_label_metrics(logits: ArrayLike, labels: ArrayLike, names: Iterable[str]) -> dict[str, float]:
+    """Score logits against several labels a row, each there or not.
+
+    Args:
+        logits (`(rows, labels)` of float): Above 0 a label is called.
+        labels (`(rows, labels)` of 0 and 1): Which are there.
+        names (`Iterable[str]`): Keys of `MULTI_LABEL_METRICS`; `accuracy` counts labels, `exact_match` rows.
+
+    Examples:
+        >>> multi_label_metrics([[2.0, -1.0], [1.0, 1.0]], [[1, 0], [0, 1]], ["accuracy", "exact_match"])
+        {'accuracy': 0.75, 'exact_match': 0.5}
+    """
+    names = known_names(names, MULTI_LABEL_METRICS, "multi_label")
+    outputs: np.ndarray = np.asarray(logits, dtype=np.float64)
+    truth: np.ndarray = np.asarray(labels).astype(np.int64)
+    if outputs.shape != truth.shape or outputs.ndim != 2:
+        raise ValueError(f"logits of shape {outputs.shape} do not fit labels of shape {truth.shape}")
+    refuse_not_finite(outputs)
+    return {name: MULTI_LABEL_METRICS[name](outputs, truth) for name in names}

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from seqformers.metrics.checks import known_names
-from seqformers.metrics.classification import CLASSIFICATION_METRICS, classification_metrics
+from seqformers.metrics.classification import (
+    CLASSIFICATION_METRICS,
+    MULTI_LABEL_METRICS,
+    classification_metrics,
+    multi_label_metrics,
+)
 from seqformers.metrics.contacts import CONTACT_METRICS, contact_precision
 from seqformers.metrics.homology import HOMOLOGY_LEVELS, LEVEL_METRICS
 from seqformers.metrics.regression import REGRESSION_METRICS, regression_metrics
@@ -22,6 +27,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "regression": (*REGRESSION_METRICS, *LFC_METRICS),
     "tokens": (*CLASSIFICATION_METRICS, *RESIDUE_METRICS),
     "contacts": CONTACT_METRICS,
+    "multi_label": tuple(MULTI_LABEL_METRICS),
     "ranking": ("spearman", "pearson", *LFC_METRICS),
 }
 """Kind of task -> names of its metrics; `ranking` is of scores, high for targets, against log fold changes."""
@@ -87,6 +93,8 @@ def compute_metrics(
     if kind == "contacts":
         found = contact_precision(predictions, labels, ignore_index=-1)
         return {name: found[name] for name in names}
+    if kind == "multi_label":
+        return multi_label_metrics(predictions, labels, names)
     if kind == "tokens":
         return residue_metrics(predictions, labels, names)
     if kind == "ranking":

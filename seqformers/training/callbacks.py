@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import signal
 import sys
 import threading
@@ -89,7 +90,8 @@ class RunLog(ProgressCallback):
                 entry["tokens_per_second"] = tokens / seconds
             self._last = (now, state.global_step, state.num_input_tokens_seen)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            known = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in entry.items()}
+            file.write(json.dumps(known) + "\n")
         if self.training_bar is not None and "loss" in logs:
             shown = {"loss": f"{entry['loss']:.4g}"}
             if "tokens_per_second" in entry:

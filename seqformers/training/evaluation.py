@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig
 
-from seqformers.files import write_json
+from seqformers.files import MARK, Output, finite, write_json
 from seqformers.hub.load import model_folder
-from seqformers.training.recipe import Recipe, load_recipe
+from seqformers.training.recipe import DataRecipe, Recipe, load_recipe
 from seqformers.training.run import Run
 
 __all__ = ["evaluate"]
@@ -27,6 +29,7 @@ def evaluate(
     output: str | Path | None = None,
     predictions: str | Path | None = None,
     baselines: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Score a run folder on a split of its own data, or of other data of the same form.
 
@@ -38,43 +41,66 @@ def evaluate(
         output (`str` or `Path`, *optional*): JSON file to write.
         predictions (`str` or `Path`, *optional*): Parquet file for the label and scores of every row.
         baselines (`bool`): Also fit the shortcuts on the training split and score them here.
+        overwrite (`bool`): Replace the output files.
 
     Returns:
         `dict`: `metrics`, `rows`, `split`, `rows_per_second`, and `baselines` where asked for.
 
     Raises:
         FileNotFoundError: no such run, or no such data.
-        ValueError: no recipe in the folder, class names that differ from the model's, or unusable rows.
+        FileExistsError: an output is there and `overwrite` was not given, or is a folder.
+        ValueError: an output is an input, no recipe in the folder, class names that differ from the model's, or
+            unusable rows.
     """
-    name, run = run, model_folder(run)
+    name, run = str(run), model_folder(run)
     if not (run / "recipe.yaml").is_file():
         raise ValueError(f"{run} is no finished run: it has no recipe.yaml")
     recipe = load_recipe(run / "recipe.yaml", overrides)
-    head = recipe.model.head
-    recipe = replace(recipe, model=replace(recipe.model, from_=str(run), head=head, config={}))
+    recipe = replace(recipe, data=_found_again(recipe.data, run))
+    recipe = replace(recipe, model=replace(recipe.model, from_=str(run), config={}))
     recipe = _only_what_is_scored(recipe, split, baselines)
-    scratch = Path(tempfile.mkdtemp(prefix="seqformers-"))
-    try:
-        prepared = Run.prepare(recipe, scratch, names=_names_of(AutoConfig.from_pretrained(run)))
-        if split not in prepared.table.splits:
-            raise ValueError(f"the data has no split {recipe.data.splits.get(split)!r} (set data.splits.{split})")
-        model = prepared.plan.model_class.from_pretrained(run)
-        trainer = prepared.make_trainer(0, scratch, model, precise=True)
-        metrics, speed = prepared.score(trainer, split, scratch)
-        result: dict[str, Any] = {"run": str(name), "split": split, "data": prepared.table.facts}
-        result |= {"metrics": metrics, "rows_per_second": speed["rows_per_second"]}
-        if baselines:
-            result["baselines"] = prepared.measure_baselines(split)[1]
+    inputs = [place for place in (run, recipe.data.path, recipe.data.data_dir) if place is not None]
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqformers-")))
+        written = [
+            None if path is None else stack.enter_context(Output(path, "evaluate", inputs=inputs, overwrite=overwrite))
+            for path in (output, predictions)
+        ]
+        result = {"run": Path(name).name if Path(name).is_absolute() else name, "split": split}
+        result |= _score(recipe, run, split, scratch, baselines=baselines)
+        if written[0] is not None:
+            write_json(written[0].start(), finite(result))
+            written[0].finish()
         found = scratch / f"predictions-{split}.parquet"
-        if predictions is not None and found.is_file():
-            Path(predictions).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(found, predictions)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    if output is not None:
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        write_json(output, result)
+        if written[1] is not None and found.is_file():
+            shutil.copyfile(found, written[1].start())
+            written[1].finish()
     return result
+
+
+def _score(recipe: Recipe, run: Path, split: str, scratch: Path, *, baselines: bool) -> dict[str, Any]:
+    prepared = Run.prepare(recipe, scratch, names=_names_of(AutoConfig.from_pretrained(run)))
+    if split not in prepared.table.splits:
+        raise ValueError(f"the data has no split {recipe.data.splits.get(split)!r} (set data.splits.{split})")
+    model = prepared.plan.model_class.from_pretrained(run)
+    trainer = prepared.make_trainer(0, scratch, model, precise=True)
+    metrics, speed = prepared.score(trainer, split, scratch)
+    result = {"data": prepared.table.facts, "metrics": metrics, "rows_per_second": speed["rows_per_second"]}
+    return result | ({"baselines": prepared.measure_baselines(split)[1]} if baselines else {})
+
+
+def _found_again(data: DataRecipe, run: Path) -> DataRecipe:
+    """The data with the folders that the recipe names without the way to them, as the run folder remembers it."""
+    try:
+        known = json.loads((run / MARK).read_text(encoding="utf-8"))["settings"]["places"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return data
+    found: dict[str, Any] = {}
+    for key in ("path", "data_dir"):
+        given, place = getattr(data, key), known.get(key)
+        if given and place and not Path(given).exists() and Path(place).name == Path(given).name:
+            found[key] = str((run / place).resolve())
+    return replace(data, **found)
 
 
 def _only_what_is_scored(recipe: Recipe, split: str, baselines: bool) -> Recipe:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from seqformers.files import write_json
+from seqformers.files import finite, write_json
 from seqformers.hub.cards import METRIC_NAMES, render_model_card, write_eval_results
 from seqformers.hub.repository import write_model_repository
 from seqformers.metrics.intervals import bootstrap_intervals, spread
@@ -60,7 +60,7 @@ def write_run_folder(run: Run, results: list[dict[str, Any]]) -> None:
     for path in run.output.glob("seeds/*/checkpoints"):
         shutil.rmtree(path)
     # Written last: a folder with this file is a finished run.
-    write_json(run.output / "metrics.json", summary)
+    write_json(run.output / "metrics.json", finite(summary))
 
 
 def _choose(run: Run, results: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
@@ -87,6 +87,7 @@ def _write_repository(run: Run, model: Any) -> bool:
     if not run.recipe.portable or not hasattr(model, "export_portable"):
         return False
     folder = run.output / "portable"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed while writing it
     try:
         model.export_portable(folder, tokenizer=encoder)
     except ValueError as error:
@@ -131,7 +132,7 @@ def _summary(run: Run, results: list[dict[str, Any]], published: int) -> dict[st
 def _intervals(run: Run, seed: int, split: str) -> dict[str, tuple[float, float]] | None:
     """Bootstrap intervals of the published weights, where there is one prediction a row."""
     path = run.output / "seeds" / str(seed) / f"predictions-{split}.parquet"
-    if not path.is_file():
+    if not path.is_file() or not run.table.task.answers_rows:
         return None
     columns = pq.read_table(path)
     labels = columns.column("label").to_numpy()
@@ -158,18 +159,18 @@ def _facts(run: Run, model: Any, summary: dict[str, Any], *, portable: bool, why
     }
     data = {key: value for key, value in run.table.facts.items() if value}
     return {
-        "name": recipe.name or run.output.resolve().name,
+        "name": recipe.name or run.name,
         "license": recipe.license,
         "auto_class": run.plan.auto_class,
         "input": "tokenizer" if run.plan.has_tokenizer else "processor",
         "portable": portable,
-        "base_model": recipe.model.from_,
+        "base_model": recipe.without_folders().model.from_,
         "summary": recipe.description,
         "parameters": int(sum(p.numel() for p in model.parameters())),
         "architecture": _architecture(model.config),
         "labels": run.table.task.names or None,
         "data": [data],
-        "recipe": recipe.to_yaml(),
+        "recipe": recipe.without_folders().to_yaml(),
         "command": summary["command"],
         "hyperparameters": _hyperparameters(recipe, first),
         "metrics": splits,

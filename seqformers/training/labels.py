@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-__all__ = ["settle_classes", "settle_numbers", "settle_residues"]
+__all__ = ["join_columns", "settle_classes", "settle_numbers", "settle_residues", "settle_several"]
 
 Splits = Mapping[str, Any]
 
@@ -47,6 +47,59 @@ def settle_classes(splits: Splits, label: str, known: list[str] | None) -> tuple
     names = list(next(iter(settled.values())).features[label].names)
     _check_classes(settled, label, names)
     return settled, names
+
+
+def join_columns(splits: Splits, columns: list[str]) -> dict[str, Any]:
+    """The splits with a column `labels` that lists, for each row, which of the columns of 0 and 1 hold 1."""
+    joined = {}
+    for split, rows in splits.items():
+        values = np.stack([np.asarray(rows[column][:], dtype=float) for column in columns], axis=1)
+        wrong = ~np.isin(values, (0, 1)).all(axis=1)
+        if wrong.any():
+            raise ValueError(
+                f"row {int(wrong.argmax())} of the split {split!r} holds {values[wrong.argmax()].tolist()} in the "
+                f"columns {', '.join(columns)}; several labels are 0 or 1 each"
+            )
+        names = [[columns[index] for index in np.flatnonzero(row)] for row in values]
+        rows = rows.remove_columns([name for name in ("labels",) if name in rows.column_names])
+        joined[split] = rows.add_column("labels", names, feature=datasets.List(datasets.Value("string")))
+    return joined
+
+
+def settle_several(splits: Splits, label: str, known: list[str] | None) -> tuple[dict[str, Any], list[str]]:
+    """Lists of labels as lists of 0 and 1, and the names of the labels.
+
+    Args:
+        splits (`Mapping`): Split -> rows.
+        label (`str`): Column of lists: names of the labels a row has, or 0 or 1 for each label.
+        known (`list[str]`, *optional*): Labels of a trained model in the order of its outputs.
+    """
+    feature = next(iter(splits.values())).features[label].feature
+    values = {split: rows[label][:] for split, rows in splits.items()}
+    if isinstance(feature, datasets.ClassLabel):
+        values = {split: [[feature.names[i] for i in row] for row in rows] for split, rows in values.items()}
+    flat = [(split, index, row) for split, rows in values.items() for index, row in enumerate(rows)]
+    if all(isinstance(entry, str) for _, _, row in flat for entry in row):
+        names = known or sorted({entry for _, _, row in flat for entry in row})
+        place = {name: index for index, name in enumerate(names)}
+        strange = next(((s, entry) for s, _, row in flat for entry in row if entry not in place), None)
+        if strange is not None:
+            raise ValueError(f"the split {strange[0]!r} holds the label {strange[1]!r}; known: {', '.join(names)}")
+        hot = {split: [[float(name in row) for name in names] for row in rows] for split, rows in values.items()}
+    else:
+        width = len(known) if known else len(flat[0][2])
+        for split, index, row in flat:
+            if len(row) != width or not set(row) <= {0, 1}:
+                raise ValueError(
+                    f"row {index} of the split {split!r} holds {row} in {label!r}; several labels are given as their "
+                    f"names, or as {width} numbers, 0 or 1 each"
+                )
+        names = known or [str(index) for index in range(width)]
+        hot = {split: [[float(entry) for entry in row] for row in rows] for split, rows in values.items()}
+    kind = datasets.List(datasets.Value("float32"))
+    return {
+        split: rows.remove_columns(label).add_column(label, hot[split], feature=kind) for split, rows in splits.items()
+    }, list(names)
 
 
 def settle_residues(splits: Splits, label: str, known: list[str] | None) -> list[str]:

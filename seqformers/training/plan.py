@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoProcessor, AutoTokenizer, set_seed
+from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from seqformers._families import FAMILIES, Family, family_of, tokenizer_modules
@@ -22,6 +24,7 @@ __all__ = ["Plan", "resolve"]
 
 # Keys of `tokenizer` that are said at the call or here, not when it is made.
 _NOT_INIT = ("type", "max_length")
+_MAPPINGS = {"AutoModelForPreTraining": "MODEL_FOR_PRETRAINING_MAPPING_NAMES"}
 _HEADS = {
     "pretrain": ("AutoModelForMaskedLM", "AutoModelForPreTraining"),
     "finetune": ("AutoModelForSequenceClassification", "AutoModel"),
@@ -62,6 +65,15 @@ class Plan:
         if self.family is None or self.head in self.family.models:
             return self.head
         return next(auto for auto, name in self.family.models.items() if name == self.head)
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether the head tells each token from those before it."""
+        name = self.head
+        if self.family is None and name.startswith("AutoModel"):
+            mapping = getattr(modeling_auto, _MAPPINGS.get(name, ""), {})
+            name = str(mapping.get(self.recipe.model.type, name))
+        return "CausalLM" in name or name in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
 
     @property
     def has_tokenizer(self) -> bool:
@@ -129,6 +141,9 @@ def _head(recipe: Recipe, family: Family | None) -> str:
     if family is None:
         if head is not None and not hasattr(transformers, head):
             raise ValueError(f"transformers has no model class {head!r}")
+        if head is None and recipe.task == "pretrain":
+            masked = recipe.model.type in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+            return wanted[0] if masked else "AutoModelForCausalLM"
         return head or wanted[0]
     if head is None:
         head = next((name for name in wanted if name in family.models), None)
@@ -205,6 +220,13 @@ def _config(recipe: Recipe, family: Family | None, source: Path | None, encoder:
         if name in ("k", "stride") and given is not None and given != found:
             raise ValueError(f"model.config.{name}={given} does not fit the tokenizer's {name}={found}")
         values.setdefault(name, found)
+    try:
+        return _made_config(recipe, cls, source, values)
+    except StrictDataclassError as error:
+        raise ValueError(f"model.config: {' '.join(str(error).split())}") from error
+
+
+def _made_config(recipe: Recipe, cls: Any, source: Path | None, values: dict[str, Any]) -> Any:
     if source is not None:
         config = AutoConfig.from_pretrained(source, **values)
         if config.model_type != recipe.model.type:

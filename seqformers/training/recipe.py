@@ -5,21 +5,25 @@ A recipe is complete: written back with `to_yaml`, it repeats the run. What it l
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin, get_type_hints
 
 import yaml
 from transformers import TrainingArguments
 
+from seqformers.datasets_scripts.common.options import as_declared, said_type
 from seqformers.files import did_you_mean
 from seqformers.settings import read_pair, read_yaml
 
 __all__ = ["TASKS", "BaselineRecipe", "DataRecipe", "ModelRecipe", "Recipe", "TuneRecipe", "load_recipe"]
 
 TASKS = ("pretrain", "finetune", "probe")
+_TRAINING_TYPES = get_type_hints(TrainingArguments)
 
 
 @dataclass(kw_only=True)
@@ -53,7 +57,8 @@ class DataRecipe:
         options (`dict`): Options of its builder.
         path (`str`, *optional*): Instead: a folder of Parquet files (as `build` writes it), or one Parquet file.
         columns (`dict`): Argument of the tokenizer or processor -> column; default `{text: sequence}`.
-        label (`str`, *optional*): Column of the labels; not read when pretraining.
+        label (`str` or `list[str]`, *optional*): Column of the labels, one a row or a list of them; or several columns
+            of 0 and 1, a label each. Not read when pretraining.
         group (`str`, *optional*): Column of what metrics within groups compare rows of; default the miRNA's, where
             the columns name one.
         splits (`dict`): `train`, `validation`, `test` -> name of the split in the data, or null.
@@ -68,7 +73,7 @@ class DataRecipe:
     options: dict[str, Any] = field(default_factory=dict)
     path: str | None = None
     columns: dict[str, str] = field(default_factory=lambda: {"text": "sequence"})
-    label: str | None = "label"
+    label: str | list[str] | None = "label"
     group: str | None = None
     splits: dict[str, str | None] = field(
         default_factory=lambda: {"train": "train", "validation": "validation", "test": "test"}
@@ -144,7 +149,7 @@ class Recipe:
         co2_kg_per_kwh (`float`): Carbon intensity assumed there.
     """
 
-    task: str = "finetune"
+    task: Literal["pretrain", "finetune", "probe"] = "finetune"
     name: str | None = None
     description: str | None = None
     license: str = "apache-2.0"
@@ -172,14 +177,20 @@ class Recipe:
         """The recipe as YAML; `load_recipe` of it gives the recipe again."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=110)
 
+    def without_folders(self) -> Recipe:
+        """The recipe as others may see it: of an absolute path only the last part stays."""
+        return _build(_without_folders(self.to_dict()))
+
 
 _NESTED = {"model": ModelRecipe, "data": DataRecipe, "baselines": BaselineRecipe, "tune": TuneRecipe}
-_FREE = ("model.config", "data.options", "data.columns", "tokenizer", "training", "tune.space")
-_KEYS = {
-    "masking": ("mlm_probability", "span", "strategy", "max_masked", "legacy", "seed"),
-    "probe": ("c", "cache"),
-    "data.splits": ("train", "validation", "test"),
-    "data.limits": ("train", "validation", "test"),
+_PROBE = {"c": float | list[float], "cache": bool}
+_MASKING = {
+    "mlm_probability": float,
+    "span": int,
+    "strategy": str,
+    "max_masked": int,
+    "legacy": bool | str,
+    "seed": int,
 }
 _OWN_TRAINING = {
     "output_dir": "give --output",
@@ -189,6 +200,34 @@ _OWN_TRAINING = {
     "remove_unused_columns": "columns are chosen by data.columns",
     "do_train": "the command says it",
     "do_eval": "the command says it",
+}
+_SPLITS = ("train", "validation", "test")
+# Smallest and largest value of a number.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "seeds": (0, 2**32 - 1),
+    "power_watts": (0, math.inf),
+    "co2_kg_per_kwh": (0, math.inf),
+    "baselines.max_train_rows": (1, math.inf),
+    "tune.n_trials": (1, math.inf),
+    "tune.timeout_minutes": (0, math.inf),
+    "probe.c": (1e-12, math.inf),
+    "tokenizer.k": (1, 16),
+    "tokenizer.stride": (1, math.inf),
+    "tokenizer.max_length": (1, math.inf),
+    "masking.mlm_probability": (0, 1),
+    "masking.span": (1, math.inf),
+    "masking.max_masked": (1, math.inf),
+    "masking.seed": (0, 2**32 - 1),
+    **{f"data.limits.{split}": (1, math.inf) for split in _SPLITS},
+    **{
+        f"training.{name}": (1, math.inf)
+        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
+    },
+    **{
+        f"training.{name}": (0, math.inf)
+        for name in ("learning_rate", "weight_decay", "warmup_steps", "num_train_epochs", "dataloader_num_workers")
+    },
+    "training.max_steps": (-1, math.inf),
 }
 
 
@@ -207,7 +246,8 @@ def load_recipe(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not YAML, an unknown key (with the nearest known one), or a value of the wrong kind.
+        ValueError: not YAML, an unknown key (with the nearest known one), or a value of another type or out of
+            bounds; the message names the key.
 
     Examples:
         >>> recipe = load_recipe({"data": {"path": "reads"}}, ["training.learning_rate=3e-4", "seeds=[0,1]"])
@@ -229,24 +269,35 @@ def load_recipe(
         found = values.setdefault("task", task)
         if found != task:
             raise ValueError(f"this recipe is for `seqformers {found}`, not `{task}`; set task={task} to change it")
-    _check_keys(values)
+    _check_plain(values, "")
     recipe = _build(values)
     _check_values(recipe)
     return recipe
 
 
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_folders(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(part) for part in value]
+    local = isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~"))
+    return Path(value).name if local else value
+
+
 def _read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, Mapping):
-        return read_yaml(yaml.safe_dump(dict(source)))
+        return copy.deepcopy(dict(source))
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"no such recipe: {path}")
     try:
         values = read_yaml(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not YAML that can be read: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds no recipe: expected keys such as model, data and training")
+        raise ValueError(
+            f"{path} holds no recipe (is it empty or torn?): expected keys such as model, data and training"
+        )
     return values
 
 
@@ -279,38 +330,89 @@ def _refuse_unknown(key: str, known: Sequence[str], where: str) -> None:
     raise ValueError(f"unknown key {where + key!r} in the recipe; {hint}known here: {', '.join(known)}")
 
 
-def _check_keys(values: Mapping[str, Any]) -> None:
-    for key in values:
-        _refuse_unknown(str(key), _names(Recipe), "")
-    for section, cls in _NESTED.items():
-        part = values.get(section)
-        if part is None:
+def _check_plain(value: Any, where: str) -> None:
+    """Refuse what is no plain value: everything in a recipe can be written as JSON."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"the key {key!r} {f'in {where} ' if where else ''}must be a word")
+            _check_plain(part, f"{where}.{key}" if where else key)
+    elif isinstance(value, list):
+        for part in value:
+            _check_plain(part, where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where} is {value}; expected a finite number")
+    elif not isinstance(value, (str, int, float, type(None))):
+        raise ValueError(f"{where} holds a {type(value).__name__}; expected text, numbers, lists or mappings")
+
+
+def _build(values: Mapping[str, Any]) -> Recipe:
+    arguments = _section(Recipe, values, "")
+    for name, cls in _NESTED.items():
+        if name in arguments:
+            arguments[name] = cls(**_section(cls, arguments[name], f"{name}."))
+    recipe = Recipe(**arguments)
+    recipe.data.splits = {**DataRecipe().splits, **recipe.data.splits}
+    _check_free(recipe)
+    return recipe
+
+
+def _section(cls: type, values: Any, where: str) -> dict[str, Any]:
+    """The arguments of a dataclass, each of its declared type; a key without a value means its default."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{where[:-1]} must be a mapping of {', '.join(_names(cls))}; got {values!r}")
+    hints = get_type_hints(cls)
+    found = {}
+    for key, value in values.items():
+        _refuse_unknown(key, _names(cls), where)
+        name = "from_" if key == "from" else key
+        if not where and key in _NESTED:
+            if value is not None:
+                found[key] = value
             continue
-        if not isinstance(part, Mapping):
-            raise ValueError(f"{section} must be a mapping of {', '.join(_names(cls))}; got {part!r}")
-        for key in part:
-            _refuse_unknown(str(key), _names(cls), f"{section}.")
-    for place, known in _KEYS.items():
-        for key in _at(values, place) or {}:
-            _refuse_unknown(str(key), known, f"{place}.")
-    for place in (*_FREE, *_KEYS):
-        part = _at(values, place)
-        if part is not None and not isinstance(part, Mapping):
-            raise ValueError(f"{place} must be a mapping (key: value); got {part!r}")
-    _check_training(values.get("training") or {})
+        if value is None and not as_declared(None, hints[name])[0]:
+            continue
+        found[name] = _typed(where + key, value, hints[name])
+    return found
 
 
-def _at(values: Mapping[str, Any], place: str) -> Any:
-    for part in place.split("."):
-        if not isinstance(values, Mapping):
-            return None
-        values = values.get(part)  # type: ignore[assignment]
-    return values
+def _typed(key: str, value: Any, wanted: Any) -> Any:
+    """The value as the type `wanted`, within its bounds."""
+    fits, typed = as_declared(value, wanted)
+    if not fits:
+        kind = "a mapping (key: value)" if get_origin(wanted) is dict else said_type(wanted)
+        raise ValueError(f"{key} must be {kind}; got {value!r}")
+    low, high = _BOUNDS.get(key, (-math.inf, math.inf))
+    for number in typed if isinstance(typed, list) else [typed]:
+        if isinstance(number, (int, float)) and not isinstance(number, bool) and not low <= number <= high:
+            limits = f"at least {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
+            raise ValueError(f"{key} must be {limits}; got {number!r}")
+    return value if isinstance(typed, float) else typed  # a whole number stays one as it was written
 
 
-def _check_training(training: Mapping[str, Any]) -> None:
-    known = [item.name for item in dataclasses.fields(TrainingArguments) if item.init]
-    for key in training:
+def _check_free(recipe: Recipe) -> None:
+    """Sections whose keys are those of something else: the trainer, the masking collator, the tokenizer."""
+    for section, known in (("masking", _MASKING), ("probe", _PROBE)):
+        part = getattr(recipe, section)
+        for key, value in part.items():
+            _refuse_unknown(key, list(known), f"{section}.")
+            if value is not None:
+                part[key] = _typed(f"{section}.{key}", value, known[key])
+    for section, values in (("splits", recipe.data.splits), ("limits", recipe.data.limits)):
+        for key, value in values.items():
+            _refuse_unknown(key, _SPLITS, f"data.{section}.")
+            _typed(f"data.{section}.{key}", value, Any)
+    for key, value in recipe.tokenizer.items():
+        if value is not None:
+            wanted: Any = str if key == "type" else int if f"tokenizer.{key}" in _BOUNDS else Any
+            recipe.tokenizer[key] = _typed(f"tokenizer.{key}", value, wanted)
+    recipe.tokenizer = {key: value for key, value in recipe.tokenizer.items() if value is not None}
+    _check_training(recipe.training)
+
+
+def _check_training(training: dict[str, Any]) -> None:
+    known = {item.name for item in dataclasses.fields(TrainingArguments) if item.init}
+    for key, value in training.items():
         if key in _OWN_TRAINING:
             raise ValueError(f"training.{key} is not set in a recipe: {_OWN_TRAINING[key]}")
         if key not in known:
@@ -318,35 +420,16 @@ def _check_training(training: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"unknown key 'training.{key}' in the recipe; {hint or 'see transformers.TrainingArguments'}"
             )
-
-
-def _build(values: Mapping[str, Any]) -> Recipe:
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if value is None and key not in ("name", "description", "power_watts"):
-            continue  # a key without a value means its default
-        if key in _NESTED:
-            part = {("from_" if name == "from" else name): entry for name, entry in value.items()}
-            defaults = _NESTED[key]()
-            for name in ("config", "options", "columns", "splits", "limits", "space"):
-                if name in part and part[name] is None and isinstance(getattr(defaults, name, None), dict):
-                    del part[name]
-            if "splits" in part:
-                part["splits"] = {**defaults.splits, **part["splits"]}  # type: ignore[attr-defined]
-            value = _NESTED[key](**part)
-        arguments[key] = value
-    return Recipe(**arguments)
+        if value is not None:
+            training[key] = _typed(f"training.{key}", value, _TRAINING_TYPES[key])
 
 
 def _check_values(recipe: Recipe) -> None:
-    if recipe.task not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}; got {recipe.task!r}")
-    data = recipe.data
+    data, seeds = recipe.data, recipe.seeds
     if (data.dataset is None) == (data.path is None):
         raise ValueError("give exactly one of data.dataset (a name such as phage) and data.path (a folder of Parquet)")
-    seeds = recipe.seeds
-    if not isinstance(seeds, list) or not seeds or not all(isinstance(seed, int) for seed in seeds):
-        raise ValueError(f"seeds must be a list of whole numbers such as [0, 1, 2]; got {seeds!r}")
+    if not seeds:
+        raise ValueError("seeds must be a list of whole numbers such as [0, 1, 2]; got []")
     if len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must differ from each other; got {seeds}")
     if not data.columns:
@@ -355,6 +438,3 @@ def _check_values(recipe: Recipe) -> None:
         raise ValueError(f"`{recipe.task}` needs data.label, the column that holds the labels")
     if data.splits.get("train") is None:
         raise ValueError("data.splits.train must name a split of the data")
-    for split, rows in data.limits.items():
-        if not isinstance(rows, int) or rows < 1:
-            raise ValueError(f"data.limits.{split} must be a number of rows; got {rows!r}")

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from huggingface_hub import DatasetCard
 
 from seqformers.datasets import load_dataset
+from seqformers.training.labels import join_columns
 from seqformers.training.recipe import DataRecipe
 from seqformers.training.tasks import Task, settle_task
 
@@ -94,8 +95,14 @@ def load_table(
     """
     raw, facts = _load(recipe)
     splits = _choose_splits(raw, recipe)
-    label = recipe.label if labelled else None
+    several = recipe.label if labelled and isinstance(recipe.label, list) else []
+    if several:
+        _check_columns(splits, several, recipe)
+        splits = join_columns(splits, several)
+        names = names or several
+    label = "labels" if several else recipe.label if labelled else None
     group = recipe.group or recipe.columns.get("mirna")
+    assert not isinstance(label, list)
     wanted = [column for column in (label, group) if column is not None]
     _check_columns(splits, [*recipe.columns.values(), *wanted], recipe)
     task, splits = settle_task(splits, label, head=head, known=names)
@@ -182,7 +189,9 @@ def _check_columns(splits: Mapping[str, Any], columns: Sequence[str], recipe: Da
     for split, rows in splits.items():
         for column in columns:
             if column not in rows.column_names:
-                key = {recipe.label: "data.label", recipe.group: "data.group"}.get(column, "data.columns")
+                labels = recipe.label if isinstance(recipe.label, list) else [recipe.label]
+                key = "data.label" if column in labels else "data.columns"
+                key = "data.group" if column == recipe.group else key
                 raise ValueError(
                     f"the split {split!r} has no column {column!r}; there are: {', '.join(rows.column_names)} "
                     f"(set {key})"

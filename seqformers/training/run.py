@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ import pyarrow.parquet as pq
 from transformers import DataCollatorForLanguageModeling, Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from seqformers.files import MARK, fingerprint, write_text
 from seqformers.metrics.registry import needs_groups
-from seqformers.settings import read_yaml
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 from seqformers.training.arguments import DEFAULTS, has_fast_bf16, training_arguments
@@ -33,6 +35,10 @@ from seqformers.training.rows import Table, load_table, warn_about_truncation
 
 __all__ = ["Run"]
 
+# Files of `model.from` that decide what is trained.
+_OF_MODELS = {".safetensors", ".json", ".bin"}
+_NOT_OF_MODELS = {MARK, "metrics.json"}
+
 
 @dataclass
 class Run:
@@ -40,7 +46,8 @@ class Run:
 
     Args:
         plan (`Plan`): The recipe, resolved.
-        output (`Path`): Run folder.
+        output (`Path`): Folder that is written to.
+        name (`str`): What the run folder is called in the end.
         table (`Table`): Rows and what they mean.
         collate: Rows to a batch.
         metrics (`list[str]`): The first one chooses.
@@ -51,6 +58,7 @@ class Run:
 
     plan: Plan
     output: Path
+    name: str
     table: Table
     collate: Any
     metrics: list[str]
@@ -77,13 +85,14 @@ class Run:
         """
         plan = resolve(replace(recipe, training={**DEFAULTS[recipe.task], **recipe.training}))
         pretraining = recipe.task == "pretrain"
-        table = load_table(recipe.data, plan.head, labelled=not pretraining, names=names)
+        head = "CausalLM" if pretraining and plan.is_causal else plan.head
+        table = load_table(recipe.data, head, labelled=not pretraining, names=names)
         metrics = table.task.check_metrics(recipe.metrics)
         if needs_groups(metrics) and table.group is None:
             raise ValueError("metrics within groups need data.group, the column that names the group of each row")
         check_baselines(recipe.baselines.names or [])
         plan = replace(plan, recipe=replace(plan.recipe, metrics=[] if pretraining else metrics))
-        run = cls(plan, output, table, None, metrics, command)
+        run = cls(plan, output, output.resolve().name, table, None, metrics, command)
         run.collate = run._language_batches() if pretraining else run._labelled_batches()
         run._look_at_lengths()
         return run
@@ -111,16 +120,25 @@ class Run:
         return batches
 
     def _masker(self, seed: int) -> Any:
-        """The masking collator: spans of bases for k-mers, residues for proteins."""
+        """The collator that hides tokens: spans of bases for k-mers, residues for proteins, none of a causal model."""
         encoder = self.plan.encoder
         options = {key: value for key, value in self.recipe.masking.items() if key != "seed"}
-        kmers = isinstance(encoder, KmerTokenizer)
+        causal = self.plan.is_causal
         collator: Any = DataCollatorForLanguageModeling
-        if kmers:
-            collator = DataCollatorForKmerLanguageModeling
-        elif isinstance(encoder, ProteinTokenizer):
+        if isinstance(encoder, ProteinTokenizer):
             collator = DataCollatorForResidueLanguageModeling
-        if kmers and len(self.table.columns) != 1:
+            options = {"strategy": "all", **options} if causal else options
+            if causal and options["strategy"] != "all":
+                raise ValueError(f"masking.strategy={options['strategy']}, but {self.plan.head} hides nothing")
+        elif causal:
+            if options:
+                raise ValueError(
+                    f"masking.{next(iter(options))} means nothing to {self.plan.head}, which hides nothing"
+                )
+            options = {"mlm": False}
+        elif isinstance(encoder, KmerTokenizer):
+            collator = DataCollatorForKmerLanguageModeling
+        if isinstance(encoder, KmerTokenizer) and len(self.table.columns) != 1:
             raise ValueError("pretraining on k-mers reads one column; set data.columns={text: <column>}")
         known = inspect.signature(collator.__init__).parameters
         for name in options:
@@ -148,27 +166,35 @@ class Run:
                 rows = rows.remove_columns([name]) if name in rows.column_names else rows
                 self.table.splits["train"] = rows.add_column(name, lengths)
 
-    def keep_recipe(self, *, resume: bool) -> None:
-        """Write `recipe.yaml`, or check that a resumed run is of the same recipe."""
-        path = self.output / "recipe.yaml"
-        if resume and path.is_file():
-            before, now = read_yaml(path.read_text(encoding="utf-8")), read_yaml(self.recipe.to_yaml())
-            changed = [key for key in now if before.get(key) != now[key]]
-            if changed:
-                raise ValueError(
-                    f"{self.output} was started with another recipe (different: {', '.join(changed)}); resume with "
-                    "the recipe it was started with, or start again with --overwrite"
-                )
-            return
-        self.output.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.recipe.to_yaml(), encoding="utf-8")
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, for the record of the run folder; a resume must be of the same."""
+        recipe, source = self.recipe, self.plan.source
+        data = Path(recipe.data.path) if recipe.data.path is not None else None
+        found = fingerprint(data) if data is not None else {"fingerprint": self.table.facts["fingerprint"]}
+        weights = [] if source is None else [path for path in sorted(source.iterdir()) if path.suffix in _OF_MODELS]
+        return {
+            **_flat(recipe.without_folders().to_dict()),
+            "data": found,
+            # From the run folder, so that `evaluate` finds them again on this machine.
+            "places": {
+                key: os.path.relpath(place, self.output)
+                for key, place in (("path", recipe.data.path), ("data_dir", recipe.data.data_dir))
+                if place is not None
+            },
+            "model": [fingerprint(path) for path in weights if path.is_file() and path.name not in _NOT_OF_MODELS],
+            "seqformers": version("seqformers"),
+        }
+
+    def keep_recipe(self) -> None:
+        """Write `recipe.yaml`: names of folders in it are without the way to them."""
+        write_text(self.output / "recipe.yaml", self.recipe.without_folders().to_yaml())
 
     # -- models, trainers, scores ------------------------------------------------------------------------------------
 
     def make_model(self, seed: int, changes: dict[str, Any] | None = None) -> Any:
         """A new model of this run, some fields of its configuration changed."""
         model = self.plan.make_model(self.table.task.outputs, seed, changes)
-        if self.table.task.answers_rows and self.table.sequences_are_text:
+        if self.table.task.of_rows and self.table.sequences_are_text:
             # `predict` cuts records into windows of the length the model was trained on.
             model.config.read_length = int(self.table.lengths("train").max())
         return model
@@ -192,6 +218,9 @@ class Run:
             counts_tokens=self.table.sequences_are_text and self.plan.has_tokenizer,
             half=not precise and has_fast_bf16(model.config),
         )
+        if isinstance(collate, LanguageModelBatches) and hasattr(model.config, "masked_lm_logits"):
+            model.config.masked_lm_logits = "labelled"  # of all tokens they would fill the memory
+        arguments.label_names = ["labels"]  # a pre-training head has others, which nobody gives
         arguments.eval_do_concat_batches = self.table.task.joins_batches
         in_order = EvaluateInOrder()
         if precise and not isinstance(collate, LanguageModelBatches):
@@ -202,7 +231,7 @@ class Run:
             data_collator=collate,
             train_dataset=self.table.splits.get("train"),
             eval_dataset=self.rows_to_score("validation"),
-            compute_metrics=lambda outcome: self._metrics(outcome, "validation"),
+            compute_metrics=self._metrics_to_choose_by,
             preprocess_logits_for_metrics=self.table.task.keep,
         )
         trainer.remove_callback(PrinterCallback)
@@ -210,6 +239,12 @@ class Run:
         for callback in [*callbacks, *([] if isinstance(collate, LanguageModelBatches) else [in_order])]:
             trainer.add_callback(callback)
         return trainer
+
+    def save_model(self, model: Any, folder: Path) -> None:
+        """Write the weights of a seed, with the configuration that the recipe says."""
+        if hasattr(model.config, "masked_lm_logits"):
+            model.config.masked_lm_logits = self.recipe.model.config.get("masked_lm_logits", "auto")
+        model.save_pretrained(folder)
 
     def rows_to_score(self, split: str) -> Any:
         """Rows of a split as `Trainer` evaluates them; None where there is no such split."""
@@ -226,6 +261,18 @@ class Run:
             labels = self.table.labels(split)
         return task.score(outcome.predictions, labels, self.metrics, self.table.groups(split))
 
+    def _metrics_to_choose_by(self, outcome: Any) -> dict[str, float]:
+        """Metrics of validation while training; one that is not defined is left out, and the worst where it chooses.
+
+        A model that calls all rows alike has no correlation: NaN would win over every later checkpoint.
+        """
+        found = self._metrics(outcome, "validation")
+        return {
+            name: value if np.isfinite(value) else -1.0
+            for name, value in found.items()
+            if np.isfinite(value) or name == self.metrics[0]
+        }
+
     def score(self, trainer: Trainer, split: str, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
         """Metrics of a split, and how fast it was scored; predictions are written beside them."""
         rows, task = self.rows_to_score(split), self.table.task
@@ -237,9 +284,9 @@ class Run:
         metrics = {name: value for name, value in metrics.items() if np.isfinite(value)}
         if isinstance(self.collate, LanguageModelBatches):
             metrics["perplexity"] = float(np.exp(min(metrics["loss"], 100.0)))
-        if task.answers_rows:
+        if task.of_rows:
             labels = outcome.label_ids if task.labels_in_batch else self.table.labels(split)
-            columns = {"label": np.asarray(labels).reshape(-1), **task.columns(outcome.predictions)}
+            columns = {"label": list(np.asarray(labels)), **task.columns(outcome.predictions)}
             pq.write_table(pa.table(columns), folder / f"predictions-{split}.parquet")
             alone = task.one_class_only(outcome.predictions)
             if alone is not None:
@@ -260,6 +307,17 @@ class Run:
         return chosen, measure_baselines(
             names, self.table, self.metrics, split=chosen, max_train_rows=recipe.max_train_rows
         )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one of dotted keys, so that a difference can be named."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            out |= _flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = value
+    return out
 
 
 def _as_rows(collator: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:

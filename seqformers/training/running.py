@@ -1,6 +1,7 @@
 """Training runs: a recipe in, a run folder out that is a complete Hub repository.
 
-One stock `transformers.Trainer` a seed; models compute their own loss. The folder while a run goes on:
+One stock `transformers.Trainer` a seed; models compute their own loss. A run grows in `<output>.partial`, which
+becomes `<output>` when it is whole, in place of an older run:
 
     recipe.yaml                         the whole recipe, defaults filled in
     seeds/<seed>/checkpoints/           removed when the seed is done
@@ -21,8 +22,8 @@ from typing import Any
 
 from transformers.utils import logging
 
-from seqformers.files import write_json
-from seqformers.tables import refuse_existing
+from seqformers.files import Output, finite, write_json
+from seqformers.hub.private import without_folders
 from seqformers.training.arguments import effective_batch_size
 from seqformers.training.callbacks import RunLog, StopOnInterrupt, clear_disk_errors
 from seqformers.training.folder import write_run_folder
@@ -30,7 +31,16 @@ from seqformers.training.probing import train_probe
 from seqformers.training.recipe import Recipe, load_recipe
 from seqformers.training.run import Run
 
-__all__ = ["finetune", "last_whole_checkpoint", "prepare_folder", "pretrain", "probe", "train", "train_seed"]
+__all__ = [
+    "finetune",
+    "last_whole_checkpoint",
+    "pretrain",
+    "probe",
+    "refuse_early",
+    "run_folder",
+    "train",
+    "train_seed",
+]
 
 Source = str | Path | Mapping[str, Any]
 
@@ -67,34 +77,46 @@ def train(
         `Path`: The run folder.
 
     Raises:
-        FileExistsError: the folder is there and neither `overwrite` nor `resume` was given.
-        ValueError: something in recipe or data is wrong; the message says what to change.
+        FileExistsError: the folder is there and neither `overwrite` nor `resume` was given, or is no run.
+        ValueError: something in recipe or data is wrong, or a resumed run was started with other settings; the
+            message says what to change.
         OSError: the disk is full; the run can be resumed.
         KeyboardInterrupt: Ctrl-C; a checkpoint was saved.
     """
     logging.disable_progress_bar()  # those of reading and writing weights; training has its own
-    output = prepare_folder(Path(output), overwrite=overwrite, resume=resume)
-    if resume and (output / "metrics.json").is_file():
-        return output
-    run = Run.prepare(recipe, output, command=command)
-    with clear_disk_errors(output):
-        run.keep_recipe(resume=resume)
-        results = [train_seed(run, seed) for seed in run.recipe.seeds]
-        write_run_folder(run, results)
-    return output
+    refuse_early(output, recipe.task, overwrite=overwrite, resume=resume)
+    run = Run.prepare(recipe, Path(output), command=None if command is None else without_folders(command))
+    with run_folder(run, recipe.task, overwrite=overwrite, resume=resume) as folder:
+        if not folder.finished:
+            run.output = folder.start()
+            with clear_disk_errors(folder.path):
+                run.keep_recipe()
+                results = [train_seed(run, seed) for seed in run.recipe.seeds]
+                write_run_folder(run, results)
+                folder.finish()
+    return folder.path
 
 
-def prepare_folder(output: Path, *, overwrite: bool, resume: bool) -> Path:
-    """Refuse a folder that is in the way and is no run."""
-    if output.exists() and overwrite and not resume and not _is_run(output):
-        raise FileExistsError(f"{output} is not an earlier run (it has no recipe.yaml), so it is not replaced")
-    if output.is_dir() and not any(output.iterdir()):
-        return output
-    return refuse_existing(output, overwrite=overwrite, resume=resume)
+def refuse_early(output: str | Path, job: str, *, overwrite: bool, resume: bool) -> None:
+    """Refuse a folder that is in the way, and an interrupted run, before data are loaded.
+
+    Hours of training are not thrown away because a flag was forgotten.
+    """
+    with Output(output, job, folder=True, overwrite=overwrite, resume=resume) as folder:
+        if folder.partial.exists() and not overwrite and not resume:
+            raise FileExistsError(
+                f"{folder.partial} holds an interrupted run; pass --resume to go on with it or --overwrite to start "
+                "again"
+            )
 
 
-def _is_run(output: Path) -> bool:
-    return output.is_dir() and ((output / "recipe.yaml").is_file() or not any(output.iterdir()))
+def run_folder(run: Run, job: str, *, overwrite: bool, resume: bool) -> Output:
+    """The output of a run whose recipe, data and source model are known."""
+    data = run.recipe.data
+    inputs = [place for place in (data.path, data.data_dir, run.plan.source) if place is not None]
+    return Output(
+        run.output, job, inputs=inputs, settings=run.settings(), folder=True, overwrite=overwrite, resume=resume
+    )
 
 
 def train_seed(run: Run, seed: int) -> dict[str, Any]:
@@ -110,8 +132,8 @@ def train_seed(run: Run, seed: int) -> dict[str, Any]:
     for split in ("validation", "test"):
         if split in run.table.splits:
             result["metrics"][split], result[f"{split}_speed"] = run.score(trainer, split, folder)
-    model.save_pretrained(folder)
-    write_json(done, result)
+    run.save_model(model, folder)
+    write_json(done, finite(result))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return result
 

@@ -8,16 +8,18 @@ from typing import Any, ClassVar
 import datasets
 import numpy as np
 import torch
+from scipy.special import expit
 
 from seqformers.datasets_scripts.tape.tape import contact_labels
 from seqformers.metrics.classification import probabilities
 from seqformers.metrics.registry import check_metrics, compute_metrics
-from seqformers.training.labels import settle_classes, settle_numbers, settle_residues
+from seqformers.training.labels import settle_classes, settle_numbers, settle_residues, settle_several
 
 __all__ = [
     "IGNORED",
     "Classes",
     "Contacts",
+    "Labels",
     "MaskedTokens",
     "NextTokens",
     "Numbers",
@@ -40,7 +42,8 @@ class Task:
     kind: ClassVar[str]  # its metrics in the registry
     default_metrics: ClassVar[tuple[str, ...]] = ("loss",)
     dtype: ClassVar[type] = np.int64  # of the labels in the table
-    answers_rows: ClassVar[bool] = True  # one answer a row: predictions file, shortcuts, probe, intervals
+    of_rows: ClassVar[bool] = True  # labels are of rows: predictions file, windows of `predict`
+    answers_rows: ClassVar[bool] = True  # one label a row: shortcuts, probe, intervals
     reads_residues: ClassVar[bool] = False  # labels stand at residues, so batches must tell them from special tokens
     joins_batches: ClassVar[bool] = True  # outputs of two batches fit into one array
     labels_in_batch: ClassVar[bool] = True  # the model sees the labels and computes a loss
@@ -141,12 +144,35 @@ class Ranking(Numbers):
         return compute_metrics(self.kind, self.columns(predictions)["score"], labels, metrics, groups)
 
 
+class Labels(Task):
+    """Several labels a row, each there or not."""
+
+    kind = "multi_label"
+    default_metrics = ("f1_macro", "auroc", "auprc", "accuracy")
+    dtype = np.float64
+    answers_rows = False
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """One output a label, binary cross-entropy each."""
+        return super().outputs | {"problem_type": "multi_label_classification"}
+
+    def labels(self, rows: Sequence[Mapping[str, Any]], column: str, batch: Mapping[str, Any]) -> torch.Tensor:
+        """0 or 1 for each label, `(rows, labels)`."""
+        return torch.as_tensor(np.asarray([row[column] for row in rows]), dtype=torch.float32)
+
+    def columns(self, predictions: Any) -> dict[str, np.ndarray]:
+        """Probability of each label."""
+        scores = expit(_array(predictions).astype(np.float64)).astype(np.float32)
+        return {f"score_{name}": scores[:, index] for index, name in enumerate(self.names)}
+
+
 class Residues(Task):
     """One class a residue: a string of one-letter classes or a list of class numbers a row."""
 
     kind = "tokens"
     default_metrics = ("accuracy", "f1_macro")
-    answers_rows = False
+    of_rows = answers_rows = False
     reads_residues = True
 
     def labels(self, rows: Sequence[Mapping[str, Any]], column: str, batch: Mapping[str, Any]) -> torch.Tensor:
@@ -169,7 +195,7 @@ class Contacts(Task):
 
     kind = "contacts"
     default_metrics = ("precision_medium+long_L/5", "precision_medium+long_L", "precision_all_L/5_pooled")
-    answers_rows = False
+    of_rows = answers_rows = False
     reads_residues = True
     joins_batches = False  # maps of two batches have different sizes
 
@@ -209,7 +235,7 @@ class MaskedTokens(Task):
     """Pretraining: tokens that a masking collator hid, told from those around them."""
 
     kind = "masked tokens"
-    answers_rows = False
+    of_rows = answers_rows = False
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -275,8 +301,12 @@ def settle_task(
         if not isinstance(feature, datasets.ClassLabel) and getattr(feature, "dtype", "").startswith("float"):
             settle_numbers(splits, label)
             return (Numbers() if known is None else Ranking(known)), splits
-        splits, names = settle_classes(splits, label, known)
-        task = Classes(names)
+        if hasattr(feature, "feature"):
+            splits, names = settle_several(splits, label, known)
+            task = Labels(names)
+        else:
+            splits, names = settle_classes(splits, label, known)
+            task = Classes(names)
     if known is not None and task.names != known:
         raise ValueError(
             f"the classes of the data are {task.names}, those of the model are {known}; they must be the same"

@@ -9,12 +9,13 @@ from typing import Any
 
 from transformers.utils import logging
 
-from seqformers.files import write_json
+from seqformers.files import write_json, write_text
+from seqformers.hub.private import without_folders
 from seqformers.metrics.registry import greater_is_better
 from seqformers.training.callbacks import RunLog, clear_disk_errors
 from seqformers.training.recipe import Recipe, load_recipe
 from seqformers.training.run import Run
-from seqformers.training.running import prepare_folder
+from seqformers.training.running import refuse_early, run_folder
 
 __all__ = ["tune"]
 
@@ -40,56 +41,65 @@ def tune(
         ValueError: no space, a parameter that is not of the recipe, no validation split.
         ImportError: Optuna is not installed.
     """
-    optuna = _optuna()
+    _optuna()
     _check_space(recipe)
     logging.disable_progress_bar()
-    output = prepare_folder(Path(output), overwrite=overwrite, resume=resume)
-    run = Run.prepare(recipe, output, command=command)
+    refuse_early(output, "tune", overwrite=overwrite, resume=resume)
+    run = Run.prepare(recipe, Path(output), command=None if command is None else without_folders(command))
     if "validation" not in run.table.splits:
         raise ValueError("tuning needs validation rows (data.splits.validation)")
     name = recipe.tune.metric or run.metrics[0]
     if name != "loss":
         run.table.task.check_metrics([name])
         run.metrics = list(dict.fromkeys([*run.metrics, name]))
-    greater = greater_is_better(name)
-    seed = recipe.seeds[0]
-    with clear_disk_errors(output):
-        run.keep_recipe(resume=resume)
-        log = RunLog(output / "training_log.jsonl", "trial")
-        trainer = run.make_trainer(seed, output, run.make_model(seed), [log])
-        trainer.args.save_strategy = "no"
-        trainer.args.load_best_model_at_end = False
+    with run_folder(run, "tune", overwrite=overwrite, resume=resume) as folder:
+        if not folder.finished:
+            run.output = folder.start()
+            with clear_disk_errors(folder.path):
+                run.keep_recipe()
+                _search(run, name)
+                folder.finish()
+    return folder.path
 
-        def model_init(trial: Any) -> Any:
-            return run.make_model(seed, _of_model(getattr(trial, "params", {})))
 
-        trainer.model_init = model_init
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(
+def _search(run: Run, name: str) -> None:
+    """Run the trials that are left, and write what they found."""
+    optuna = _optuna()
+    recipe, output, seed, greater = run.recipe, run.output, run.recipe.seeds[0], greater_is_better(name)
+    log = RunLog(output / "training_log.jsonl", "trial")
+    trainer = run.make_trainer(seed, output, run.make_model(seed), [log])
+    trainer.args.save_strategy = "no"
+    trainer.args.load_best_model_at_end = False
+
+    def model_init(trial: Any) -> Any:
+        return run.make_model(seed, _of_model(getattr(trial, "params", {})))
+
+    trainer.model_init = model_init
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name="tune",
+        storage=f"sqlite:///{output / 'study.db'}",
+        load_if_exists=True,
+        direction="maximize" if greater else "minimize",
+    )
+    left = recipe.tune.n_trials - len([trial for trial in study.trials if trial.state.is_finished()])
+    if left > 0:
+        trainer.hyperparameter_search(
+            hp_space=lambda trial: _suggest(trial, recipe.tune.space),
+            compute_objective=lambda metrics: metrics[f"eval_{name}"],
+            n_trials=left,
+            direction="maximize" if greater else "minimize",
+            backend="optuna",
             study_name="tune",
             storage=f"sqlite:///{output / 'study.db'}",
             load_if_exists=True,
-            direction="maximize" if greater else "minimize",
+            sampler=optuna.samplers.TPESampler(seed=recipe.tune.sampler_seed),
+            pruner=optuna.pruners.MedianPruner() if recipe.tune.prune else optuna.pruners.NopPruner(),
+            timeout=None if recipe.tune.timeout_minutes is None else recipe.tune.timeout_minutes * 60,
         )
-        left = recipe.tune.n_trials - len([trial for trial in study.trials if trial.state.is_finished()])
-        if left > 0:
-            trainer.hyperparameter_search(
-                hp_space=lambda trial: _suggest(trial, recipe.tune.space),
-                compute_objective=lambda metrics: metrics[f"eval_{name}"],
-                n_trials=left,
-                direction="maximize" if greater else "minimize",
-                backend="optuna",
-                study_name="tune",
-                storage=f"sqlite:///{output / 'study.db'}",
-                load_if_exists=True,
-                sampler=optuna.samplers.TPESampler(seed=recipe.tune.sampler_seed),
-                pruner=optuna.pruners.MedianPruner() if recipe.tune.prune else optuna.pruners.NopPruner(),
-                timeout=None if recipe.tune.timeout_minutes is None else recipe.tune.timeout_minutes * 60,
-            )
-        study = optuna.load_study(study_name="tune", storage=f"sqlite:///{output / 'study.db'}")
-        _write(output, recipe, study, name, command)
-        shutil.rmtree(output / "checkpoints", ignore_errors=True)
-    return output
+    study = optuna.load_study(study_name="tune", storage=f"sqlite:///{output / 'study.db'}")
+    _write(output, recipe.without_folders(), study, name, run.command)
+    shutil.rmtree(output / "checkpoints", ignore_errors=True)
 
 
 def _optuna() -> Any:
@@ -157,4 +167,4 @@ def _write(output: Path, recipe: Recipe, study: Any, name: str, command: str | N
     content["best"] = {"number": best.number, name: best.value, "parameters": best.params}
     write_json(output / "trials.json", content)
     chosen = load_recipe(recipe.to_dict(), [f"{key}={json.dumps(value)}" for key, value in best.params.items()])
-    (output / "best.yaml").write_text(chosen.to_yaml(), encoding="utf-8")
+    write_text(output / "best.yaml", chosen.to_yaml())

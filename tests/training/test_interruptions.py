@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 import yaml
 
-from seqformers.training import pretrain, running
+from seqformers.files import Output
+from seqformers.training import callbacks, finetune, pretrain, running
 from seqformers.training.callbacks import clear_disk_errors
+from seqformers.training.recipe import load_recipe
 from seqformers.training.running import last_whole_checkpoint
 
 # Slows every step down, so that a signal falls between two checkpoints whatever the machine.
@@ -50,6 +56,10 @@ def _wait_for(path, process):
         time.sleep(0.05)
 
 
+def _partial(output):
+    return output.with_name(output.name + ".partial")
+
+
 def _steps(output):
     log = output / "seeds" / "0" / "training_log.jsonl"
     return [json.loads(line) for line in log.read_text().splitlines() if line]
@@ -59,21 +69,26 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(pretrain_recipe, tmp_path
     recipe = {**pretrain_recipe, "training": {**pretrain_recipe["training"], "max_steps": 14, "logging_steps": 1}}
     output = tmp_path / "run"
     process = _start(recipe, output, tmp_path)
-    checkpoint = output / "seeds" / "0" / "checkpoints" / "checkpoint-4" / "trainer_state.json"
+    partial = _partial(output)
+    checkpoint = partial / "seeds" / "0" / "checkpoints" / "checkpoint-4" / "trainer_state.json"
     _wait_for(checkpoint, process)
     time.sleep(0.4)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (output / "metrics.json").exists()
-    reached = _steps(output)[-1]["step"]
+    assert not output.exists()
+    reached = _steps(partial)[-1]["step"]
     assert 4 <= reached < 14
     # A kill while a checkpoint is written leaves a torn one, which must not be resumed from.
-    torn = output / "seeds" / "0" / "checkpoints" / "checkpoint-99"
+    torn = partial / "seeds" / "0" / "checkpoints" / "checkpoint-99"
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"half")
-    with pytest.raises(FileExistsError, match=r"--overwrite .* --resume"):
+    with pytest.raises(FileExistsError, match=r"interrupted run; pass --resume .* --overwrite"):
         pretrain(recipe, output=output)
+    with pytest.raises(ValueError, match=r"other settings \(training.max_steps: then 14, now 15\)"):
+        pretrain(recipe, ["training.max_steps=15"], output=output, resume=True)
+    (partial / "recipe.yaml").write_text("")  # a full disk may leave it torn
     pretrain(recipe, output=output, resume=True)
+    assert load_recipe(output / "recipe.yaml").training["max_steps"] == 14
     entries = _steps(output)
     second = [entry["step"] for entry in entries if entry["session"] != entries[0]["session"] and "loss" in entry]
     assert second[0] == (reached - reached % 4) + 1  # save_steps is 4: one interval is lost, no more
@@ -88,12 +103,12 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(pretrain_recipe, tmp_pa
                                               "eval_steps": 100, "logging_steps": 1}}  # fmt: skip
     output = tmp_path / "run"
     process = _start(recipe, output, tmp_path)
-    _wait_for(output / "seeds" / "0" / "training_log.jsonl", process)
+    _wait_for(_partial(output) / "seeds" / "0" / "training_log.jsonl", process)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 130, errors
     assert "a checkpoint is saved" in errors and "--resume" in errors and "Traceback" not in errors
-    checkpoint = last_whole_checkpoint(output / "seeds" / "0" / "checkpoints")
+    checkpoint = last_whole_checkpoint(_partial(output) / "seeds" / "0" / "checkpoints")
     reached = json.loads((checkpoint / "trainer_state.json").read_text())["global_step"]
     assert 0 < reached < 40
     pretrain({**recipe, "training": {**recipe["training"]}}, output=output, resume=True)
@@ -123,24 +138,114 @@ def test_other_errors_stay_as_they_are(tmp_path):
         raise RuntimeError("something else")
 
 
-def test_a_resumed_run_must_be_of_the_same_recipe(pretrain_recipe, tmp_path):
-    (tmp_path / "run").mkdir()
-    from seqformers.training.recipe import load_recipe
-
-    (tmp_path / "run" / "recipe.yaml").write_text(load_recipe(pretrain_recipe).to_yaml())
-    with pytest.raises(ValueError, match=r"another recipe \(different: .*training"):
-        pretrain(pretrain_recipe, ["training.max_steps=9"], output=tmp_path / "run", resume=True)
-
-
 def test_seeds_that_are_done_are_not_trained_again(finetune_recipe, tmp_path, monkeypatch):
-    from seqformers.training import finetune
 
     recipe = {**finetune_recipe, "seeds": [0, 1], "training": {**finetune_recipe["training"], "max_steps": 2}}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(running, "write_run_folder", lambda *parts: (_ for _ in ()).throw(KeyboardInterrupt))
         finetune(recipe, output=tmp_path / "run")
-    before = {seed: (tmp_path / "run" / "seeds" / seed / "metrics.json").stat().st_mtime_ns for seed in "01"}
+    before = {seed: (tmp_path / "run.partial" / "seeds" / seed / "metrics.json").stat().st_mtime_ns for seed in "01"}
     finetune(recipe, output=tmp_path / "run", resume=True)
     after = {seed: (tmp_path / "run" / "seeds" / seed / "metrics.json").stat().st_mtime_ns for seed in "01"}
     assert before == after
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["seeds"] == [0, 1]
+
+
+def test_a_resume_is_of_the_same_data_and_source(pretrain_recipe, finetune_recipe, reads, tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    shutil.copytree(reads, data)
+    source = pretrain(pretrain_recipe, ["training.max_steps=1"], output=tmp_path / "pt")
+    recipe = {**finetune_recipe, "model": {"from": str(source)}, "tokenizer": {}, "data": {"path": str(data)}}
+    recipe["training"] = {**recipe["training"], "max_steps": 1}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(running, "write_run_folder", lambda *parts: (_ for _ in ()).throw(KeyboardInterrupt))
+        finetune(recipe, output=tmp_path / "run")
+    weights = (source / "model.safetensors").read_bytes()
+    (source / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(ValueError, match="other settings \\(model: then"):
+        finetune(recipe, output=tmp_path / "run", resume=True)
+    (source / "model.safetensors").write_bytes(weights)
+    train = data / "train-00000-of-00001.parquet"
+    rows = train.read_bytes()
+    shutil.copy(data / "test-00000-of-00001.parquet", train)
+    with pytest.raises(ValueError, match="other settings \\(data: then"):
+        finetune(recipe, output=tmp_path / "run", resume=True)
+    train.write_bytes(rows)
+    assert finetune(recipe, output=tmp_path / "run", resume=True) == tmp_path / "run"
+    before = (tmp_path / "run" / "metrics.json").stat().st_mtime_ns
+    finetune(recipe, output=tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "metrics.json").stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match=r"was written with other settings .*seeds: then"):
+        finetune(recipe, ["seeds=[7]"], output=tmp_path / "run", resume=True)
+
+
+def test_a_folder_that_is_no_run_is_never_touched(finetune_recipe, tmp_path):
+    mine = tmp_path / "proj"
+    (mine / "work" / "checkpoints").mkdir(parents=True)
+    (mine / "work" / "checkpoints" / "best.pt").write_bytes(b"years")
+    for options in ({"resume": True}, {"overwrite": True}, {}):
+        with pytest.raises((ValueError, FileExistsError)):
+            finetune(finetune_recipe, output=mine, **options)
+    (tmp_path / "run.partial").mkdir()
+    (tmp_path / "run.partial" / "thesis.tex").write_text("years")
+    for options in ({"resume": True}, {"overwrite": True}, {}):
+        with pytest.raises((ValueError, FileExistsError)):
+            finetune(finetune_recipe, output=tmp_path / "run", **options)
+    assert (mine / "work" / "checkpoints" / "best.pt").read_bytes() == b"years"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["proj", "run.partial"]
+    assert (tmp_path / "run.partial" / "thesis.tex").read_text() == "years"
+
+
+def test_an_older_run_stays_until_the_new_one_is_whole(finetune_recipe, tmp_path):
+    recipe = {**finetune_recipe, "training": {**finetune_recipe["training"], "max_steps": 1}}
+    run = finetune(recipe, output=tmp_path / "run")
+    before = (run / "model.safetensors").read_bytes()
+    with pytest.raises(FileNotFoundError):
+        finetune(recipe, ["data.path=/nowhere"], output=run, overwrite=True)
+    with pytest.raises(ValueError, match=r"the output .* the input"):
+        finetune(recipe, [f"model.from={run}"], output=run, overwrite=True)
+    assert (run / "model.safetensors").read_bytes() == before
+    (run / "my-notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"my-notes\.txt"):
+        finetune(recipe, output=run, overwrite=True)
+    (run / "my-notes.txt").unlink()
+    finetune(recipe, ["seeds=[1]"], output=run, overwrite=True)
+    assert (run / "model.safetensors").read_bytes() != before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+
+
+def test_two_processes_on_one_output_are_refused(finetune_recipe, tmp_path):
+    with (
+        Output(tmp_path / "run", "finetune", folder=True, settings={}),
+        pytest.raises(OSError, match="another process is writing"),
+    ):
+        finetune(finetune_recipe, output=tmp_path / "run")
+
+
+def test_kills_at_random_moments_leave_the_same_bytes(finetune_recipe, tmp_path):
+    """Weights, configuration and predictions of a run that was killed again and again are those of a quiet one."""
+    recipe = {**finetune_recipe, "seeds": [0, 1], "metrics": ["mcc"], "baselines": []}
+    recipe["training"] = {**recipe["training"], "save_strategy": "steps", "save_steps": 2, "eval_strategy": "steps",
+                          "eval_steps": 2, "max_steps": 8, "num_train_epochs": 1}  # fmt: skip
+    quiet, output = finetune(recipe, output=tmp_path / "quiet"), tmp_path / "killed"
+    rng, context = random.Random(0), multiprocessing.get_context("fork")
+    for _ in range(3):
+        process = context.Process(target=_finetune_slowly, args=(recipe, output))
+        process.start()
+        process.join(rng.uniform(0.3, 4.0))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    finetune(recipe, output=output, resume=True)
+    for name in ("model.safetensors", "config.json", "seeds/0/predictions-test.parquet",
+                 "seeds/1/predictions-test.parquet"):  # fmt: skip
+        assert (output / name).read_bytes() == (quiet / name).read_bytes(), name
+    files = [{p.relative_to(run).as_posix() for p in run.rglob("*")} for run in (quiet, output)]
+    assert files[0] == files[1]
+
+
+def _finetune_slowly(recipe, output):
+    torch.set_num_threads(1)  # the pool of the parent does not survive a fork
+    plain = callbacks.RunLog.on_step_end
+    callbacks.RunLog.on_step_end = lambda *a, **k: time.sleep(0.2) or plain(*a, **k)
+    finetune(recipe, output=output, resume=True)

@@ -69,7 +69,7 @@ def test_numbers_in_exponent_form_are_numbers(tmp_path):
         ({"data": {"path": "x"}, "seeds": ["a"]}, "seeds must be"),
         ({"data": {"path": "x"}, "model": 3}, "model must be a mapping"),
         ({"data": {"path": "x"}, "training": 3}, "training must be a mapping"),
-        ({"data": {"path": "x", "limits": {"train": 0}}}, "must be a number of rows"),
+        ({"data": {"path": "x", "limits": {"train": 0}}}, "data.limits.train must be at least 1"),
         ({"data": {"path": "x"}, "task": "guess"}, "task must be one of"),
     ],
 )
