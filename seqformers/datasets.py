@@ -17,7 +17,6 @@ import inspect
 import json
 import platform
 import shutil
-import sys
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
@@ -208,8 +207,6 @@ def _build(
         report = builder.report(files) if hasattr(builder, "report") else None
         if report is not None:
             _write_json(partial / "report.json", report)
-            if hasattr(builder, "report_lines"):
-                print("\n".join(builder.report_lines(report)), file=sys.stderr)
         record = _build_record(dataset, builder, data_dir, options)
         _write_json(partial / "build.json", record)
         (partial / "README.md").write_text(_card(builder, record, report), encoding="utf-8")
