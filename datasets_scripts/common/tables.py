@@ -111,6 +111,15 @@ class Table:
         if self._remarks is None:
             remarks.warn()
 
+    def cells(self, name: str) -> Iterator[Any]:
+        """The cells of one column, of all rows that can be read; of Parquet nothing else is touched."""
+        if self.format != "parquet":
+            yield from (row.get(name) for _, row in self._read(Remarks("skip")))
+            return
+        with pq.ParquetFile(self.source) as file:
+            for batch in file.iter_batches(columns=[name]):
+                yield from map(_plain, batch.column(0).to_pylist())
+
     def _typed(self, row: dict[str, Any]) -> dict[str, Any]:
         for name, wanted in ({} if self.format == "text" else self._types or {}).items():
             cell = row.get(name)

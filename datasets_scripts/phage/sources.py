@@ -127,8 +127,7 @@ def _labels_of_tables(path: Path, columns: Mapping[str, str | None]) -> list[str
         name = _column("label", columns.get("label"), table)
         if name is None or name == "is_phage":
             return []
-        labels = (row[name] for _, row in table.rows())
-        found |= {str(label).strip(): None for label in labels if label is not None and str(label).strip()}
+        found |= {str(cell).strip(): None for cell in table.cells(name) if cell is not None and str(cell).strip()}
     return list(found)
 
 

@@ -233,6 +233,13 @@ def test_types_are_known_before_the_rows(tmp_path):
     assert open_table(path).types == {"a": int, "b": str, "c": bool}
 
 
+def test_cells_of_one_column(tmp_path):
+    path = tmp_path / "g.parquet"
+    pq.write_table(pa.table(TYPED), path)
+    assert list(open_table(path).cells("time")) == ["2024-03-01T12:30:00", "2024-03-01"]
+    assert list(open_table(write(tmp_path, PLAIN)).cells("note")) == ["x", ""]
+
+
 def test_frames(tmp_path):
     table = open_table(write(tmp_path, PLAIN))
     whole = list(table.frames(1))
