@@ -13,8 +13,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -28,9 +29,6 @@ from seqformers.datasets_scripts.common.streams import (
     what_it_is,
 )
 from seqformers.datasets_scripts.common.table_lines import read_text_rows
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["TABLE_SUFFIXES", "Table", "cell_text", "is_table", "open_table"]
 
@@ -129,8 +127,6 @@ class Table:
 
     def frames(self, size: int = _CHUNK) -> Iterator[pd.DataFrame]:
         """Yield the rows as data frames of at most `size` rows; the index holds their numbers, cells are objects."""
-        import pandas as pd
-
         rows = self.rows()
         while part := list(itertools.islice(rows, size)):
             for number, row in part:
