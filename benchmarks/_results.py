@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RESULTS", "data_folder", "time_call", "write_result"]
+__all__ = ["RESULTS", "commit_of", "data_folder", "time_call", "write_result"]
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -68,6 +68,12 @@ def write_result(name: str, result: dict[str, Any], *, data: str, seeds: list[in
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({**about, "result": result}, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def commit_of(found: dict[str, Any]) -> str:
+    """The commit a result names, and the one it was recorded at where that is not in this history."""
+    recorded = found.get("commit_recorded")
+    return f"{found['commit']} (recorded as {recorded})" if recorded else found["commit"]
 
 
 def _module() -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks._results import RESULTS, ROOT
+from benchmarks._results import RESULTS, ROOT, commit_of
 
 __all__ = ["BLOCKS", "filled"]
 
@@ -23,8 +23,7 @@ def _result(name: str) -> dict[str, Any] | None:
 
 
 def _about(found: dict[str, Any]) -> str:
-    recorded = f" (recorded as {found['commit_recorded']})" if "commit_recorded" in found else ""
-    return f"<sub>`{found['command']}`, commit {found['commit']}{recorded}, {found['device']}.</sub>"
+    return f"<sub>`{found['command']}`, commit {commit_of(found)}, {found['device']}.</sub>"
 
 
 def phage() -> str:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from benchmarks._results import RESULTS, ROOT, data_folder, write_result
+from benchmarks._results import RESULTS, ROOT, commit_of, data_folder, write_result
 from benchmarks.tables.deepcpf1_baselines import KINDS, fit_classical, fit_trees
 from benchmarks.tables.deepcpf1_fits import (
     LENGTHS,
@@ -275,7 +275,7 @@ def markdown() -> str:
         path = RESULTS / f"deepcpf1_{name}.json"
         if path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
-            parts.append(f"{write(found['result'])}\n\n<sub>`{found['command']}`, commit {found['commit']}.</sub>")
+            parts.append(f"{write(found['result'])}\n\n<sub>`{found['command']}`, commit {commit_of(found)}.</sub>")
     return "\n\n".join(parts) + "\n"
 
 
