@@ -12,6 +12,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
+
 from seqformers._families import family_of
 from seqformers.files import Output, did_you_mean
 from seqformers.hub.cards import render_model_card
@@ -27,6 +29,16 @@ CONVERTERS: dict[str, tuple[str, str]] = {
     "tape": ("seqformers.convert.tape", "folder or weight file of a transformer checkpoint of songlab-cal/tape"),
     "targetnet": ("seqformers.convert.targetnet", "TargetNet.pt of mswzeus/TargetNet"),
 }
+
+_OTHER_SHAPES = (
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
 
 
 def convert(
@@ -71,7 +83,13 @@ def convert(
         raise ValueError(f"{name} does not take --{option}; leave it out")
     inputs = [source, *([] if full is None else [full])]
     with Output(output, "convert", inputs=inputs, folder=True, overwrite=overwrite) as out:
-        made = converter(source, **options)
+        try:
+            made = converter(source, **options)
+        except _OTHER_SHAPES as error:  # sizes are read off the tensors, and those of something else fail in many ways
+            if isinstance(error, ValueError) and any(str(given) in str(error) for given in inputs):
+                raise
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise ValueError(f"{source} does not fit {name}: its tensors have other shapes ({reason})") from error
         parts = {"tokenizer": made.tokenizer, "processor": made.processor}
         write_model_repository(out.start(), made.model, **parts, card=_card(made))
         return out.finish()

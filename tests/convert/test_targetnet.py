@@ -61,6 +61,21 @@ def test_ablations_are_recognised(tmp_path):
     assert not list((tmp_path / "out").glob("*.bin"))
 
 
+@pytest.mark.parametrize("value", [torch.zeros(3), torch.tensor(1.0), torch.zeros(2, 2), None], ids=str)
+def test_tensors_of_other_shapes_are_one_line(tmp_path, value):
+    """Whichever tensor is missing or odd, for the converter that reads most sizes off the shapes."""
+    state = torch.load(checkpoint(tmp_path / "a.pt"))
+    for name in state:
+        if value is None and name == "stem.1.conv.1.weight":
+            continue  # a network of one layer less
+        odd = {key: tensor for key, tensor in (state | {name: value}).items() if tensor is not None}
+        torch.save(odd, tmp_path / "odd.pt")
+        with pytest.raises(ValueError) as caught:
+            convert("targetnet", tmp_path / "odd.pt", tmp_path / "out")
+        assert "\n" not in str(caught.value) and "odd.pt" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_card_names_the_origin(tmp_path):
     source = checkpoint(tmp_path / "a.pt")
     text = (convert("targetnet", source, tmp_path / "out") / "README.md").read_text()
