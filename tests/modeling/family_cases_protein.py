@@ -216,5 +216,5 @@ PROTEIN_CASES: tuple[FamilyCase, ...] = (
         initial=_tape_resnet_initial,
     ),
     _case("unirep", {"embedding_size": 6, "hidden_size": 10, **_HEAD}, batch=_UNIREP_BATCH, initial=_unirep_initial),
-    _case("onehot", dict(_HEAD), batch=_TAPE_BATCH, initial=_onehot_initial, embeddings=False),
+    _case("onehot", dict(_HEAD), batch=_TAPE_BATCH, initial=_onehot_initial),
 )
