@@ -6,6 +6,7 @@ regressions of scikit-learn. Works on any data set with a sequence and, for the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -300,7 +301,7 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         lines += ["| split | class | genomes | groups | nt |", "|---|---|---:|---:|---:|"]
         for split, classes in genomes.items():
             for name, row in classes.items():
-                lines.append(f"| {split} | {name} | {row['genomes']:,} | {row['groups']:,} | {row['nt']:,} |")
+                lines.append(f"| {split} | {_cell(name)} | {row['genomes']:,} | {row['groups']:,} | {row['nt']:,} |")
         lines.append("")
     if sketched := report.get("genome_leakage"):
         lines += [
@@ -319,7 +320,7 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         for split, classes in found["statistics"].items():
             for name, row in classes.items():
                 gc = f"{row['gc_mean']:.3f} ± {row['gc_sd']:.3f}" if "gc_mean" in row else ""
-                lines.append(f"| {split} | {name} | {row['rows']:,} | {row['length_mean']:.1f} | {gc} |")
+                lines.append(f"| {split} | {_cell(name)} | {row['rows']:,} | {row['length_mean']:.1f} | {gc} |")
         lines += ["", "| shortcut model | macro recall, test | AUROC, test |", "|---|---:|---:|"]
         lines += [
             f"| {name} | {_percent(row['macro_recall'])} | {row.get('auroc', float('nan')):.3f} |"
@@ -331,6 +332,11 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     if left_out:
         lines += ["", "Left out: " + "; ".join(f"{number:,} {why}" for why, number in left_out.items()) + "."]
     return "\n".join(lines)
+
+
+def _cell(name: str) -> str:
+    """A name of the user's as the text of a table cell: no HTML, no column of its own."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(name.split())).replace("|", "\\|")
 
 
 def _percent(share: float) -> str:

@@ -277,10 +277,11 @@ class _Groups:
                 f"{self.path} names none of the genomes; it lists {', '.join(unused[:_SHOWN])}, the genomes "
                 f"are called {', '.join(list(self.missing)[:_SHOWN])}"
             )
+        place = Path(self.path or "").name  # the report goes into the repository, so no folders of this machine
         for name in unused:
-            self.remarks.note(f"entries of {self.path} that are no genome of the input", repr(name))
+            self.remarks.note(f"entries of {place} that are no genome of the input", repr(name))
         for name in self.missing:
-            self.remarks.note(f"genomes that are not in {self.path}, each a group of its own", repr(name))
+            self.remarks.note(f"genomes that are not in {place}, each a group of its own", repr(name))
 
 
 def records_of_tables(

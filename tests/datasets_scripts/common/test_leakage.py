@@ -114,3 +114,9 @@ def test_the_report_reads_well():
     assert "| gc |" in text and "| train | phage |" in text
     assert "rows of test: 100.0 % share a 21-mer with train" in text
     assert "1,234 (train: too short)" in text
+
+
+def test_names_of_classes_are_text_in_a_card():
+    row = {"genomes": 1, "groups": 1, "nt": 5}
+    text = report_markdown({"genomes": {"train": {"a|b <script>": row}}})
+    assert r"| train | a\|b &lt;script> | 1 | 1 | 5 |" in text
