@@ -36,6 +36,13 @@ def six_mers(rows: pd.DataFrame) -> np.ndarray:
     return np.array(counts, dtype=float)
 
 
+def compared_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each pair once, of miRNAs with targets and non-targets: no other row counts within miRNAs."""
+    rows = rows.drop_duplicates(PAIR)
+    both = rows.groupby("mirna_seq")["label"].transform("nunique") == 2
+    return rows[both].reset_index(drop=True)
+
+
 def by_mirna(rows: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
     """Of each miRNA: comparisons of a target with a non-target, and the share in the right order."""
     found = []
@@ -48,8 +55,7 @@ def by_mirna(rows: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
 
 def intervals(rows: pd.DataFrame, scores: dict[str, np.ndarray]) -> dict[str, Any]:
     """AUROC within miRNAs with 95 % intervals over miRNAs drawn with replacement, and differences of the first."""
-    once = ~rows.duplicated(PAIR).to_numpy()
-    parts = {name: by_mirna(rows[once], values[once]) for name, values in scores.items()}
+    parts = {name: by_mirna(rows, values) for name, values in scores.items()}
     first, *others = parts
     number = len(parts[first])
     drawn = np.random.default_rng(0).integers(0, number, (RESAMPLES, number))
@@ -84,13 +90,14 @@ def main() -> None:
         given.work.mkdir(parents=True, exist_ok=True)
     for name in given.tests:
         rows = read_target_table(folder / TESTS[name])
+        compared = compared_rows(rows)
         models = {"packaged": packaged_model("targetnet"), "published": given.published}
         scores = {}
         for label, model in models.items():
             cache = None if given.work is None else given.work / f"{label}-{name}.npy"
-            scores[label] = model_scores(model, rows, cache)
-        scores["count of 6mers"] = six_mers(rows)
-        result[name] = {"rows": len(rows)} | intervals(rows, scores) | rows_seen(fitted, rows)
+            scores[label] = model_scores(model, compared, cache)
+        scores["count of 6mers"] = six_mers(compared)
+        result[name] = {"rows": len(rows)} | intervals(compared, scores) | rows_seen(fitted, rows)
         print(name, result[name], flush=True)
     if set(result) == set(TESTS):
         write_result("targetnet_intervals", {"resamples": RESAMPLES, "tests": result}, data="mirna_target", seeds=[0])
