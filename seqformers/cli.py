@@ -383,13 +383,14 @@ def _train(
 
 
 _Run = Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")]
-_Sequences = Annotated[Path, typer.Argument(help="FASTA or FASTQ file, plain or gz.")]
+_Sequences = Annotated[Path, typer.Argument(help="FASTA or FASTQ file, plain or compressed; - for standard input.")]
 _Window = Annotated[
-    int | None, typer.Option(help="Bases (residues) a window; default: what the model was trained on.")
+    int | None, typer.Option(min=1, help="Bases (residues) a window; default: what the model was trained on.")
 ]
-_Step = Annotated[int | None, typer.Option(help="Distance between windows; default: the window.")]
+_Step = Annotated[int | None, typer.Option(min=1, help="Distance between windows; default: the window.")]
 _BothStrands = Annotated[bool, typer.Option("--both-strands", help="Average over both strands of DNA.")]
-_BatchSize = Annotated[int, typer.Option(help="Windows a forward pass; the answer does not depend on it.")]
+_BatchSize = Annotated[int, typer.Option(min=1, help="Windows a forward pass; the answer does not depend on it.")]
+_OnError = Annotated[str, typer.Option(help="At a bad record: raise, or skip it and count.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU when there is one.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")]
@@ -405,6 +406,7 @@ def predict(
     both_strands: _BothStrands = False,
     batch_size: _BatchSize = 64,
     device: _Device = None,
+    on_error: _OnError = "raise",
     overwrite: _Overwrite = False,
     resume: _Resume = False,
 ) -> None:
@@ -416,7 +418,7 @@ def predict(
 
     path = run_predict(
         run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
-        device=device, overwrite=overwrite, resume=resume,
+        device=device, on_error=on_error, overwrite=overwrite, resume=resume,
     )  # fmt: skip
     typer.echo(f"wrote {path}", err=True)
 
@@ -433,6 +435,7 @@ def embed(
     both_strands: _BothStrands = False,
     batch_size: _BatchSize = 64,
     device: _Device = None,
+    on_error: _OnError = "raise",
     overwrite: _Overwrite = False,
     resume: _Resume = False,
 ) -> None:
@@ -444,7 +447,7 @@ def embed(
 
     path = run_embed(
         run, sequences, output, pooling=pooling, layer=layer, window=window, step=step, both_strands=both_strands,
-        batch_size=batch_size, device=device, overwrite=overwrite, resume=resume,
+        batch_size=batch_size, device=device, on_error=on_error, overwrite=overwrite, resume=resume,
     )  # fmt: skip
     typer.echo(f"wrote {path}", err=True)
 
@@ -509,8 +512,8 @@ def score_guides(
 
 @app.command()
 def explain(
-    run: Annotated[str, typer.Argument(help="Run folder, or a model on the Hub.")],
-    fasta: Annotated[Path, typer.Argument(help="Sequences: FASTA or FASTQ, plain or compressed.")],
+    run: _Run,
+    fasta: _Sequences,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and pictures.")],
     method: Annotated[
@@ -523,11 +526,14 @@ def explain(
     ] = None,
     label: Annotated[str | None, typer.Option(help="Label to explain; default: the positive one.")] = None,
     layer: Annotated[int, typer.Option(help="Layer whose attention is shown; -1 is the last.")] = -1,
-    plots: Annotated[int, typer.Option(help="Draw pictures of the first so many records.")] = 20,
-    batch_size: Annotated[int, typer.Option(help="Sequences scored at a time.")] = 64,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU when there is one.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output folder.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted job.")] = False,
+    plots: Annotated[int, typer.Option(min=0, help="Draw pictures of the first so many records.")] = 20,
+    window: _Window = None,
+    step: _Step = None,
+    batch_size: _BatchSize = 64,
+    device: _Device = None,
+    on_error: _OnError = "raise",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier explanation.")] = False,
+    resume: _Resume = False,
 ) -> None:
     """Show what a model looks at, base by base: tables (TSV) and pictures (PNG).
 
@@ -543,9 +549,9 @@ def explain(
 
         seqformers explain runs/plus proteins.fasta --output aligned --method alignment
     """
-    from seqformers.interpret import explain as room
+    from seqformers.interpret.explain import explain as run_explain
 
-    folder = room.explain(
+    folder = run_explain(
         run,
         fasta,
         output,
@@ -553,12 +559,18 @@ def explain(
         label=label,
         layer=layer,
         plots=plots,
+        window=window,
+        step=step,
         batch_size=batch_size,
         device=device,
+        on_error=on_error,
         overwrite=overwrite,
         resume=resume,
     )
-    typer.echo(f"wrote {', '.join(sorted(path.name for path in folder.iterdir()))} to {folder}", err=True)
+    typer.echo(
+        f"wrote {', '.join(sorted(path.name for path in folder.iterdir() if path.name[0] != '.'))} to {folder}",
+        err=True,
+    )
 
 
 @app.command()

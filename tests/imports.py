@@ -19,7 +19,7 @@ _FOLDERS = {
     "tokenization": "seqformers.tokenization",
 }
 _LOWER = {"datasets_scripts", "modeling", "tokenization"}
-_SUBJECT = {"files", "settings", "tables", "metrics", "hub", "inference", *_LOWER}
+_SUBJECT = {"files", "settings", "tables", "metrics", "hub", "inference", "pictures", *_LOWER}
 
 # Room -> the rooms that it may import from. The way of the data: sequences, tokens, model, training, run folder, use.
 ALLOWED: dict[str, set[str]] = {
@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"files"},
     "tables": {"files", "datasets_scripts"},
     "metrics": set(),
+    "pictures": set(),
     "hub": {"_families", "files", "tables", *_LOWER},
     "convert": {"_families", "files", "hub", *_LOWER},
     "datasets": {"files", "settings", "tables", "hub", *_LOWER},

@@ -16,7 +16,6 @@ __all__ = [
     "evaluation_starts",
     "letters_of",
     "random_parts_starts",
-    "strings_of_rows",
     "strings_of_spans",
     "take_windows",
     "window_starts",
@@ -122,13 +121,6 @@ def take_windows(letters: NDArray[np.uint8], starts: NDArray[np.int64], window: 
     if len(starts) == 0:
         return np.zeros((0, window), dtype=np.uint8)
     return np.lib.stride_tricks.sliding_window_view(letters, window)[starts]
-
-
-def strings_of_rows(rows: NDArray[np.uint8]) -> pa.Array:
-    """Return the rows of a letter matrix of shape `(n, window)` as an Arrow string array, without a copy."""
-    count, width = rows.shape
-    offsets = np.arange(count + 1, dtype=np.int64) * width
-    return _strings(offsets, np.ascontiguousarray(rows).reshape(-1))
 
 
 def strings_of_spans(letters: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> pa.Array:

@@ -6,24 +6,36 @@ line that names file and field, and no other answer comes out in silence.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError, safe_open
 
 from seqformers._families import class_named, family_of
 from seqformers.files import fingerprint
 from seqformers.hub.devices import pick_device, quiet_loading
 from seqformers.hub.download import fetch_repository
+from seqformers.tokenization.reading import Reading, reading_of
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["PACKAGED", "Loaded", "fingerprint_weights", "load_model", "model_folder", "packaged_model", "read_config"]
+__all__ = [
+    "PACKAGED",
+    "Loaded",
+    "fingerprint_model",
+    "fingerprint_weights",
+    "load_model",
+    "model_folder",
+    "packaged_model",
+    "read_config",
+]
 
 PACKAGED = ("targetnet", "deepcpf1")
 OWN_COMMANDS = {"targetnet": "scan-targets", "deepcpf1": "score-guides"}
@@ -46,7 +58,7 @@ class Loaded:
         encoder (`PreTrainedTokenizerBase` or `ProcessorMixin`): What turns its input into a batch; None where the
             folder has neither (weights alone).
         config (`PreTrainedConfig`): The model's.
-        folder (`Path`): Where it was loaded from.
+        folder (`Path`, *optional*): Where it was loaded from.
         device (`torch.device`): Where it runs.
         name (`str`): What the user called it.
     """
@@ -54,17 +66,26 @@ class Loaded:
     model: Any
     encoder: Any
     config: Any
-    folder: Path
-    device: torch.device
-    name: str
+    folder: Path | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    name: str = "this model"
 
     @cached_property
-    def fingerprint(self) -> dict[str, Any]:
-        """What tells this model from others in the settings of an output: hashes of what decides its answers."""
-        known = [*self.folder.glob("*.safetensors"), *self.folder.glob("*.bin"), self.folder / "config.json"]
-        known += [self.folder / name for name in (*_ENCODER_FILES, "vocab.txt")]
-        found = [fingerprint(path) for path in sorted(known) if path.is_file()]
-        return {"files": {item["name"]: item["sha256"] for item in found}}
+    def fingerprint(self) -> str:
+        """What tells this model from others in the settings of an output; see `fingerprint_model`."""
+        assert self.folder is not None, "a model that lies nowhere"
+        return fingerprint_model(self.folder)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What its tokenizer reads."""
+        return reading_of(self.encoder, self.config)
+
+    @cached_property
+    def exact(self) -> Any:
+        """The model in double precision, beside the other one; on the CPU where its device knows none."""
+        place = torch.device("cpu") if self.device.type == "mps" else self.device
+        return copy.deepcopy(self.model).to(place).double().eval()
 
 
 def packaged_model(family: str) -> Path:
@@ -98,6 +119,14 @@ def model_folder(run: str | Path) -> Path:
     return folder
 
 
+def fingerprint_model(folder: Path) -> str:
+    """A hash of what decides a model's answers: weights, configuration, tokenizer; not of cards and names."""
+    known = [path for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)]
+    known += [folder / name for name in ("config.json", *_ENCODER_FILES, "vocab.txt")]
+    found = [fingerprint(path) for path in sorted(known) if path.is_file()]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+
+
 def read_config(folder: Path, *, name: str | Path | None = None) -> dict[str, Any]:
     """The checked `config.json` of a folder.
 
@@ -116,10 +145,10 @@ def read_config(folder: Path, *, name: str | Path | None = None) -> dict[str, An
         raise ValueError(f"{path}: model_type is {config.get('model_type')!r}; expected the name of a model family")
     if not isinstance(config.get("auto_map", {}), dict):
         raise ValueError(f"{path}: auto_map is {config['auto_map']!r}; take it out, or name the code of each class")
-    for field in _COUNTS:
-        value = config.get(field)
+    for key in _COUNTS:
+        value = config.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise ValueError(f"{path}: {field} is {value!r}; expected a whole number from 1 on")
+            raise ValueError(f"{path}: {key} is {value!r}; expected a whole number from 1 on")
     return config
 
 
@@ -173,8 +202,6 @@ def _refuse_other_family(run: str | Path, kind: str, family: str | None) -> None
 
 
 def _load_encoder(folder: Path, *, needed: bool) -> Any:
-    import transformers
-
     if not any((folder / name).is_file() for name in _ENCODER_FILES):
         if not needed:
             return None
@@ -193,8 +220,6 @@ def _load_encoder(folder: Path, *, needed: bool) -> Any:
 
 
 def _load_config(folder: Path) -> Any:
-    import transformers
-
     kind = read_config(folder)["model_type"]
     if kind not in transformers.CONFIG_MAPPING:
         raise ValueError(f"{folder / 'config.json'}: model_type {kind!r} is known neither here nor to transformers")
@@ -206,8 +231,6 @@ def _load_config(folder: Path) -> Any:
 
 
 def _load_weights(folder: Path, auto_class: str | None, config: Any, run: str | Path) -> Any:
-    import transformers
-
     _refuse_torn_weights(folder)
     try:
         auto = getattr(transformers, auto_class) if auto_class else _saved_with(config)
@@ -226,8 +249,6 @@ def _load_weights(folder: Path, auto_class: str | None, config: Any, run: str | 
 
 def _saved_with(config: Any) -> Any:
     """The class of the head a model was saved with; some heads here have no Auto class in transformers."""
-    import transformers
-
     head = (getattr(config, "architectures", None) or ["Model"])[0]
     ours = class_named(head)
     if ours is not None:
@@ -237,8 +258,6 @@ def _saved_with(config: Any) -> Any:
 
 
 def _refuse_torn_weights(folder: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt"):
@@ -283,11 +302,15 @@ def _weight_file(folder: Path) -> Path:
 def _refuse_other_tokens(folder: Path, config: Any, encoder: Any) -> None:
     """Refuse a tokenizer that is not the one the model was trained with."""
     path = folder / _ENCODER_FILES[0]
-    for field in ("k", "stride"):
-        ours, theirs = getattr(config, field, None), getattr(encoder, field, None)
-        if ours is not None and theirs is not None and ours != theirs:
+    try:
+        reading = reading_of(encoder, config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    for name, found in (("k", reading.letters_per_token), ("stride", reading.token_step)):
+        stated = getattr(config, name, None)
+        if stated is not None and stated != found:
             raise ValueError(
-                f"{path}: {field} is {theirs}, but config.json says {ours}; the two do not belong together"
+                f"{path}: {name} is {found}, but config.json says {stated}; the two do not belong together"
             )
     known = getattr(config, "vocab_size", None)
     if known is not None and hasattr(encoder, "get_vocab") and (size := len(encoder.get_vocab())) > known:

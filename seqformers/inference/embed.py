@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from seqformers.hub.load import load_model
-from seqformers.inference.predict import read_sequences
-from seqformers.inference.windows_scorer import Windowing, context_letters, run_records
+from seqformers.datasets_scripts.common.remarks import OnError, Remarks
+from seqformers.hub.load import Loaded, load_model, model_folder
+from seqformers.inference.engine import run_records
+from seqformers.inference.predict import note_unknown, skip_done
+from seqformers.inference.records import describe_work, read_sequences
+from seqformers.inference.windowing import Windowing, check_count
 from seqformers.tables import TableWriter
 
 __all__ = ["embed", "embed_records", "residue_mask"]
 
+COLUMNS = {"id": str, "num_windows": int, "embedding": list}
 _POOLINGS = ("mean", "cls")
+_DIGITS = 6
 
 
 def embed(
@@ -33,6 +37,7 @@ def embed(
     both_strands: bool = False,
     batch_size: int = 64,
     device: str | None = None,
+    on_error: OnError = "raise",
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -41,20 +46,23 @@ def embed(
 
     With `pooling="mean"` a window's vector is the mean over its sequence tokens only: special, unknown and pad tokens
     do not count. A record's vector is the mean over its windows. A record without a known token gets a null vector.
+    Vectors are computed in double precision and hold six significant digits of their largest number, so that they do
+    not depend on batch size, threads, device or a resume.
 
     Args:
         run (`str` or `Path`): Run folder or Hub repository; any head, only the encoder is used.
-        sequences (`str` or `Path`): FASTA or FASTQ, plain or gz.
+        sequences (`str` or `Path`): FASTA or FASTQ, plain or compressed; a pipe or `-`.
         output (`str` or `Path`): `.parquet` or `.jsonl`.
         pooling (`str`): `"mean"`, or `"cls"` for the first token's vector.
         layer (`int`): Which hidden states, -1 the last, 0 the embeddings.
         window (`int`, *optional*): Bases (or residues) a window; default what the model was trained on.
-        step (`int`, *optional*): Between window starts; default `window`.
+        step (`int`, *optional*): Between window starts, at most `window`; default `window`.
         both_strands (`bool`): Average over both strands (DNA).
         batch_size (`int`): Windows a forward pass; does not change the answer.
         device (`str`, *optional*): Default: a GPU when there is one.
-        overwrite (`bool`): Replace an existing output.
-        resume (`bool`): Go on after an interruption.
+        on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
+        overwrite (`bool`): Replace an existing output once the new one is whole.
+        resume (`bool`): Go on after an interruption, with the same model, input and options.
         progress (`bool`): Show a progress bar on stderr.
 
     Returns:
@@ -62,62 +70,78 @@ def embed(
 
     Raises:
         ValueError: unknown pooling, an output suffix that cannot hold vectors, or what `predict` refuses.
+        OSError: as `predict`.
     """
     if pooling not in _POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(_POOLINGS)}, not {pooling!r}")
     if Path(output).suffix not in (".parquet", ".jsonl"):
         raise ValueError(f"vectors go into .parquet or .jsonl, not {Path(output).name}")
+    windowing = Windowing(window, step, both_strands)
+    check_count("batch_size", batch_size)
+    remarks = Remarks(on_error)
+    folder = model_folder(run)
+    settings = describe_work(
+        folder, sequences, resume=resume, pooling=pooling, layer=layer, window=window, step=step,
+        both_strands=both_strands, on_error=on_error,
+    )  # fmt: skip
     with TableWriter(
-        output, {"id": str, "num_windows": int, "embedding": list}, overwrite=overwrite, resume=resume
+        output, COLUMNS, job="embed", inputs=[folder, sequences], settings=settings, overwrite=overwrite, resume=resume
     ) as table:
         if table.finished:
             return table.path
         loaded = load_model(run, "AutoModel", device=device)
-        model, tokenizer = loaded.model, loaded.encoder
-        records = islice(read_sequences(sequences, tokenizer, progress=progress), table.rows_done, None)
-        empty = 0
+        cut = windowing.for_model(loaded)
+        records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
+        rest = skip_done(records, table.rows_done, loaded, cut, remarks, "vector")
         for row in embed_records(
-            records, model, tokenizer, pooling=pooling, layer=layer, window=window, step=step,
-            both_strands=both_strands, batch_size=batch_size, device=loaded.device,
-        ):  # fmt: skip
-            empty += row["embedding"] is None
+            rest, loaded, cut, pooling=pooling, layer=layer, batch_size=batch_size, remarks=remarks
+        ):
             table.write([row])
-    if empty:
-        warnings.warn(f"{empty} records hold no known token (too short, or only N) and got no vector", stacklevel=2)
+    remarks.warn(str(sequences))
     return table.path
 
 
 def embed_records(
     records: Iterable[Any],
-    model: Any,
-    tokenizer: Any,
+    loaded: Loaded,
+    windowing: Windowing | None = None,
     *,
     pooling: str = "mean",
     layer: int = -1,
-    window: int | None = None,
-    step: int | None = None,
-    both_strands: bool = False,
     batch_size: int = 64,
-    device: torch.device | str = "cpu",
+    remarks: Remarks | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `embed` for records that hold `id` and `sequence`; see there for the arguments."""
-    window = window or context_letters(model, tokenizer)
-    cut = Windowing(window=window, step=step or window, both_strands=both_strands)
+    """Yield the rows of `embed` for records that hold `id` and `sequence`; arguments as in `predict_records`.
 
-    def forward(batch: dict[str, torch.Tensor]) -> np.ndarray:
+    Raises:
+        ValueError: there is no such layer, or the model gives something that is no number.
+    """
+    cut = (windowing or Windowing()).for_model(loaded)
+
+    def forward(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         hidden = _hidden(model, batch, layer)
         if pooling == "cls":
-            return hidden[:, 0].float().cpu().numpy()
-        weight = residue_mask(batch, tokenizer)[..., None].to(hidden)
-        return ((hidden * weight).sum(1) / weight.sum(1).clamp_min(1)).float().cpu().numpy()
+            return hidden[:, 0]
+        weight = residue_mask(batch, loaded.encoder)[..., None].to(hidden)
+        return (hidden * weight).sum(1) / weight.sum(1).clamp_min(1)
 
-    for result in run_records(records, tokenizer, forward, cut, batch_size=batch_size, device=torch.device(device)):
-        mean = None if result.values is None else result.values.mean(axis=0, dtype=np.float64).astype(np.float32)
-        yield {
-            "id": result.id,
-            "num_windows": result.num_windows,
-            "embedding": None if mean is None else mean.tolist(),
-        }
+    for result in run_records(records, loaded, cut, forward, batch_size=batch_size, exact=True):
+        vector = None
+        if result.values is None:
+            if remarks is not None:
+                note_unknown(remarks, result.id, "vector")
+        else:
+            vector = _rounded(result.values.mean(axis=0), result.id)
+        yield {"id": result.id, "num_windows": result.num_windows, "embedding": vector}
+
+
+def _rounded(vector: np.ndarray, name: str) -> list[float]:
+    """The numbers with six significant digits of the largest one."""
+    largest = float(np.abs(vector).max())
+    if not math.isfinite(largest):
+        raise ValueError(f"record {name!r}: the model gives no number for it (NaN or infinite)")
+    decimals = _DIGITS - 1 - math.floor(math.log10(largest)) if largest else 0
+    return vector.round(decimals).tolist()
 
 
 def residue_mask(batch: dict[str, torch.Tensor], tokenizer: Any) -> torch.Tensor:
@@ -131,6 +155,8 @@ def _hidden(model: Any, batch: dict[str, torch.Tensor], layer: int) -> torch.Ten
     if layer == -1:
         return model(**batch).last_hidden_state
     states = model(**batch, output_hidden_states=True).hidden_states
+    if states is None:
+        raise ValueError(f"{type(model).__name__} gives its last layer only; leave layer at -1")
     if not -len(states) <= layer < len(states):
         raise ValueError(f"layer {layer} does not exist: this model has hidden states 0 to {len(states) - 1}")
     return states[layer]

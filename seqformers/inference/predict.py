@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from seqformers.datasets_scripts.common.fasta import read_fasta
-from seqformers.hub.load import load_model
-from seqformers.inference.windows_scorer import RecordResult, Windowing, context_letters, run_records
+from seqformers.datasets_scripts.common.remarks import OnError, Remarks
+from seqformers.hub.load import Loaded, load_model, model_folder
+from seqformers.inference.engine import known_spans
+from seqformers.inference.records import describe_work, read_sequences
+from seqformers.inference.scores import RecordScore, Scorer
+from seqformers.inference.windowing import Windowing, check_count
 from seqformers.tables import TableWriter
 
-__all__ = ["COLUMNS", "predict", "predict_records", "read_sequences"]
+__all__ = ["COLUMNS", "predict", "predict_records", "skip_done"]
 
 COLUMNS = {"id": str, "label": str, "score": float, "num_windows": int}
-_IDS_REMEMBERED = 1_000_000
+_HEAD = "AutoModelForSequenceClassification"
 
 
 def predict(
@@ -33,6 +30,7 @@ def predict(
     both_strands: bool = False,
     batch_size: int = 64,
     device: str | None = None,
+    on_error: OnError = "raise",
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -41,102 +39,108 @@ def predict(
 
     A record is cut into windows (the last one ends with the record), each window gets class probabilities, and the
     record gets their mean. `score` is the mean probability of the positive class (the second of two), or of the class
-    named in `label` when there are more; for a regression it is the value and `label` is empty. A record without a
-    known token (shorter than a token, or only N) gets an empty label and score, `num_windows` 0, and is counted in a
-    warning. Memory does not grow with the file.
+    named in `label` when there are more, or when a record may have several labels; for a regression it is the value
+    and `label` is empty. A record without a known token (shorter than a token, or only N) gets an empty label and
+    score, `num_windows` 0, and is counted in a warning. Memory does not grow with the file.
+
+    Scores have the digits that do not depend on batch size, threads, device or a resume (`round_score`): four
+    significant ones of a probability or of what it lacks to 1.
 
     Args:
         run (`str` or `Path`): Run folder or Hub repository of a sequence classifier.
-        sequences (`str` or `Path`): FASTA or FASTQ, plain or gz.
+        sequences (`str` or `Path`): FASTA or FASTQ, plain or compressed; a pipe or `-`.
         output (`str` or `Path`): `.tsv`, `.csv`, `.jsonl` or `.parquet`.
         window (`int`, *optional*): Bases (or residues) a window; default what the model was trained on.
-        step (`int`, *optional*): Between window starts; default `window`.
+        step (`int`, *optional*): Between window starts, at most `window`; default `window`.
         both_strands (`bool`): Average over both strands (DNA).
         batch_size (`int`): Windows a forward pass; does not change the answer.
         device (`str`, *optional*): Default: a GPU when there is one.
-        overwrite (`bool`): Replace an existing output.
-        resume (`bool`): Go on after an interruption.
+        on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
+        overwrite (`bool`): Replace an existing output once the new one is whole.
+        resume (`bool`): Go on after an interruption, with the same model, input and options.
         progress (`bool`): Show a progress bar on stderr.
 
     Returns:
         `Path`: `output`.
 
     Raises:
-        FileNotFoundError: no such FASTA file.
+        FileNotFoundError: no such FASTA file or model.
         FileExistsError: the output exists.
-        ValueError: not FASTA, a run without a classifier, or records that are not what the model reads.
+        ValueError: not FASTA, a run without a classifier, records that are not what the model reads, an option out of
+            range, an output that is an input, or a resume of other work.
+        OSError: another process is writing the output.
     """
-    with TableWriter(output, COLUMNS, overwrite=overwrite, resume=resume) as table:
+    windowing = Windowing(window, step, both_strands)
+    check_count("batch_size", batch_size)
+    remarks = Remarks(on_error)
+    folder = model_folder(run)
+    settings = describe_work(
+        folder, sequences, resume=resume, window=window, step=step, both_strands=both_strands, on_error=on_error
+    )
+    with TableWriter(
+        output,
+        COLUMNS,
+        job="predict",
+        inputs=[folder, sequences],
+        settings=settings,
+        overwrite=overwrite,
+        resume=resume,
+    ) as table:
         if table.finished:
             return table.path
-        loaded = load_model(run, "AutoModelForSequenceClassification", device=device)
-        model, tokenizer = loaded.model, loaded.encoder
-        rows = predict_records(
-            islice(read_sequences(sequences, tokenizer, progress=progress), table.rows_done, None),
-            model, tokenizer, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
-            device=loaded.device,
-        )  # fmt: skip
-        empty = 0
-        for row in rows:
-            empty += row["num_windows"] == 0
+        loaded = load_model(run, _HEAD, device=device)
+        cut = windowing.for_model(loaded)
+        records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
+        rest = skip_done(records, table.rows_done, loaded, cut, remarks, "score")
+        for row in predict_records(rest, loaded, cut, batch_size=batch_size, remarks=remarks):
             table.write([row])
-    if empty:
-        warnings.warn(f"{empty} records hold no known token (too short, or only N) and got no score", stacklevel=2)
+    remarks.warn(str(sequences))
     return table.path
 
 
 def predict_records(
     records: Iterable[Any],
-    model: Any,
-    tokenizer: Any,
+    loaded: Loaded,
+    windowing: Windowing | None = None,
     *,
-    window: int | None = None,
-    step: int | None = None,
-    both_strands: bool = False,
     batch_size: int = 64,
-    device: torch.device | str = "cpu",
+    remarks: Remarks | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `predict` for records that hold `id` and `sequence`; see there for the arguments."""
-    window = window or context_letters(model, tokenizer)
-    cut = Windowing(window=window, step=step or window, both_strands=both_strands)
-    regression = model.config.problem_type == "regression" or model.config.num_labels == 1
+    """Yield the rows of `predict` for records that hold `id` and `sequence`.
 
-    def forward(batch: dict[str, torch.Tensor]) -> np.ndarray:
-        logits = model(**batch).logits.float()
-        return (logits if regression else logits.softmax(-1)).cpu().numpy()
-
-    for result in run_records(records, tokenizer, forward, cut, batch_size=batch_size, device=torch.device(device)):
-        yield _row(result, model.config, regression=regression)
-
-
-def _row(result: RecordResult, config: Any, *, regression: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": result.id, "label": None, "score": None, "num_windows": result.num_windows}
-    if result.values is None:
-        return row
-    mean = result.values.astype(np.float64).mean(axis=0)
-    if regression:
-        return {**row, "label": "", "score": round(float(mean[0]), 6)}
-    best = int(mean.argmax())
-    shown = 1 if len(mean) == 2 else best
-    return {**row, "label": config.id2label[best], "score": round(float(mean[shown]), 6)}
-
-
-def read_sequences(path: str | Path, tokenizer: Any, *, progress: bool) -> Iterator[Any]:
-    """Records of a FASTA file with a progress bar; letters the tokenizer's molecule does not have are refused.
-
-    An id that comes again is no error, since rows keep the order of the records, but it is counted in a warning.
+    Args:
+        records (iterable): What to score, consumed as needed.
+        loaded (`Loaded`): Model and tokenizer.
+        windowing (`Windowing`, *optional*): How records are cut; default what the model was trained on.
+        batch_size (`int`): Windows a forward pass; does not change the answer.
+        remarks (`Remarks`, *optional*): Told of records without a score.
     """
-    from tqdm import tqdm
+    scorer = Scorer(loaded, batch_size=batch_size)
+    for result in scorer.score_records(records, (windowing or Windowing()).for_model(loaded)):
+        if result.scores is None and remarks is not None:
+            note_unknown(remarks, result.id, "score")
+        yield _row(result, scorer)
 
-    molecule = "dna" if hasattr(tokenizer, "k") else None
-    seen: set[int] = set()
-    repeated = 0
-    for record in tqdm(read_fasta(path, molecule=molecule), unit=" records", disable=not progress, file=sys.stderr):
-        known = hash(record.id)
-        repeated += known in seen
-        # A bound, so that memory does not grow with the file.
-        if len(seen) < _IDS_REMEMBERED:
-            seen.add(known)
-        yield record
-    if repeated:
-        warnings.warn(f"{path}: {repeated} ids came more than once; tell their rows apart by order", stacklevel=2)
+
+def _row(result: RecordScore, scorer: Scorer) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": result.id, "label": None, "score": None, "num_windows": result.num_windows}
+    if result.scores is None:
+        return row
+    label = scorer.labels[scorer.best(result.scores)] if scorer.is_probability else ""
+    return {**row, "label": label, "score": scorer.round(float(result.scores[scorer.column(None, result.scores)]))}
+
+
+def skip_done(
+    records: Iterator[Any], done: int, loaded: Loaded, windowing: Windowing, remarks: Remarks, what: str
+) -> Iterator[Any]:
+    """Pass over the records whose rows are there already, so that the counts in `remarks` cover the whole file."""
+    for number, record in enumerate(records):
+        if number >= done:
+            yield record
+        elif not known_spans(record.sequence, windowing, loaded):
+            note_unknown(remarks, record.id, what)
+
+
+def note_unknown(remarks: Remarks, name: str, what: str) -> None:
+    """Count a record that gets no score or vector."""
+    remarks.note(f"records hold no known token (too short, or only N) and got no {what}", repr(name))

@@ -2,67 +2,67 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 
-from seqformers.interpret.windows import read_batches, spread_to_bases, token_room, windows
+from seqformers.hub.load import Loaded
+from seqformers.inference.windowing import Span, Windowing
+from seqformers.interpret.reading import cut_into_contexts, read_batches, spread_to_bases
 
-__all__ = ["attention_profiles", "l2_normalize"]
+__all__ = ["attention_of_spans", "attention_profile"]
 
 
-def attention_profiles(
-    model: Any, tokenizer: Any, sequences: Sequence[str], *, layer: int = -1, batch_size: int = 4
-) -> list[np.ndarray]:
-    """Attention from [CLS] to every base.
+def attention_profile(
+    loaded: Loaded, sequence: str, *, windowing: Windowing | None = None, layer: int = -1, batch_size: int = 4
+) -> np.ndarray:
+    """Attention from [CLS] to every base of a sequence.
 
     A token's score is the attention [CLS] pays it in `layer`, averaged over heads, times the number of tokens, so
     that 1 is what an even spread would give and windows of unlike length compare. A base's score is the mean over
-    the tokens that cover it. Padding and special tokens take no part. Sequences longer than the model's context are
-    read in windows that share no token.
+    the tokens that cover it. Padding and special tokens take no part.
 
     Args:
-        model (`PreTrainedModel`): An encoder, with any head; in evaluation mode.
-        tokenizer (`PreTrainedTokenizerBase`): Its tokenizer, able to return offsets.
-        sequences (`Sequence[str]`): Letters; at least one token each.
+        loaded (`Loaded`): An encoder with any head, and a tokenizer.
+        sequence (`str`): Letters; at least one token.
+        windowing (`Windowing`, *optional*): How it is cut; default as `predict` does.
         layer (`int`, defaults to -1): Which layer, the last by default.
         batch_size (`int`, defaults to 4): Windows at a time; memory grows with layers, heads and length squared.
 
     Returns:
-        `list[np.ndarray]`: One array of `len(sequence)` numbers each; NaN for bases outside every token.
+        `np.ndarray` of shape `(len(sequence),)`: NaN for bases outside every token.
 
     Raises:
-        ValueError: the model has no attention, or a sequence is shorter than a token.
+        ValueError: the model has no attention or no such layer, or the sequence is shorter than a token.
     """
-    import torch
+    spans = (windowing or Windowing()).for_model(loaded).cut(sequence)
+    return attention_of_spans(loaded, spans, len(sequence), layer=layer, batch_size=batch_size)
 
-    encoder = model.base_model
-    spans = list(windows(sequences, tokenizer, token_room(model, tokenizer)))
-    found: dict[int, list[np.ndarray]] = defaultdict(list)
+
+def attention_of_spans(
+    loaded: Loaded, spans: Sequence[Span], length: int, *, layer: int = -1, batch_size: int = 4
+) -> np.ndarray:
+    """`attention_profile` of a sequence of `length` letters that is cut already."""
+    contexts = [context for span in spans for context in cut_into_contexts(span, loaded)]
+    encoder = loaded.exact.base_model
+    rows = [np.empty((0, 3))]
     with torch.inference_mode(), _eager(encoder):
-        for part, inputs, own, places in read_batches(spans, model, tokenizer, batch_size):
+        for part, inputs, own, places in read_batches(contexts, loaded, batch_size):
             attentions = getattr(encoder(**inputs, output_attentions=True), "attentions", None)
             if not attentions:
-                raise ValueError(f"{type(model).__name__} has no attention to show")
-            from_cls = attentions[layer][:, :, 0].float().mean(1).cpu().numpy()
+                raise ValueError(f"{type(loaded.model).__name__} has no attention to show")
+            if not -len(attentions) <= layer < len(attentions):
+                raise ValueError(f"layer {layer} does not exist: this model has layers 0 to {len(attentions) - 1}")
+            from_cls = attentions[layer][:, :, 0].double().mean(1).cpu().numpy()
             for span, scores, mine, place in zip(part, from_cls, own, places, strict=True):
-                rows = np.column_stack([place[mine] + span.start, scores[mine] * mine.sum()])
-                found[span.sequence].append(rows)
-    profiles = []
-    for number, letters in enumerate(sequences):
-        starts, ends, scores = np.concatenate(found[number]).T
-        if not len(scores):
-            raise ValueError(f"sequence {number} ({len(letters)} letters) is shorter than one token")
-        profiles.append(spread_to_bases(scores, starts.astype(np.int64), ends.astype(np.int64), len(letters)))
-    return profiles
-
-
-def l2_normalize(profile: np.ndarray) -> np.ndarray:
-    """Scale a profile to length 1, as the original's figures show it."""
-    return profile / np.sqrt(np.nansum(profile**2))
+                rows.append(np.column_stack([place[mine] + span.start, scores[mine] * mine.sum()]))
+    starts, ends, scores = np.concatenate(rows).T
+    if not len(scores):
+        raise ValueError(f"a sequence of {length} letters is shorter than one token")
+    return spread_to_bases(scores, starts.astype(np.int64), ends.astype(np.int64), length)
 
 
 @contextmanager

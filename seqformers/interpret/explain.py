@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seqformers.hub.load import load_model
-from seqformers.interpret.attention import attention_profiles
-from seqformers.interpret.gradients import gradient_profile
+from seqformers.datasets_scripts.common.remarks import OnError, Remarks
+from seqformers.files import Output, did_you_mean, safe_name
+from seqformers.hub.load import Loaded, load_model, model_folder
+from seqformers.inference.engine import known_spans
+from seqformers.inference.records import describe_work, read_sequences
+from seqformers.inference.scores import Scorer
+from seqformers.inference.windowing import Span, Windowing, check_count
+from seqformers.interpret.attention import attention_of_spans
+from seqformers.interpret.gradients import gradients_of_spans
 from seqformers.interpret.motifs import count_matrix, discover_motifs
 from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_effects
+from seqformers.interpret.output import ResumedTable
 from seqformers.interpret.plots import plot_logo, plot_mutations, plot_profile
-from seqformers.interpret.protein_maps import PROTEIN_METHODS, explain_proteins
-from seqformers.interpret.scoring import SequenceScorer
-from seqformers.interpret.windows import Span, token_room, windows
-from seqformers.tables import TableWriter, refuse_existing
+from seqformers.interpret.protein_maps import PROTEIN_METHODS, write_protein_maps
+from seqformers.pictures import save_picture
 
 __all__ = ["METHODS", "explain"]
 
 METHODS = ("attention", "mutations", "gradients", "motifs")
-_PROTEIN = "ACDEFGHIKLMNPQRSTVWY"
+_NUCLEOTIDES, _RESIDUES = "ATGC", "ACDEFGHIKLMNPQRSTVWY"
+_DECIMALS = 6  # of everything but scores; computed in double precision, so that they hold
+_BASE = {"id": str, "position": int, "letter": str}
+_SCHEMAS: dict[str, dict[str, type]] = {
+    "attention": {**_BASE, "attention": float},
+    "gradients": {**_BASE, "attribution": float},
+    "mutations": {
+        "id": str, "position": int, "reference": str, "alternative": str, "score": float, "difference": float,
+        "log_odds_ratio": float,
+    },
+    "scores": {"id": str, "length": int, "label": str, "score": float},
+    "motifs": {
+        "motif": str, "members": str, "positives": int, "negatives": int, "p_value": float, "q_value": float,
+        "instances": int,
+    },
+}  # fmt: skip
 
 
 def explain(
@@ -35,17 +56,22 @@ def explain(
     label: str | None = None,
     layer: int = -1,
     plots: int = 20,
+    window: int | None = None,
+    step: int | None = None,
     batch_size: int = 64,
     device: str | None = None,
+    on_error: OnError = "raise",
     overwrite: bool = False,
     resume: bool = False,
+    progress: bool = True,
 ) -> Path:
     """Explain a model's view of sequences, base by base.
 
     Writes into `output`: `attention.tsv` and `gradients.tsv` (id, position, letter, score: one row a base),
-    `mutations.tsv` (one row a single-letter change), `scores.tsv` (one row a record), `motifs.tsv` and logos, and one
-    picture a record under `plots/`. Positions are 1-based. Sequences too long for the model are read in windows;
-    mutations are scored within theirs.
+    `mutations.tsv` (one row a single-letter change), `scores.tsv` (one row a record, the scores of `predict`),
+    `motifs.tsv` and logos, and one picture a record under `plots/`. Positions are 1-based. Records are cut into the
+    windows that `predict` reads; mutations are scored within theirs. Numbers are computed in double precision and
+    written with 6 decimals, so that they depend neither on batch size and threads nor on a resume.
 
     Args:
         run (`str` or `Path`): Run folder or Hub repository.
@@ -58,167 +84,195 @@ def explain(
             the best one of several.
         layer (`int`, defaults to -1): Layer whose attention is shown.
         plots (`int`, defaults to 20): Pictures for so many records, in file order.
-        batch_size (`int`, defaults to 64): Sequences scored at a time.
+        window (`int`, *optional*): Bases (or residues) a window; default what the model was trained on.
+        step (`int`, *optional*): Between window starts, at most `window`; default `window`.
+        batch_size (`int`, defaults to 64): Sequences scored at a time; does not change the answer.
         device (`str`, *optional*): `cpu`, `cuda`, ...; a GPU when there is one.
-        overwrite (`bool`): Replace `output`.
-        resume (`bool`): Go on with an interrupted job.
+        on_error (`str`): `"skip"` leaves out records that cannot be read or have no known token, and counts them.
+        overwrite (`bool`): Replace `output`, if it is an earlier explanation, once the new one is whole.
+        resume (`bool`): Go on with an interrupted job of the same model, input and options.
+        progress (`bool`): Show a progress bar on stderr.
 
     Returns:
         `Path`: `output`.
 
     Raises:
-        ValueError: a method or label is unknown, the model cannot do it, or a record has no token.
-        FileExistsError: `output` is there and neither `overwrite` nor `resume` was given.
+        FileNotFoundError: no such input or model.
+        FileExistsError: `output` is there and neither `overwrite` nor `resume` was given, or it is no earlier
+            explanation.
+        ValueError: a method or label is unknown, an option out of range, the model cannot do it, or a record has no
+            token.
+        OSError: another process is writing `output`.
     """
-    from rich.progress import track
-
-    if methods and set(methods) & set(PROTEIN_METHODS):
-        if len(set(methods)) > 1 or resume:
-            raise ValueError(f"{' and '.join(PROTEIN_METHODS)} are made alone, one at a time, and without --resume")
-        return explain_proteins(run, fasta, output, methods[0], plots=plots, device=device, overwrite=overwrite)
-    loaded = load_model(run, None, device=device)
-    model, tokenizer = loaded.model, loaded.encoder
-    if not hasattr(loaded.config, "max_position_embeddings"):
-        raise ValueError(
-            f"{run} is a {loaded.config.model_type} model; explaining needs one that reads tokens by attention"
-        )
-    chosen = _checked_methods(methods, model)
-    records = _read(fasta, tokenizer)
-    output = refuse_existing(output, overwrite=overwrite, resume=resume)
-    output.mkdir(parents=True, exist_ok=True)
-    job = _Job(model, tokenizer, output, chosen, label=label, layer=layer, plots=plots, batch_size=batch_size)
-    with job.open_tables(resume):
-        for number, (name, letters) in enumerate(
-            track(records, description="explaining", console=_stderr(), transient=True)
-        ):
-            job.add(number, name, letters)
-        job.finish()
-    return output
+    windowing = Windowing(window, step)
+    check_count("batch_size", batch_size)
+    check_count("plots", plots, least=0)
+    chosen = _known_methods(methods)
+    maps = chosen is not None and bool(chosen & set(PROTEIN_METHODS))
+    folder = model_folder(run)
+    settings = describe_work(
+        folder, fasta, resume=resume, methods=sorted(chosen or ()), label=label, layer=layer, plots=plots,
+        window=window, step=step, on_error=on_error,
+    )  # fmt: skip
+    remarks = Remarks(on_error)
+    place = Output(
+        output, "explain", inputs=[folder, fasta], settings=settings, folder=True, overwrite=overwrite, resume=resume
+    )
+    with place:
+        if place.finished:
+            return place.path
+        loaded = load_model(run, None, device=device)
+        if maps:
+            assert chosen is not None
+            write_protein_maps(loaded, fasta, place, chosen.pop(), plots=plots, remarks=remarks, progress=progress)
+        else:
+            methods_here = _possible_methods(chosen, loaded)
+            job = _Job(
+                loaded, windowing, place, methods_here, label=label, layer=layer, plots=plots, batch_size=batch_size
+            )
+            job.run(fasta, remarks, progress=progress)
+        place.finish()
+    remarks.warn(str(fasta))
+    return place.path
 
 
 class _Job:
     """One run of `explain`: what has been seen so far and the open tables."""
 
-    def __init__(self, model: Any, tokenizer: Any, output: Path, methods: set[str], **options: Any):
-        self.model, self.tokenizer, self.output, self.methods = model, tokenizer, output, methods
-        self.label, self.layer, self.plots = options["label"], options["layer"], options["plots"]
-        self.letters = "ATGC" if hasattr(tokenizer, "k") else _PROTEIN
+    def __init__(
+        self,
+        loaded: Loaded,
+        windowing: Windowing,
+        place: Output,
+        methods: set[str],
+        *,
+        label: str | None,
+        layer: int,
+        plots: int,
+        batch_size: int,
+    ):
+        self.loaded, self.place, self.methods = loaded, place, methods
+        self.label, self.layer, self.plots = label, layer, plots
+        if not hasattr(loaded.config, "max_position_embeddings"):
+            raise ValueError(
+                f"{loaded.name} is a {loaded.config.model_type} model; explaining needs one that reads tokens by "
+                "attention"
+            )
+        self.windowing = windowing.for_model(loaded)
+        self.letters = _NUCLEOTIDES if loaded.reading.is_nucleic else _RESIDUES
         self.scorer = None
-        if type(model).__name__.endswith("ForSequenceClassification"):
-            self.scorer = SequenceScorer(model, tokenizer, batch_size=options["batch_size"])
-            if self.label is not None:
-                self.scorer.column(self.label, np.zeros(len(self.scorer.labels)))  # a wrong name ends the job here
-        self.room = token_room(model, tokenizer, chunks=getattr(model.config, "max_chunks", 1))
-        self.tables: dict[str, _Table] = {}
+        if _scores(loaded):
+            self.scorer = Scorer(loaded, batch_size=batch_size)
+            if label is not None:
+                self.scorer.column(label, np.zeros(len(self.scorer.labels)))  # a wrong name ends the job here
+        self.tables: dict[str, ResumedTable] = {}
         self.seen: list[tuple[str, np.ndarray, bool]] = []
 
-    def open_tables(self, resume: bool) -> Any:
-        """A context that finishes every table when it is left without an error."""
-        from contextlib import ExitStack
-
-        columns = {
-            "attention": ["id", "position", "letter", "attention"],
-            "gradients": ["id", "position", "letter", "attribution"],
-            "mutations": ["id", "position", "reference", "alternative", "score", "difference", "log_odds_ratio"],
-        }
-        wanted = {name: columns[name] for name in columns if name in self.methods}
-        if self.scorer is not None:
-            wanted["scores"] = ["id", "length", "label", "score"]
-        stack = ExitStack()
-        for name, names in wanted.items():
-            writer = stack.enter_context(TableWriter(self.output / f"{name}.tsv", names, resume=resume))
-            self.tables[name] = _Table(writer)
-        return stack
-
-    def add(self, number: int, name: str, letters: str) -> None:
-        """Do every method for one record."""
-        spans = list(windows([letters], self.tokenizer, self.room))
-        draw = number < self.plots
-        panels: dict[str, np.ndarray] = {}
-        if "attention" in self.methods or "motifs" in self.methods:
-            profile = attention_profiles(self.model, self.tokenizer, [letters], layer=self.layer)[0]
-            panels["attention"] = profile
-            if "attention" in self.methods:
-                self.tables["attention"].put(len(letters), lambda: _bases(name, letters, "attention", profile))
-        if self.scorer is None:
-            self._draw(number, name, letters, panels if draw else {}, None)
-            return
-        scores = self.scorer([span.letters for span in spans])
-        column = self.scorer.column(self.label, scores.mean(0))
-        mean = float(scores[:, column].mean())
-        row = {"id": name, "length": len(letters), "label": self.scorer.labels[column], "score": mean}
-        self.tables["scores"].put(1, lambda: [row])
-        if "gradients" in self.methods:
-            gradients = self.tables["gradients"]
-            if draw or gradients.is_due(len(letters)):
-                panels["gradients"] = self._gradients(spans, letters, column)
-            gradients.put(len(letters), lambda: _bases(name, letters, "attribution", panels["gradients"]))
-        mutated = self._mutations(name, letters, spans, column, draw) if "mutations" in self.methods else None
+    def run(self, fasta: str | Path, remarks: Remarks, *, progress: bool) -> None:
+        """Explain every record of a file; an input that cannot be read ends the job before it begins."""
+        records = self._usable(fasta, remarks, progress=progress)
+        first = list(islice(records, 1))
+        partial = self.place.start()
+        with ExitStack() as stack:
+            for name in self._table_names():
+                self.tables[name] = stack.enter_context(ResumedTable(partial / f"{name}.tsv", _SCHEMAS[name]))
+            for number, (name, letters, spans) in enumerate(chain(first, records)):
+                self.add(number, name, letters, spans)
         if "motifs" in self.methods:
-            self.seen.append((letters.upper(), panels["attention"], bool(scores.mean(0).argmax() == column)))
-        self._draw(number, name, letters, panels if draw else {}, mutated if draw else None)
+            self.write_motifs(partial)
 
-    def _gradients(self, spans: list[Span], letters: str, column: int) -> np.ndarray:
-        assert self.scorer is not None
-        whole = np.full(len(letters), np.nan)
-        for span in spans:
-            part = slice(span.start, span.start + len(span.letters))
-            whole[part] = np.nansum([whole[part], gradient_profile(self.scorer, span.letters, column)], axis=0)
-        return whole
+    def _table_names(self) -> list[str]:
+        names: list[str] = [name for name in ("attention", "gradients", "mutations") if name in self.methods]
+        return names if self.scorer is None else [*names, "scores"]
 
-    def _mutations(
-        self, name: str, letters: str, spans: list[Span], column: int, draw: bool
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Scores `(bases, letters)` and of the unchanged window `(bases,)`; written unless an earlier run has."""
-        assert self.scorer is not None
-        scorer, table = self.scorer, self.tables["mutations"]
-        present = np.array(list(letters.upper()))[:, None] == np.array(list(self.letters))
-        count = int((~present).sum())
-        if not draw and not table.is_due(count):
-            table.put(count, list)
-            return None
-        scores = np.empty((len(letters), len(self.letters)))
-        original = np.empty(len(letters))
+    def _usable(self, fasta: str | Path, remarks: Remarks, *, progress: bool) -> Iterator[tuple[str, str, list[Span]]]:
+        """Id, letters and windows of the records that have a token."""
+        shortest = self.loaded.reading.letters_per_token
+        for record in read_sequences(fasta, self.loaded.reading, remarks, progress=progress):
+            spans = known_spans(record.sequence, self.windowing, self.loaded)
+            if spans:
+                yield record.id, record.sequence, spans
+                continue
+            short = len(record.sequence) < shortest
+            why = f"has {len(record.sequence)} letters; a token needs {shortest}" if short else "holds no known token"
+            remarks.problem("records left out", f"{fasta}: record {record.id!r} {why}")
+
+    def add(self, number: int, name: str, letters: str, spans: list[Span]) -> None:
+        """Do every method for one record; what an interrupted run has written is not computed again."""
+        draw, motifs = number < self.plots, "motifs" in self.methods
+        changes = _changes(letters, self.letters)
+        rows = {"attention": len(letters), "gradients": len(letters), "mutations": len(changes), "scores": 1}
+        due = {key: draw or table.is_due(rows[key]) for key, table in self.tables.items()}
+        panels: dict[str, np.ndarray] = {}
+        made: dict[str, list[dict[str, Any]]] = {}
+        mutated = None
+        if due.get("attention") or motifs:
+            panels["attention"] = attention_of_spans(self.loaded, spans, len(letters), layer=self.layer)
+            made["attention"] = _base_rows(name, letters, "attention", panels["attention"])
+        if self.scorer is not None and (motifs or any(due.values())):
+            scores = self.scorer([span.letters for span in spans]).mean(0)
+            column = self.scorer.column(self.label, scores)
+            score = self.scorer.round(float(scores[column]))
+            shown = {"id": name, "length": len(letters), "label": self.scorer.labels[column], "score": score}
+            made["scores"] = [shown]
+            if due.get("gradients"):
+                panels["gradients"] = gradients_of_spans(self.loaded, spans, len(letters), column)
+                made["gradients"] = _base_rows(name, letters, "attribution", panels["gradients"])
+            if due.get("mutations"):
+                mutated = self._mutate(letters, spans, column)
+                made["mutations"] = self._mutation_rows(name, letters, changes, *mutated)
+            if motifs:
+                self.seen.append((letters.upper(), panels["attention"], self.scorer.best(scores) == column))
+        for key, table in self.tables.items():
+            table.put(rows[key], made.get(key, []))
+        if draw:
+            self._draw(number, name, letters, panels, mutated)
+
+    def _mutate(self, letters: str, spans: list[Span], column: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores `(bases, letters)` of each change, and of the unchanged window `(bases,)`; NaN outside windows."""
+        scorer = self.scorer
+        assert scorer is not None
+        scores = np.full((len(letters), len(self.letters)), np.nan)
+        original = np.full(len(letters), np.nan)
         for span in reversed(spans):  # where windows overlap, the earlier one decides
             part = slice(span.start, span.start + len(span.letters))
             original[part], scores[part] = saturation_mutagenesis(
                 lambda batch: scorer(batch)[:, column], span.letters, letters=self.letters
             )
-        difference, odds = variant_effects(original[:, None], scores, probability=scorer.is_probability)
-        table.put(
-            count,
-            lambda: [
-                {
-                    "id": name,
-                    "position": int(place) + 1,
-                    "reference": letters[place],
-                    "alternative": self.letters[letter],
-                    "score": float(scores[place, letter]),
-                    "difference": float(difference[place, letter]),
-                    "log_odds_ratio": float(odds[place, letter]) if scorer.is_probability else None,
-                }
-                for place, letter in np.argwhere(~present)
-            ],
-        )
         return scores, original
 
-    def _draw(self, number: int, name: str, letters: str, panels: dict[str, np.ndarray], mutated: Any) -> None:
-        stem = f"{number + 1:04d}_{re.sub(r'[^A-Za-z0-9._-]+', '_', name)[:60]}"
-        folder = self.output / "plots"
-        if panels:
-            folder.mkdir(exist_ok=True)
-            plot_profile(letters, panels, title=name).savefig(folder / f"{stem}.png", dpi=120)
-        if mutated is not None:
-            folder.mkdir(exist_ok=True)
-            scores, original = mutated
-            change = scores - original[:, None]
-            figure = plot_mutations(letters, change, 0.0, letters=self.letters, title=f"{name}: single changes")
-            figure.savefig(folder / f"{stem}_mutations.png", dpi=120)
+    def _mutation_rows(
+        self, name: str, letters: str, changes: np.ndarray, scores: np.ndarray, original: np.ndarray
+    ) -> list[dict[str, Any]]:
+        assert self.scorer is not None
+        difference, odds = variant_effects(original[:, None], scores, probability=self.scorer.is_probability)
+        return [
+            {
+                "id": name,
+                "position": int(place) + 1,
+                "reference": letters[place],
+                "alternative": self.letters[letter],
+                "score": _number(scores[place, letter]),
+                "difference": _number(difference[place, letter]),
+                "log_odds_ratio": _number(odds[place, letter]),
+            }
+            for place, letter in changes
+        ]
 
-    def finish(self) -> None:
+    def _draw(self, number: int, name: str, letters: str, panels: dict[str, np.ndarray], mutated: Any) -> None:
+        stem = f"{number + 1:04d}_{safe_name(name, longest=60)}"
+        folder = self.place.partial / "plots"
+        folder.mkdir(exist_ok=True)
+        if panels:
+            save_picture(plot_profile(letters, panels, title=name), folder / f"{stem}.png")
+        if mutated is not None:
+            scores, original = mutated
+            change = np.nan_to_num(scores - original[:, None])
+            figure = plot_mutations(letters, change, 0.0, letters=self.letters, title=f"{name}: single changes")
+            save_picture(figure, folder / f"{stem}_mutations.png")
+
+    def write_motifs(self, partial: Path) -> None:
         """Motifs need all records, so they come last."""
-        if "motifs" not in self.methods:
-            return
         positive = [flag for _, _, flag in self.seen]
         if all(positive) or not any(positive):
             side = "every" if all(positive) else "no"
@@ -227,75 +281,60 @@ class _Job:
                 "add sequences of the other kind, or choose another --label"
             )
         motifs = discover_motifs([item[0] for item in self.seen], [item[1] for item in self.seen], positive)
-        (self.output / "motifs.tsv").unlink(missing_ok=True)
-        names = ["motif", "members", "positives", "negatives", "p_value", "q_value", "instances"]
-        with TableWriter(self.output / "motifs.tsv", names, overwrite=True) as table:
+        (partial / "motifs.tsv").unlink(missing_ok=True)
+        (partial / "plots").mkdir(exist_ok=True)
+        letters = "ACGT" if self.loaded.reading.is_nucleic else _RESIDUES
+        with ResumedTable(partial / "motifs.tsv", _SCHEMAS["motifs"]) as table:
             for number, motif in enumerate(motifs, 1):
                 values = (motif.sequence, ",".join(motif.members), motif.positives, motif.negatives)
                 evidence = (motif.p_value, motif.q_value, len(motif.windows))
-                table.write([dict(zip(names, values + evidence, strict=True))])
-                (self.output / "plots").mkdir(exist_ok=True)
-                letters = "ACGT" if hasattr(self.tokenizer, "k") else _PROTEIN
+                table.put(1, [dict(zip(_SCHEMAS["motifs"], values + evidence, strict=True))])
                 logo = plot_logo(count_matrix(motif.windows, letters), letters=letters, title=motif.sequence)
-                logo.savefig(self.output / "plots" / f"motif_{number:02d}_{motif.sequence[:30]}.png", dpi=120)
+                save_picture(logo, partial / "plots" / f"motif_{number:02d}_{motif.sequence[:30]}.png")
 
 
-class _Table:
-    """A table that skips the rows an interrupted run has written. Rows come in the same order each time."""
-
-    def __init__(self, writer: TableWriter):
-        self.writer, self.passed = writer, 0
-
-    def is_due(self, rows: int) -> bool:
-        """Whether any of the next `rows` rows is missing."""
-        return not self.writer.finished and self.passed + rows > self.writer.rows_done
-
-    def put(self, rows: int, make: Any) -> None:
-        """Write the next `rows` rows, made by `make()` only when they are needed."""
-        if self.is_due(rows):
-            self.writer.write(make()[max(self.writer.rows_done - self.passed, 0) :])
-        self.passed += rows
-
-
-def _checked_methods(methods: Sequence[str] | None, model: Any) -> set[str]:
-    scores = type(model).__name__.endswith("ForSequenceClassification")
-    if methods is None:
-        return {"attention", "mutations"} if scores else {"attention"}
-    unknown = set(methods) - set(METHODS)
+def _known_methods(methods: Sequence[str] | None) -> set[str] | None:
+    if not methods:
+        return None
+    unknown = set(methods) - {*METHODS, *PROTEIN_METHODS}
     if unknown:
         raise ValueError(
-            f"unknown method {', '.join(sorted(unknown))}; choose from {', '.join((*METHODS, *PROTEIN_METHODS))}"
+            f"unknown method {', '.join(sorted(unknown))}; {did_you_mean(min(unknown), (*METHODS, *PROTEIN_METHODS))}"
+            f"choose from {', '.join((*METHODS, *PROTEIN_METHODS))}"
         )
-    if not scores and set(methods) - {"attention"}:
-        raise ValueError(
-            f"{type(model).__name__} scores no sequences, so only attention can be shown; fine-tune a classifier first"
-        )
+    if set(methods) & set(PROTEIN_METHODS) and len(set(methods)) > 1:
+        raise ValueError(f"{' and '.join(PROTEIN_METHODS)} are made alone, one at a time")
     return set(methods)
 
 
-def _read(fasta: str | Path, tokenizer: Any) -> list[tuple[str, str]]:
-    from seqformers.datasets_scripts.common.fasta import read_fasta
-
-    records = [(record.id, record.sequence) for record in read_fasta(fasta)]
-    shortest = getattr(tokenizer, "k", 1)
-    for name, letters in records:
-        if len(letters) < shortest:
-            raise ValueError(f"{fasta}: record {name!r} has {len(letters)} letters; a token needs {shortest}")
-        if not letters.isascii():
-            raise ValueError(f"{fasta}: record {name!r} holds letters that are not ASCII")
-    return records
+def _possible_methods(chosen: set[str] | None, loaded: Loaded) -> set[str]:
+    if chosen is None:
+        return {"attention", "mutations"} if _scores(loaded) else {"attention"}
+    if not _scores(loaded) and chosen - {"attention"}:
+        raise ValueError(
+            f"{type(loaded.model).__name__} scores no sequences, so only attention can be shown; fine-tune a "
+            "classifier first"
+        )
+    return chosen
 
 
-def _bases(name: str, letters: str, column: str, values: np.ndarray) -> list[dict[str, Any]]:
-    return list(_base_rows(name, letters, column, values))
+def _scores(loaded: Loaded) -> bool:
+    return type(loaded.model).__name__.endswith("ForSequenceClassification")
 
 
-def _base_rows(name: str, letters: str, column: str, values: np.ndarray) -> Iterator[dict[str, Any]]:
-    for place, (letter, value) in enumerate(zip(letters, values.tolist(), strict=True), 1):
-        yield {"id": name, "position": place, "letter": letter, column: None if value != value else value}
+def _changes(letters: str, alphabet: str) -> np.ndarray:
+    """Place and new letter of every single change, shape `(changes, 2)`."""
+    present = np.frombuffer(letters.upper().encode("ascii", "replace"), np.uint8)[:, None]
+    return np.argwhere(present != np.frombuffer(alphabet.encode(), np.uint8)[None])
 
 
-def _stderr() -> Any:
-    from rich.console import Console
+def _base_rows(name: str, letters: str, column: str, values: np.ndarray) -> list[dict[str, Any]]:
+    return [
+        {"id": name, "position": place, "letter": letter, column: _number(value)}
+        for place, (letter, value) in enumerate(zip(letters, values.tolist(), strict=True), 1)
+    ]
 
-    return Console(stderr=True)
+
+def _number(value: float) -> float | None:
+    """A number with the decimals that hold; none where there is none. Adding zero makes -0.0 plain."""
+    return None if np.isnan(value) else round(float(value), _DECIMALS) + 0.0

@@ -1,38 +1,14 @@
-"""What a model makes of every single-letter change, and of given variants."""
+"""What a model makes of every single-letter change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ["Variant", "apply_variant", "saturation_mutagenesis", "score_variants", "variant_effects"]
+__all__ = ["saturation_mutagenesis", "variant_effects"]
 
 Score = Callable[[Sequence[str]], np.ndarray]
-
-
-class Variant(NamedTuple):
-    """Letters `[start, end)` (0-based) replaced by `allele`: `start == end` inserts, an empty allele deletes."""
-
-    start: int
-    end: int
-    allele: str
-
-
-def apply_variant(sequence: str, variant: Variant) -> str:
-    """The sequence with the variant in it.
-
-    Raises:
-        ValueError: the variant lies outside the sequence.
-
-    Examples:
-        >>> apply_variant("ACGT", Variant(1, 1, "TT"))
-        'ATTCGT'
-    """
-    if not 0 <= variant.start <= variant.end <= len(sequence):
-        raise ValueError(f"variant {variant.start}-{variant.end} lies outside a sequence of {len(sequence)} letters")
-    return sequence[: variant.start] + variant.allele + sequence[variant.end :]
 
 
 def saturation_mutagenesis(
@@ -63,13 +39,6 @@ def saturation_mutagenesis(
     return original, scores
 
 
-def score_variants(score: Score, sequence: str, variants: Iterable[Variant]) -> tuple[float, np.ndarray]:
-    """Score given variants of a sequence one by one (not together): its own score, and `(variants,)` scores."""
-    changed = [apply_variant(sequence, variant) for variant in variants]
-    scores = score([sequence, *changed])
-    return float(scores[0]), np.asarray(scores[1:])
-
-
 def variant_effects(
     original: float | np.ndarray, mutated: np.ndarray, *, probability: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +62,7 @@ def variant_effects(
     mutated = np.asarray(mutated, dtype=np.float64)
     if not probability:
         return mutated - original, np.full(mutated.shape, np.nan)
-    tiny = np.finfo(np.float32).eps / 2  # scores come in single precision: 0 and 1 stand for anything closer
+    tiny = np.finfo(np.float32).eps / 2  # 0 and 1 stand for anything closer, which no training tells apart
     before, after = np.clip(original, tiny, 1 - tiny), np.clip(mutated, tiny, 1 - tiny)
     difference = (mutated - original) * np.maximum(original, mutated)
     return difference, np.log2(before / (1 - before)) - np.log2(after / (1 - after))

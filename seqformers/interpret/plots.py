@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 __all__ = ["plot_logo", "plot_mutations", "plot_profile"]
@@ -74,8 +75,6 @@ def plot_logo(counts: np.ndarray, *, letters: str = "ACGT", title: str = "") -> 
         import logomaker
     except ImportError as error:
         raise ValueError("logos need logomaker: pip install 'seqformers[interpret]'") from error
-    import pandas as pd
-
     table = pd.DataFrame(counts, columns=list(letters), dtype=float)
     bits = logomaker.transform_matrix(table, from_type="counts", to_type="information")
     figure = Figure(figsize=(0.5 + 0.3 * len(counts), 1.9), layout="constrained")

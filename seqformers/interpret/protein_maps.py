@@ -2,99 +2,121 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
-from seqformers.datasets_scripts.common.fasta import read_fasta
-from seqformers.hub.load import load_model
-from seqformers.tables import refuse_existing
+from seqformers.datasets_scripts.common.remarks import Remarks
+from seqformers.files import Output, safe_name
+from seqformers.hub.load import Loaded
+from seqformers.inference.records import read_sequences
+from seqformers.interpret.output import ResumedTable
+from seqformers.modeling.protein.modeling_soft_align import soft_align, soft_align_map
+from seqformers.pictures import save_picture
 
-__all__ = ["PROTEIN_METHODS", "alignment_map", "contact_map", "explain_proteins", "plot_alignment", "plot_contacts"]
+__all__ = ["PROTEIN_METHODS", "alignment_map", "contact_map", "plot_alignment", "plot_contacts", "write_protein_maps"]
 
 PROTEIN_METHODS = ("alignment", "contacts")
+_SCHEMAS: dict[str, dict[str, type]] = {
+    "alignment": {"first": str, "second": str, "score": float},
+    "contacts": {"id": str, "i": int, "j": int, "probability": float},
+}
 _LARGEST_MAP = 4_000**2  # pairs of residues; a map of them is 64 MB
 
 
-def explain_proteins(
-    run: str | Path,
-    fasta: str | Path,
-    output: str | Path,
-    method: str,
-    *,
-    plots: int = 20,
-    device: str | None = None,
-    overwrite: bool = False,
-) -> Path:
+def write_protein_maps(
+    loaded: Loaded, fasta: str | Path, place: Output, method: str, *, plots: int, remarks: Remarks, progress: bool
+) -> None:
     """Align every record with the first one, or predict the contacts of every record; tables and pictures.
 
     Writes `alignment.tsv` (first, second, score: one row a pair) or `contacts.tsv` (id, i, j, probability: one row a
     pair of residues at least 6 apart, 1-based), and pictures under `plots/`.
 
     Args:
-        run (`str` or `Path`): Run folder of a PLUS-RNN (alignment) or of a model with a contact head (contacts).
+        loaded (`Loaded`): A PLUS-RNN (alignment) or a model with a contact head (contacts).
         fasta (`str` or `Path`): Proteins, plain or compressed.
-        output (`str` or `Path`): Folder to write.
+        place (`Output`): Folder to write.
         method (`str`): Of `PROTEIN_METHODS`.
-        plots (`int`, defaults to 20): Pictures for so many, in file order.
-        device (`str`, *optional*): `cpu`, `cuda`, ...; a GPU when there is one.
-        overwrite (`bool`): Replace `output`.
-
-    Returns:
-        `Path`: `output`.
+        plots (`int`): Pictures for so many, in file order.
+        remarks (`Remarks`): Told of records that cannot be used.
+        progress (`bool`): Show a progress bar on stderr.
 
     Raises:
-        ValueError: the method is unknown, the model cannot do it, a record is empty or too long for a map, or there is
-            nothing to align.
-        FileExistsError: `output` is there and `overwrite` was not given.
+        ValueError: the model cannot do it, a record is empty or too long for a map, or there is nothing to align.
     """
-    if method not in PROTEIN_METHODS:
-        raise ValueError(f"unknown method {method!r}; choose from {', '.join(PROTEIN_METHODS)}")
-    loaded = load_model(run, None, device=device)
-    model, tokenizer = loaded.model, loaded.encoder
-    records = [(record.id, record.sequence) for record in read_fasta(fasta)]
-    for name, letters in records:
-        if not letters:
-            raise ValueError(f"{fasta}: record {name!r} is empty")
-        other = records[0][1] if method == "alignment" else letters
-        if len(letters) * len(other) > _LARGEST_MAP:
-            raise ValueError(
-                f"{fasta}: record {name!r} has {len(letters):,} residues, and a map of {len(letters):,} x "
-                f"{len(other):,} is too large to draw; cut it into domains"
-            )
-    if method == "alignment" and len(records) < 2:
-        raise ValueError(f"{fasta} holds {len(records)} record; alignment needs two or more")
-    output = refuse_existing(output, overwrite=overwrite)
-    (output / "plots").mkdir(parents=True, exist_ok=True)
-    lines = []
-    for number, (name, letters) in enumerate(records[1:] if method == "alignment" else records, start=1):
-        if method == "alignment":
-            first = records[0][0]
-            weights, score = alignment_map(model, tokenizer, records[0][1], letters)
-            lines.append(f"{first}\t{name}\t{score:.6g}")
-            figure = plot_alignment(weights, score, names=(first, name)) if number <= plots else None
-        else:
-            found = contact_map(model, tokenizer, letters)
+    alignment = method == "alignment"
+    _refuse_other_models(loaded.model, method)
+    records = _mappable(fasta, loaded, remarks, alignment=alignment, progress=progress)
+    ready = list(islice(records, 2 if alignment else 1))
+    if alignment and len(ready) < 2:
+        raise ValueError(f"{fasta} holds {len(ready)} record that can be used; alignment needs two or more")
+    partial = place.start()
+    (partial / "plots").mkdir(exist_ok=True)
+    first, *others = ready if alignment else [("", ""), *ready]
+    with ResumedTable(partial / f"{method}.tsv", _SCHEMAS[method]) as table:
+        for number, (name, letters) in enumerate(chain(others, records), start=1):
             i, j = np.triu_indices(len(letters), k=6)
-            rows = zip(i + 1, j + 1, found[i, j], strict=True)
-            lines += [f"{name}\t{a}\t{b}\t{value:.6g}" for a, b, value in rows]
-            figure = plot_contacts(found, title=name) if number <= plots else None
-        if figure is not None:
-            safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:80]
-            figure.savefig(output / "plots" / f"{number:04d}-{safe}.png", dpi=150)
-    header = "first\tsecond\tscore" if method == "alignment" else "id\ti\tj\tprobability"
-    (output / f"{method}.tsv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return output
+            count = 1 if alignment else len(i)
+            if number > plots and not table.is_due(count):
+                table.put(count, [])
+                continue
+            if alignment:
+                weights, score = alignment_map(loaded, first[1], letters)
+                rows = [{"first": first[0], "second": name, "score": round(score, 6)}]
+                figure = plot_alignment(weights, score, names=(first[0], name)) if number <= plots else None
+            else:
+                found = contact_map(loaded, letters)
+                values = found[i, j].round(6).tolist()
+                rows = [
+                    {"id": name, "i": a, "j": b, "probability": value}
+                    for a, b, value in zip((i + 1).tolist(), (j + 1).tolist(), values, strict=True)
+                ]
+                figure = plot_contacts(found, title=name) if number <= plots else None
+            table.put(count, rows)
+            if figure is not None:
+                save_picture(figure, partial / "plots" / f"{number:04d}-{safe_name(name)}.png", dpi=150)
 
 
-def alignment_map(model: Any, tokenizer: Any, first: str, second: str) -> tuple[np.ndarray, float]:
+def _refuse_other_models(model: Any, method: str) -> None:
+    if method == "alignment":
+        base = getattr(model, "plus_rnn", None)
+        if base is None or base.projection is None:
+            raise ValueError(f"{type(model).__name__} does not align proteins; use a PLUS-RNN pre-trained or paired")
+    elif not type(model).__name__.endswith("ForContactPrediction"):
+        raise ValueError(f"{type(model).__name__} predicts no contacts")
+
+
+def _mappable(
+    fasta: str | Path, loaded: Loaded, remarks: Remarks, *, alignment: bool, progress: bool
+) -> Iterator[tuple[str, str]]:
+    """Id and letters of the records that a map can be drawn of."""
+    first = ""
+    for record in read_sequences(fasta, loaded.reading, remarks, progress=progress):
+        name, letters = record.id, record.sequence
+        other = (first or letters) if alignment else letters
+        if not letters:
+            remarks.problem("records left out", f"{fasta}: record {name!r} is empty")
+        elif len(letters) * len(other) > _LARGEST_MAP:
+            remarks.problem(
+                "records left out",
+                f"{fasta}: record {name!r} has {len(letters):,} residues, and a map of {len(letters):,} x "
+                f"{len(other):,} is too large to draw; cut it into domains",
+            )
+        else:
+            first = first or letters
+            yield name, letters
+
+
+def alignment_map(loaded: Loaded, first: str, second: str) -> tuple[np.ndarray, float]:
     """Weights with which PLUS-RNN aligns the residues of two proteins.
 
     Args:
-        model (`PlusRnnForPairClassification` or `PlusRnnForPreTraining`): Trained model.
-        tokenizer (`ProteinTokenizer`): Its tokenizer.
+        loaded (`Loaded`): `PlusRnnForPairClassification` or `PlusRnnForPreTraining`, and its tokenizer.
         first (`str`): First protein.
         second (`str`): Second protein.
 
@@ -102,41 +124,31 @@ def alignment_map(model: Any, tokenizer: Any, first: str, second: str) -> tuple[
         `tuple` of ω (`np.ndarray` of shape `(len(first), len(second))`, 0 to 1) and the soft-alignment score.
 
     Raises:
-        ValueError: the model compares no proteins by alignment, or a protein is empty.
+        ValueError: the model compares no proteins by alignment.
     """
-    import torch
-
-    from seqformers.modeling.protein.modeling_soft_align import soft_align, soft_align_map
-
-    base = getattr(model, "plus_rnn", None)
-    if base is None or base.projection is None:
-        raise ValueError(f"{type(model).__name__} does not align proteins; use a PLUS-RNN pre-trained or paired")
-    batch = tokenizer(first, second, return_tensors="pt").to(model.device)
-    model.eval()
-    with torch.no_grad():
+    _refuse_other_models(loaded.model, "alignment")
+    base = loaded.exact.plus_rnn
+    batch = loaded.encoder(first, second, return_tensors="pt").to(loaded.exact.device)
+    with torch.inference_mode():
         outputs = base(**batch)
         sides = [outputs.residue_mask & (batch["token_type_ids"] == side) for side in (0, 1)]
         score = soft_align(outputs.projection, outputs.projection, *sides)
         omega, _ = soft_align_map(outputs.projection, outputs.projection, *sides)
-    weights = omega[0][sides[0][0]][:, sides[1][0]].float().cpu().numpy()
+    weights = omega[0][sides[0][0]][:, sides[1][0]].double().cpu().numpy()
     return weights, float(score)
 
 
-def contact_map(model: Any, tokenizer: Any, protein: str) -> np.ndarray:
+def contact_map(loaded: Loaded, protein: str) -> np.ndarray:
     """Probabilities of contact between all residues of a protein, shape `(len(protein), len(protein))`.
 
     Raises:
         ValueError: the model predicts no contacts.
     """
-    import torch
-
-    if not type(model).__name__.endswith("ForContactPrediction"):
-        raise ValueError(f"{type(model).__name__} predicts no contacts")
-    batch = tokenizer(protein, return_tensors="pt", return_token_type_ids=False).to(model.device)
-    model.eval()
-    with torch.no_grad():
-        logits = model(**batch).logits[0]
-    return logits.float().softmax(-1)[..., 1].cpu().numpy()
+    _refuse_other_models(loaded.model, "contacts")
+    batch = loaded.encoder(protein, return_tensors="pt", return_token_type_ids=False).to(loaded.exact.device)
+    with torch.inference_mode():
+        logits = loaded.exact(**batch).logits[0]
+    return logits.double().softmax(-1)[..., 1].cpu().numpy()
 
 
 def plot_alignment(weights: np.ndarray, score: float, *, names: tuple[str, str] = ("first", "second")) -> Figure:

@@ -70,7 +70,10 @@ def test_another_family_is_refused(run):
         ({"num_hidden_layers": 3}, r"model\.safetensors lacks bert\.encoder\.layer\.2"),
         ({"num_hidden_layers": 1}, r"model\.safetensors holds bert\.encoder\.layer\.1"),
         ({"hidden_size": 8}, r"model\.safetensors: .* has shape \[16\], but config\.json makes it \[8\]"),
-        ({"stride": 2}, r"tokenizer_config\.json: stride is 1, but config\.json says 2"),
+        (
+            {"stride": 2},
+            r"tokenizer_config\.json: the tokenizer has token_step=1, the model's",
+        ),
     ],
 )
 def test_a_configuration_that_does_not_fit(run, fields, message, capfd):

@@ -21,19 +21,16 @@ from seqformers import (
     KmerTokenizer,
 )
 from seqformers.cli import main
+from seqformers.hub.load import Loaded
 from seqformers.hub.repository import write_model_repository
-from seqformers.interpret.attention import attention_profiles, l2_normalize
+from seqformers.inference.scores import Scorer
+from seqformers.inference.windowing import Span
+from seqformers.interpret.attention import attention_profile
 from seqformers.interpret.gradients import gradient_profile
 from seqformers.interpret.motifs import count_matrix, discover_motifs, find_regions, merge_motifs, motif_enrichment
-from seqformers.interpret.mutagenesis import (
-    Variant,
-    apply_variant,
-    saturation_mutagenesis,
-    score_variants,
-    variant_effects,
-)
-from seqformers.interpret.scoring import SequenceScorer
-from seqformers.interpret.windows import spread_to_bases, windows
+from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_effects
+from seqformers.interpret.plots import plot_logo
+from seqformers.interpret.reading import cut_into_contexts, spread_to_bases
 from tests.conftest import golden_cases
 
 GOLDEN = {case["id"]: case for case in golden_cases("virbert")}
@@ -43,7 +40,7 @@ def sequence(length: int, seed: int = 0) -> str:
     return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
 
 
-def tiny(head: type = KmerBertForSequenceClassification, **changes: Any) -> tuple[Any, KmerTokenizer]:
+def tiny(head: type = KmerBertForSequenceClassification, **changes: Any) -> Loaded:
     values = {
         "k": 3,
         "hidden_size": 16,
@@ -55,7 +52,8 @@ def tiny(head: type = KmerBertForSequenceClassification, **changes: Any) -> tupl
     }
     values |= changes
     torch.manual_seed(0)
-    return head(KmerBertConfig(**values)).eval(), KmerTokenizer(k=values["k"], stride=values.get("stride", 1))
+    model = head(KmerBertConfig(**values)).eval()
+    return Loaded(model, KmerTokenizer(k=values["k"], stride=values.get("stride", 1)), model.config)
 
 
 # -- tokens to bases -------------------------------------------------------------------------------------------------
@@ -67,7 +65,6 @@ def test_bases_get_the_mean_of_their_kmers_as_in_the_original() -> None:
     starts = np.arange(len(scores))
     profile = spread_to_bases(scores, starts, starts + k, len(scores) + k - 1)
     assert profile.tolist() == pytest.approx(case["expected"]["mean"], abs=1e-6)
-    assert l2_normalize(profile).tolist() == pytest.approx(case["expected"]["l2_normalised"], abs=1e-6)
 
 
 @given(st.data(), st.integers(1, 6), st.integers(1, 40))
@@ -89,9 +86,9 @@ def test_spreading_is_what_a_loop_would_do(data: Any, k: int, length: int) -> No
 def test_windows_hold_every_token_once(k: int, data: Any, length: int, room: int) -> None:
     stride = data.draw(st.integers(1, k))
     length = max(length, k)
-    tokenizer = KmerTokenizer(k=k, stride=stride)
     letters = sequence(length)
-    spans = list(windows([letters], tokenizer, room))
+    config = KmerBertConfig(k=k, stride=stride, max_position_embeddings=room + 2)
+    spans = cut_into_contexts(Span(0, letters), Loaded(None, KmerTokenizer(k=k, stride=stride), config))
     starts = []
     for span in spans:
         assert letters[span.start : span.start + len(span.letters)] == span.letters
@@ -107,9 +104,9 @@ def test_windows_hold_every_token_once(k: int, data: Any, length: int, room: int
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_attention_profile_is_what_a_loop_would_do(stride: int) -> None:
-    model, tokenizer = tiny(KmerBertForMaskedLM, stride=stride)
-    letters = sequence(25)
-    ids = tokenizer(letters, return_tensors="pt").input_ids
+    loaded = tiny(KmerBertForMaskedLM, stride=stride)
+    letters, model = sequence(25), loaded.model
+    ids = loaded.encoder(letters, return_tensors="pt").input_ids
     model.set_attn_implementation("eager")
     attention = model(ids, output_attentions=True).attentions[-1][0, :, 0].mean(0)[1:-1]
     model.set_attn_implementation("sdpa")
@@ -117,19 +114,19 @@ def test_attention_profile_is_what_a_loop_would_do(stride: int) -> None:
     for token, score in enumerate(attention.tolist()):
         for base in range(token * stride, token * stride + 3):
             expected[base].append(score * len(attention))
-    (profile,) = attention_profiles(model, tokenizer, [letters])
-    assert model.config._attn_implementation == "sdpa"
+    profile = attention_profile(loaded, letters)
+    assert loaded.exact.config._attn_implementation == "sdpa"
     for base, scores in enumerate(expected):
         assert profile[base] == pytest.approx(np.mean(scores), abs=1e-5) if scores else math.isnan(profile[base])
 
 
-def test_a_profile_is_the_same_alone_and_in_a_batch_and_for_a_chunked_head() -> None:
-    model, tokenizer = tiny(max_chunks=3)
-    several = [sequence(20, 1), sequence(9, 2), sequence(75, 3)]
-    together = attention_profiles(model, tokenizer, several, batch_size=3)
-    for letters, profile in zip(several, together, strict=True):
+@pytest.mark.parametrize("max_chunks", [1, 3])
+def test_a_profile_is_the_same_for_any_batch_and_covers_every_base(max_chunks: int) -> None:
+    loaded = tiny(max_chunks=max_chunks)
+    for letters in (sequence(20, 1), sequence(9, 2), sequence(75, 3), sequence(200, 4)):
+        profile = attention_profile(loaded, letters, batch_size=3)
         assert len(profile) == len(letters) and not np.isnan(profile).any()
-        np.testing.assert_allclose(attention_profiles(model, tokenizer, [letters])[0], profile, atol=1e-5)
+        np.testing.assert_allclose(attention_profile(loaded, letters, batch_size=1), profile, atol=1e-12)
 
 
 # -- mutations -------------------------------------------------------------------------------------------------------
@@ -160,37 +157,27 @@ def test_effect_sizes_are_the_originals() -> None:
     assert variant_effects(5.0, np.array([3.0]), probability=False)[0].tolist() == [-2.0]
 
 
-def test_given_variants_replace_insert_and_delete() -> None:
-    letters = "GGTATAATGG"
-    original, scores = score_variants(planted, letters, [Variant(2, 3, "C"), Variant(4, 4, "G"), Variant(0, 2, "")])
-    assert (original, scores.tolist()) == (0.9, [0.2, 0.2, 0.9])
-    assert apply_variant("ACGT", Variant(1, 3, "")) == "AT"
-    with pytest.raises(ValueError, match="outside a sequence of 4"):
-        apply_variant("ACGT", Variant(3, 6, "A"))
-
-
 # -- scores and gradients --------------------------------------------------------------------------------------------
 
 
 def test_scorer_gives_probabilities_and_names() -> None:
-    model, tokenizer = tiny(id2label={0: "virus", 1: "phage"})
-    scorer = SequenceScorer(model, tokenizer, batch_size=2)
+    scorer = Scorer(tiny(id2label={0: "virus", 1: "phage"}), batch_size=2)
     scores = scorer([sequence(12), sequence(20), sequence(9)])
     np.testing.assert_allclose(scores.sum(1), 1, atol=1e-6)
     assert scorer.column(None, scores[0]) == 1 and scorer.column("virus", scores[0]) == 0
     with pytest.raises(ValueError, match="virus, phage"):
         scorer.column("archaea", scores[0])
     with pytest.raises(ValueError, match="scores no sequences"):
-        SequenceScorer(*tiny(KmerBertForMaskedLM))
+        Scorer(tiny(KmerBertForMaskedLM))
 
 
 @pytest.mark.parametrize("max_chunks", [1, 2])
 def test_gradients_add_up_to_the_change_of_the_logit(max_chunks: int) -> None:
     pytest.importorskip("captum")
-    model, tokenizer = tiny(max_chunks=max_chunks, initializer_range=0.2)
-    letters = sequence(25 if max_chunks == 1 else 50)
-    profile = gradient_profile(SequenceScorer(model, tokenizer), letters, 1, steps=300)
-    batch = tokenizer(letters, return_tensors="pt", truncation=False)
+    loaded = tiny(max_chunks=max_chunks, initializer_range=0.2)
+    letters, model = sequence(25 if max_chunks == 1 else 50), loaded.model
+    profile = gradient_profile(loaded, letters, 1, steps=300)
+    batch = loaded.encoder(letters, return_tensors="pt", truncation=False)
     embeds = model.get_input_embeddings()(batch.input_ids)
     empty = embeds.clone()
     empty[:, 1:-1] = 0
@@ -204,13 +191,10 @@ def test_gradients_add_up_to_the_change_of_the_logit(max_chunks: int) -> None:
 
 
 def test_missing_extras_are_named(monkeypatch: Any) -> None:
-    model, tokenizer = tiny()
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(ValueError, match=r"pip install 'seqformers\[interpret\]'"):
-        gradient_profile(SequenceScorer(model, tokenizer), sequence(20), 0)
+        gradient_profile(tiny(), sequence(20), 0)
     monkeypatch.setitem(sys.modules, "logomaker", None)
-    from seqformers.interpret.plots import plot_logo
-
     with pytest.raises(ValueError, match=r"pip install 'seqformers\[interpret\]'"):
         plot_logo(count_matrix(["ACGT"]))
 
@@ -274,8 +258,8 @@ def test_a_planted_motif_is_discovered() -> None:
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    model, tokenizer = tiny(id2label={0: "virus", 1: "phage"}, max_chunks=2)
-    return write_model_repository(folder, model, tokenizer=tokenizer)
+    loaded = tiny(id2label={0: "virus", 1: "phage"}, max_chunks=2)
+    return write_model_repository(folder, loaded.model, tokenizer=loaded.encoder)
 
 
 @pytest.fixture
@@ -310,27 +294,36 @@ def test_explain_writes_tables_and_pictures(run_folder: Path, fasta: Path, tmp_p
     assert len(mutations) == 3 * (30 + 20 + 90)
     first = mutations[0]
     assert (first["position"], first["reference"]) == ("1", sequence(30, 1)[0])
-    model, tokenizer = tiny(id2label={0: "virus", 1: "phage"}, max_chunks=2)
     changed = first["alternative"] + sequence(30, 1)[1:]
-    expected = SequenceScorer(model, tokenizer)([changed])[0, 1]
+    expected = Scorer(tiny(id2label={0: "virus", 1: "phage"}, max_chunks=2))([changed])[0, 1]
     assert float(first["score"]) == pytest.approx(expected, abs=1e-5)
     pictures = sorted(path.name for path in (out / "plots").iterdir())
     assert pictures == ["0001_one.png", "0001_one_mutations.png", "0002_two_2.png", "0002_two_2_mutations.png"]
     assert all(path.stat().st_size > 2000 for path in (out / "plots").iterdir())
 
 
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_explain_resumes_to_the_same_tables(run_folder: Path, fasta: Path, tmp_path: Path, monkeypatch: Any) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    arguments = ["--plots", 0, "-m", "attention", "-m", "mutations"]
+    arguments = ["--plots", 1, "-m", "attention", "-m", "mutations"]
     assert command(monkeypatch, run_folder, fasta, "-o", whole, *arguments) == 0
-    broken.mkdir()
-    for name, keep in (("attention", 41), ("mutations", 77), ("scores", 2)):
+    with monkeypatch.context() as patch:
+        patch.setattr("seqformers.interpret.explain._Job._draw", interrupt)
+        assert command(patch, run_folder, fasta, "-o", broken, *arguments) == 130
+    partial = tmp_path / "broken.partial"
+    assert not broken.exists() and (partial / "scores.tsv").read_text().count("\n") == 2
+    for name, keep in (("attention", 21), ("mutations", 37), ("scores", 1)):
         lines = (whole / f"{name}.tsv").read_text().splitlines(keepends=True)
-        (broken / f"{name}.tsv.partial").write_text("".join(lines[:keep]) + lines[keep][:3])
-    assert command(monkeypatch, run_folder, fasta, "-o", broken, *arguments) == 2
+        (partial / f"{name}.tsv").write_text("".join(lines[:keep]) + lines[keep][:3])
+    assert command(monkeypatch, run_folder, fasta, "-o", broken, *arguments, "--label", "virus", "--resume") == 2
     assert command(monkeypatch, run_folder, fasta, "-o", broken, *arguments, "--resume") == 0
-    for name in ("attention", "mutations", "scores"):
-        assert (broken / f"{name}.tsv").read_text() == (whole / f"{name}.tsv").read_text()
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(broken) for path in broken.rglob("*") if path.is_file())
+    assert [name for name in files if (whole / name).read_bytes() != (broken / name).read_bytes()] == []
+    assert not partial.exists()
 
 
 def test_explain_finds_motifs_and_gradients(run_folder: Path, tmp_path: Path, monkeypatch: Any) -> None:

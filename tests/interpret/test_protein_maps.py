@@ -13,6 +13,7 @@ from seqformers import (
     ProteinBertForContactPrediction,
     ProteinTokenizer,
 )
+from seqformers.hub.load import Loaded
 from seqformers.hub.repository import write_model_repository
 from seqformers.interpret.explain import explain
 from seqformers.interpret.protein_maps import alignment_map, contact_map, plot_alignment, plot_contacts
@@ -22,9 +23,10 @@ def test_alignment_map_holds_the_weights_of_the_score():
     torch.manual_seed(0)
     model = PlusRnnForPairClassification(PlusRnnConfig(hidden_size=6, num_hidden_layers=1, projection_size=4))
     tokenizer = ProteinTokenizer("plus")
-    weights, score = alignment_map(model, tokenizer, "MKTAY", "MKV")
+    loaded = Loaded(model.eval(), tokenizer, model.config)
+    weights, score = alignment_map(loaded, "MKTAY", "MKV")
     assert weights.shape == (5, 3) and (weights > 0).all() and (weights <= 1).all()
-    swapped, same = alignment_map(model, tokenizer, "MKV", "MKTAY")
+    swapped, same = alignment_map(loaded, "MKV", "MKTAY")
     np.testing.assert_allclose(swapped, weights.T, atol=1e-6)
     assert same == pytest.approx(score, abs=1e-5)
     assert score == pytest.approx(model(**tokenizer("MKTAY", "MKV", return_tensors="pt")).scores.item(), abs=1e-5)
@@ -37,7 +39,7 @@ def test_contact_map_is_symmetric_and_drawn_beside_the_truth():
     config = ProteinBertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     model = ProteinBertForContactPrediction(config)
     tokenizer = ProteinTokenizer("tape")
-    found = contact_map(model, tokenizer, "MKTAY")
+    found = contact_map(Loaded(model.eval(), tokenizer, config), "MKTAY")
     assert found.shape == (5, 5) and np.allclose(found, found.T, atol=1e-6)
     truth = np.eye(5, dtype=int)
     truth[4, 0] = -1
@@ -53,9 +55,9 @@ def test_models_of_another_kind_are_refused():
     config = ProteinBertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     model = ProteinBertForContactPrediction(config)
     with pytest.raises(ValueError, match="does not align"):
-        alignment_map(model, ProteinTokenizer("tape"), "MK", "MV")
+        alignment_map(Loaded(model, ProteinTokenizer("tape"), config), "MK", "MV")
     with pytest.raises(ValueError, match="predicts no contacts"):
-        contact_map(model.bert, ProteinTokenizer("tape"), "MK")
+        contact_map(Loaded(model.bert, ProteinTokenizer("tape"), config), "MK")
 
 
 def test_explain_writes_tables_and_pictures(tmp_path):
@@ -67,7 +69,7 @@ def test_explain_writes_tables_and_pictures(tmp_path):
     out = explain(run, fasta, tmp_path / "aligned", methods=["alignment"], plots=1)
     rows = [line.split("\t") for line in (out / "alignment.tsv").read_text().splitlines()]
     assert [row[:2] for row in rows] == [["first", "second"], ["a/1", "b"], ["a/1", "c"]]
-    _, score = alignment_map(model, ProteinTokenizer("plus"), "MKTAYIAKQR", "ACDEFGHIKL")
+    _, score = alignment_map(Loaded(model.eval(), ProteinTokenizer("plus"), model.config), "MKTAYIAKQR", "ACDEFGHIKL")
     assert float(rows[2][2]) == pytest.approx(score, rel=1e-4)
     assert [path.name for path in (out / "plots").iterdir()] == ["0001-b.png"]
 

@@ -1,0 +1,73 @@
+"""What the commands that read records share: the reader with its counts, and the settings of their outputs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from seqformers.datasets_scripts.common.fasta import read_fasta
+from seqformers.datasets_scripts.common.fasta_lines import FastaRecord
+from seqformers.datasets_scripts.common.letters import LetterReport
+from seqformers.datasets_scripts.common.remarks import Remarks
+from seqformers.datasets_scripts.common.streams import check_source, is_stream
+from seqformers.files import fingerprint
+from seqformers.hub.load import fingerprint_model
+from seqformers.tokenization.reading import Reading
+
+__all__ = ["describe_work", "read_sequences"]
+
+_IDS_REMEMBERED = 1_000_000
+_MANY_UNKNOWN = 0.05
+
+
+def describe_work(folder: Path, sequences: str | Path, *, resume: bool, **options: Any) -> dict[str, Any]:
+    """The settings of an output: what must be the same for a resume to go on with it.
+
+    Args:
+        folder (`Path`): Of the model.
+        sequences (`str` or `Path`): The input.
+        resume (`bool`): Whether this is a resume, which needs an input that can be read twice.
+        **options: What decides the rows.
+
+    Raises:
+        FileNotFoundError: no such input.
+        ValueError: the input is a folder, or a pipe that a resume cannot read again.
+    """
+    check_source(sequences, "FASTA file")
+    if is_stream(sequences):
+        if resume:
+            raise ValueError(f"{sequences} is a pipe, which cannot be read again; --resume needs a file")
+        given = "a pipe"
+    else:
+        found = fingerprint(sequences)
+        given = f"{found['bytes']} bytes, sha256 {found['sha256']}"
+    return {"model": fingerprint_model(folder), "input": given, **options, "version": version("seqformers")}
+
+
+def read_sequences(
+    path: str | Path, reading: Reading, remarks: Remarks, *, progress: bool = False
+) -> Iterator[FastaRecord]:
+    """Records of a FASTA file with a progress bar; letters that the model's molecule does not have are refused.
+
+    An id that comes again is no error, since rows keep the order of the records, but it is counted, as are letters
+    that stand for no single base; all counts are in `remarks` at the end.
+    """
+    report = LetterReport() if reading.is_nucleic else None
+    seen: set[int] = set()
+    records = read_fasta(path, molecule=reading.molecule, remarks=remarks, report=report)  # type: ignore[arg-type]
+    for record in tqdm(records, unit=" records", disable=not progress, file=sys.stderr):
+        known = hash(record.id)
+        if known in seen:
+            remarks.note("ids came more than once; tell their rows apart by order", repr(record.id))
+        # A bound, so that memory does not grow with the file.
+        elif len(seen) < _IDS_REMEMBERED:
+            seen.add(known)
+        yield record
+    if report is not None and report.ambiguous_share > _MANY_UNKNOWN:
+        odd = report.n + report.other_iupac
+        remarks.note("letters are not A, C, G, T or U", f"{report.ambiguous_share:.1%} of all", odd)
