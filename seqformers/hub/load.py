@@ -322,10 +322,10 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def fingerprint_weights(model: Any) -> dict[str, Any]:
+def fingerprint_weights(model: Any) -> str:
     """What tells a model that was not loaded from a folder from others: its class, configuration and weights."""
-    digest = hashlib.sha256(model.config.to_json_string().encode())
+    digest = hashlib.sha256(f"{type(model).__name__} {model.config.to_json_string()}".encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().numpy().tobytes())
-    return {"class": type(model).__name__, "sha256": digest.hexdigest()[:16]}
+    return digest.hexdigest()[:16]
