@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import TrainingArguments
 
 from seqformers.metrics.registry import greater_is_better
 from seqformers.training.recipe import Recipe
 
-__all__ = ["DEFAULTS", "effective_batch_size", "has_fast_bf16", "training_arguments"]
+__all__ = [
+    "DEFAULTS",
+    "effective_batch_size",
+    "has_fast_bf16",
+    "is_main_process",
+    "training_arguments",
+    "wait_for_everyone",
+]
 
 
 def has_fast_bf16(config: Any) -> bool:
@@ -107,3 +116,14 @@ def training_arguments(
 def effective_batch_size(arguments: TrainingArguments) -> int:
     """Rows an optimizer step sees, over devices and accumulation."""
     return int(arguments.train_batch_size * arguments.gradient_accumulation_steps * max(1, arguments.world_size))
+
+
+def is_main_process() -> bool:
+    """Whether this process writes: the only one, or the first of those that a launcher started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def wait_for_everyone() -> None:
+    """Wait until every process of a launch is here; one alone waits for nobody."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        PartialState().wait_for_everyone()

@@ -40,6 +40,8 @@ class RunLog(ProgressCallback):
 
     def totals(self) -> dict[str, float]:
         """Seconds of training over all sessions of a resumed run, and the median number of tokens per second."""
+        if not self.path.is_file():  # another process keeps it
+            return {}
         entries = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
         sessions: dict[str, list[float]] = {}
         for entry in entries:

@@ -11,12 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from seqformers.hub.cards import METRIC_NAMES, format_number
+from seqformers.training.arguments import is_main_process
 
 __all__ = ["print_run", "print_scores"]
 
 
 def print_run(folder: Path) -> None:
     """Print the scores of a finished run folder and what can be done with it."""
+    if not is_main_process():
+        return
     summary = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     print_scores(str(folder), summary["metrics"], summary["baselines"], summary["baseline_split"])
     console = Console()

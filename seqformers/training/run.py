@@ -23,7 +23,7 @@ from seqformers.files import MARK, fingerprint, write_text
 from seqformers.metrics.registry import needs_groups
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
-from seqformers.training.arguments import DEFAULTS, has_fast_bf16, training_arguments
+from seqformers.training.arguments import DEFAULTS, has_fast_bf16, is_main_process, training_arguments
 from seqformers.training.baselines import check_baselines, default_baselines, measure_baselines
 from seqformers.training.batches import Batches, FixedMasks, LanguageModelBatches
 from seqformers.training.callbacks import EvaluateInOrder
@@ -284,7 +284,7 @@ class Run:
         metrics = {name: value for name, value in metrics.items() if np.isfinite(value)}
         if isinstance(self.collate, LanguageModelBatches):
             metrics["perplexity"] = float(np.exp(min(metrics["loss"], 100.0)))
-        if task.of_rows:
+        if task.of_rows and is_main_process():
             labels = outcome.label_ids if task.labels_in_batch else self.table.labels(split)
             columns = {"label": list(np.asarray(labels)), **task.columns(outcome.predictions)}
             pq.write_table(pa.table(columns), folder / f"predictions-{split}.parquet")

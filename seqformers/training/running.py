@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from transformers.utils import logging
 
 from seqformers.files import Output, finite, write_json
 from seqformers.hub.private import without_folders
-from seqformers.training.arguments import effective_batch_size
+from seqformers.training.arguments import effective_batch_size, is_main_process, wait_for_everyone
 from seqformers.training.callbacks import RunLog, StopOnInterrupt, clear_disk_errors
 from seqformers.training.folder import write_run_folder
 from seqformers.training.probing import train_probe
@@ -84,6 +85,16 @@ def train(
         KeyboardInterrupt: Ctrl-C; a checkpoint was saved.
     """
     logging.disable_progress_bar()  # those of reading and writing weights; training has its own
+    if not is_main_process():  # of several, one keeps the folder; the others train and score with it
+        partial = Path(output).with_name(Path(output).name + ".partial")
+        if resume and Path(output).is_dir() and not partial.exists():
+            return Path(output)  # finished
+        run = replace(Run.prepare(recipe, Path(output)), output=partial)
+        wait_for_everyone()
+        for seed in run.recipe.seeds:
+            train_seed(run, seed)
+        wait_for_everyone()
+        return Path(output)
     refuse_early(output, recipe.task, overwrite=overwrite, resume=resume)
     run = Run.prepare(recipe, Path(output), command=None if command is None else without_folders(command))
     with run_folder(run, recipe.task, overwrite=overwrite, resume=resume) as folder:
@@ -91,9 +102,11 @@ def train(
             run.output = folder.start()
             with clear_disk_errors(folder.path):
                 run.keep_recipe()
+                wait_for_everyone()
                 results = [train_seed(run, seed) for seed in run.recipe.seeds]
                 write_run_folder(run, results)
                 folder.finish()
+                wait_for_everyone()
     return folder.path
 
 
@@ -123,7 +136,9 @@ def train_seed(run: Run, seed: int) -> dict[str, Any]:
     """Train, evaluate and save one seed of a run; a seed that is done is only read."""
     folder = run.output / "seeds" / str(seed)
     done = folder / "metrics.json"
-    if done.is_file():
+    finished = done.is_file()
+    wait_for_everyone()  # until all have looked
+    if finished:
         return json.loads(done.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     model, facts = (train_probe if run.recipe.task == "probe" else _train_weights)(run, seed, folder)
@@ -132,9 +147,11 @@ def train_seed(run: Run, seed: int) -> dict[str, Any]:
     for split in ("validation", "test"):
         if split in run.table.splits:
             result["metrics"][split], result[f"{split}_speed"] = run.score(trainer, split, folder)
-    run.save_model(model, folder)
-    write_json(done, finite(result))
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if is_main_process():
+        run.save_model(model, folder)
+        write_json(done, finite(result))
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    wait_for_everyone()
     return result
 
 
