@@ -18,7 +18,8 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 def check_options(config: datasets.BuilderConfig) -> None:
     """Raise `ValueError` naming the first option whose value has another type than its field declares.
 
-    A list is taken for a tuple and a whole number for a float, and stored as such; a word is never a truth value.
+    A list is taken for a tuple and a whole number for a float, and stored as such; of words
+    only yes, no, on, off, true, false are truth values.
 
     Args:
         config (`datasets.BuilderConfig`): A dataclass whose annotations say the types.

@@ -487,10 +487,10 @@ def broken(genomes, **changes):
         ({}, {"source": "genbank"}, "source must be 'refseq'"),
         ({}, {"groups": "family"}, "groups must be 'similarity' or 'none', not 'family'"),
         ({}, {"legacy": ["sampling", "sample"]}, "legacy names 'sample'; known: n_filter"),
-        ({}, {"legacy": "no"}, "legacy is 'no', expected true or false or a list of text"),
+        ({}, {"legacy": "maybe"}, "legacy is 'maybe', expected true or false or a list of text"),
         ({}, {"seed": "1"}, "seed is '1', expected a whole number"),
         ({}, {"seed": True}, "seed is True, expected a whole number"),
-        ({}, {"gc_match": "yes"}, "gc_match is 'yes', expected true or false"),
+        ({}, {"gc_match": "maybe"}, "gc_match is 'maybe', expected true or false"),
         ({}, {"split_fractions": 0.5}, "split_fractions is 0.5, expected a list of a number"),
         ({}, {"columns": "dna"}, "columns is 'dna', expected a mapping"),
         ({}, {"gc_mach": True}, "no option 'gc_mach'; did you mean 'gc_match'"),
@@ -657,7 +657,7 @@ def test_the_command_writes_data_card_and_report(table, tmp_path):
     assert result.exit_code == 0, result.output
     names = sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
     parts = [f"reads-150/{name}-00000-of-00001.parquet" for name in ("test", "train", "validation")]
-    assert names == ["README.md", "build.json", *parts, "report.json"]
+    assert names == [".seqformers.json", "README.md", "build.json", *parts, "report.json"]
     loaded = datasets.load_dataset(str(output), cache_dir=str(tmp_path / "again"))
     assert loaded["train"].features["label"].names == ["non-phage", "phage"]
     card = (output / "README.md").read_text()

@@ -67,7 +67,7 @@ def test_any_value_passes_or_is_refused_by_key(value, name):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("on", "no", "on is 'no', expected true or false \\(default: False\\)"),
+        ("on", "maybe", r"on is 'maybe', expected true or false \(default: False\)"),
         ("on", 1, "on is 1, expected true or false"),
         ("count", True, "count is True, expected a whole number"),
         ("count", 1.5, "count is 1.5, expected a whole number"),
@@ -82,6 +82,13 @@ def test_any_value_passes_or_is_refused_by_key(value, name):
 def test_messages(name, value, message):
     with pytest.raises(ValueError, match=message):
         check_options(Config(**{name: value}))
+
+
+@pytest.mark.parametrize(("word", "truth"), [("no", False), ("Off", False), ("yes", True), ("on", True)])
+def test_words_of_yaml_are_truth_values(word, truth):
+    config = Config(on=word, some=word, word=word)
+    check_options(config)
+    assert (config.on, config.some, config.word) == (truth, truth, word)
 
 
 @pytest.mark.parametrize("dataset", sorted(DATASETS))
