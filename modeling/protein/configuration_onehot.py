@@ -30,16 +30,9 @@ class OneHotConfig(ProteinConfig):
     model_type = "onehot"
 
     vocab_size: int = 30
-    classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    pad_token_id: int | None = 0
 
     @property
     def representation_size(self) -> int:
         """Width of the vector of each token."""
-        return self.vocab_size
-
-    @property
-    def pooled_size(self) -> int:
-        """Width of the vector of a protein."""
         return self.vocab_size

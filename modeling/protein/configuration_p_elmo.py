@@ -49,15 +49,8 @@ class PElmoConfig(ProteinConfig):
     projection_size: int = 100
     freeze_lm: bool = True
     mask_token_id: int = 21
-    classifier_hidden_size: int = 512
-    pad_token_id: int | None = 0
 
     @property
     def representation_size(self) -> int:
         """Width of the vector of each token."""
-        return 2 * self.hidden_size
-
-    @property
-    def pooled_size(self) -> int:
-        """Width of the vector of a protein."""
         return 2 * self.hidden_size

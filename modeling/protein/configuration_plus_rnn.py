@@ -79,9 +79,7 @@ class PlusRnnConfig(ProteinConfig):
     mlm_probability: float | int = 0.15
     max_masked: int = 50
     classifier_input: Literal["hidden", "projection"] = "hidden"
-    classifier_hidden_size: int = 512
     pooling: Literal["attention", "sum", "mean"] = "attention"
-    pad_token_id: int | None = 0
     mask_token_id: int | None = 21
 
     def __post_init__(self, **kwargs: Any):

@@ -48,13 +48,27 @@ class ProteinConfig(PreTrainedConfig):
     """Base of the configurations of models that read residues.
 
     Args:
+        classifier_hidden_size (`int`, defaults to 512): Width of the hidden layer of the heads.
         class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
+        pad_token_id (`int`, defaults to 0): Padding.
     """
 
     molecule: ClassVar[str] = "protein"
 
+    classifier_hidden_size: int = 512
     class_weights: list[float | int] | None = None
+    pad_token_id: int | None = 0
 
     def __post_init__(self, **kwargs: Any):
         check_protein_fields(self)
         super().__post_init__(**kwargs)
+
+    @property
+    def representation_size(self) -> int:
+        """Width of the vector of each token."""
+        return self.hidden_size
+
+    @property
+    def pooled_size(self) -> int:
+        """Width of the vector of a protein."""
+        return self.representation_size

@@ -43,9 +43,7 @@ class TapeLstmConfig(ProteinConfig):
     hidden_dropout_prob: float | int = 0.1
     legacy_padding: bool = False
     initializer_range: float = 0.02
-    classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    pad_token_id: int | None = 0
 
     @property
     def representation_size(self) -> int:

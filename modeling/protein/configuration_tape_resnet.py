@@ -47,17 +47,5 @@ class TapeResnetConfig(ProteinConfig):
     legacy_positions: bool = False
     legacy_pooling: bool = False
     initializer_range: float = 0.02
-    classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    pad_token_id: int | None = 0
     tie_word_embeddings: bool = True
-
-    @property
-    def representation_size(self) -> int:
-        """Width of the vector of each token."""
-        return self.hidden_size
-
-    @property
-    def pooled_size(self) -> int:
-        """Width of the vector of a protein."""
-        return self.hidden_size

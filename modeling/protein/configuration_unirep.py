@@ -36,16 +36,9 @@ class UniRepConfig(ProteinConfig):
     vocab_size: int = 26
     embedding_size: int = 10
     hidden_size: int = 1900
-    classifier_hidden_size: int = 512
     contact_dropout: float | int = 0.5
-    pad_token_id: int | None = 0
     bos_token_id: int | None = 24
     eos_token_id: int | list[int] | None = 25
-
-    @property
-    def representation_size(self) -> int:
-        """Width of the vector of each token."""
-        return self.hidden_size
 
     @property
     def pooled_size(self) -> int:

@@ -33,6 +33,7 @@ class OneHotPreTrainedModel(ProteinPreTrainedModel):
     config: OneHotConfig
     config_class = OneHotConfig
     base_model_prefix = "onehot"
+    supports_gradient_checkpointing = False  # there are no layers
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -46,7 +46,6 @@ class PElmoPreTrainedModel(ProteinPreTrainedModel):
     config: PElmoConfig
     config_class = PElmoConfig
     base_model_prefix = "p_elmo"
-    supports_gradient_checkpointing = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -130,7 +130,6 @@ class PlusRnnPreTrainedModel(ProteinPreTrainedModel):
     config: PlusRnnConfig
     config_class = PlusRnnConfig
     base_model_prefix = "plus_rnn"
-    supports_gradient_checkpointing = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -221,7 +221,7 @@ class ProteinPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
     _input_embed_layer = "embeddings"
     _starts_normal = False
-    # Set on models with layers by `gradient_checkpointing_enable`, which `supports_gradient_checkpointing` allows.
+    supports_gradient_checkpointing = True
     gradient_checkpointing = False
 
     @torch.no_grad()

@@ -34,7 +34,6 @@ class TapeLstmPreTrainedModel(ProteinPreTrainedModel):
     config: TapeLstmConfig
     config_class = TapeLstmConfig
     base_model_prefix = "tape_lstm"
-    supports_gradient_checkpointing = True
     _starts_normal = True
 
 

@@ -36,7 +36,6 @@ class TapeResnetPreTrainedModel(ProteinPreTrainedModel):
     config: TapeResnetConfig
     config_class = TapeResnetConfig
     base_model_prefix = "tape_resnet"
-    supports_gradient_checkpointing = True
     _starts_normal = True
 
     @torch.no_grad()

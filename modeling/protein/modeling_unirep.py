@@ -43,7 +43,6 @@ class UniRepPreTrainedModel(ProteinPreTrainedModel):
     config: UniRepConfig
     config_class = UniRepConfig
     base_model_prefix = "unirep"
-    supports_gradient_checkpointing = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
