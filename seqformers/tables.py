@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,26 +18,10 @@ from typing import IO, Any
 
 from seqformers.files import Output
 
-__all__ = ["TABLE_SUFFIXES", "RowFile", "TableWriter", "refuse_existing"]
+__all__ = ["TABLE_SUFFIXES", "RowFile", "TableWriter"]
 
 TABLE_SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
 _ROWS_PER_PART = 50_000
-
-
-def refuse_existing(path: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
-    """Return `path`, or raise `FileExistsError` saying how to go on when it is already there.
-
-    Args:
-        path (`str` or `Path`): File or folder about to be written.
-        overwrite (`bool`): Delete what is there.
-        resume (`bool`): Keep what is there.
-    """
-    path = Path(path)
-    if path.exists() and not resume:
-        if not overwrite:
-            raise FileExistsError(f"{path} exists; pass --overwrite to replace it or --resume to go on with it")
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return path
 
 
 class RowFile:
@@ -93,7 +76,7 @@ class RowFile:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        waiting = self._arrow_schema([]).empty_table()
+        waiting = arrow_schema(self.schema).empty_table()
         with pq.ParquetWriter(whole, waiting.schema) as writer:
             for part in self._parts():
                 waiting = pa.concat_tables([waiting, pq.read_table(part)]).combine_chunks()
@@ -103,17 +86,6 @@ class RowFile:
             if len(waiting):
                 writer.write_table(waiting.combine_chunks())
         return whole
-
-    def _arrow_schema(self, rows: list[dict[str, Any]]) -> Any:
-        """The schema; of columns without a type that of the parts there, or of the first rows."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if None not in self.schema.values():
-            return arrow_schema(self.schema)
-        if parts := self._parts():
-            return pq.read_schema(parts[0])
-        return pa.Table.from_pylist(rows).schema if rows else arrow_schema(dict.fromkeys(self.schema, str))
 
     def _csv(self) -> Any:
         assert self._file is not None
@@ -191,7 +163,7 @@ class RowFile:
         rows, self._buffer = self._buffer[:_ROWS_PER_PART], self._buffer[_ROWS_PER_PART:]
         part = self.path / f"part-{len(self._parts()):06d}.parquet"
         torn = part.with_suffix(".torn")
-        pq.write_table(pa.Table.from_pylist(rows, schema=self._arrow_schema(rows)), torn)
+        pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(self.schema)), torn)
         torn.replace(part)
 
 
@@ -202,8 +174,8 @@ class TableWriter:
 
     Args:
         path (`str` or `Path`): Output; the suffix decides the format: `.tsv`, `.csv`, `.jsonl` or `.parquet`.
-        schema (`Mapping[str, type]` or `Sequence[str]`): Column -> `str`, `int`, `float`, `bool`, `list` (of float32
-            numbers) or an Arrow type, in order; the types of names alone are those of the first rows.
+        schema (`Mapping[str, type]`): Column -> `str`, `int`, `float`, `bool`, `list` (of float32 numbers) or an Arrow
+            type, in order.
         job (`str`): What writes it, for the settings.
         inputs (iterable of `str` or `Path`): What the job reads; the output must be none of it.
         settings (`Mapping`, *optional*): What decides the rows; a resume with others is refused.
@@ -231,7 +203,7 @@ class TableWriter:
     def __init__(
         self,
         path: str | Path,
-        schema: Mapping[str, Any] | Sequence[str],
+        schema: Mapping[str, Any],
         *,
         job: str = "table",
         inputs: Iterable[str | Path] = (),
@@ -242,7 +214,7 @@ class TableWriter:
         self.path = Path(path)
         if self.path.suffix not in TABLE_SUFFIXES:
             raise ValueError(f"cannot write {self.path.name}: use a name that ends in {_either(TABLE_SUFFIXES)}")
-        self.schema = dict(schema) if isinstance(schema, Mapping) else dict.fromkeys(schema)
+        self.schema = dict(schema)
         self.output = Output(path, job, inputs=inputs, settings=settings, overwrite=overwrite, resume=resume)
         self.finished = self.output.finished
         self._rows: RowFile | None = None
