@@ -249,3 +249,21 @@ def _finetune_slowly(recipe, output):
     plain = callbacks.RunLog.on_step_end
     callbacks.RunLog.on_step_end = lambda *a, **k: time.sleep(0.2) or plain(*a, **k)
     finetune(recipe, output=output, resume=True)
+
+
+def test_two_processes_of_one_launch_share_one_folder(finetune_recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**finetune_recipe, "baselines": {"names": []}}))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    command += ["seqformers.cli", "finetune", str(path), "training.max_steps=2", "--output", str(tmp_path / "run")]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(tmp_path / "c"),
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads((tmp_path / "run" / "metrics.json").read_text())["per_seed"]
+    assert result["effective_batch_size"] == 32 and result["steps"] == 2
+    assert done.stdout.count("run folder") == 1 and not (tmp_path / "run.partial").exists()
