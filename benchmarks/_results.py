@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RESULTS", "commit_of", "data_folder", "time_call", "write_result"]
+__all__ = ["RESULTS", "about", "commit", "commit_of", "data_folder", "time_call", "write_result"]
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -52,11 +52,11 @@ def time_call(call: Callable[[], Any], *, repeats: int = 15, warm_up: int = 2) -
     }
 
 
-def write_result(name: str, result: dict[str, Any], *, data: str, seeds: list[int] | None = None) -> Path:
-    """Write `results/<name>.json`: the result, and command, commit, data, seeds, device and versions beside it."""
-    about = {
+def about(*, data: str, seeds: list[int] | None = None) -> dict[str, Any]:
+    """What stands in every result file beside the result: command, commit, data, seeds, device and versions."""
+    return {
         "command": " ".join(["python", "-m", _module(), *sys.argv[1:]]),
-        "commit": _git("rev-parse", "--short", "HEAD"),
+        "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "data": data,
         "seeds": seeds or [],
@@ -64,10 +64,22 @@ def write_result(name: str, result: dict[str, Any], *, data: str, seeds: list[in
         "python": platform.python_version(),
         "versions": {package: _version(package) for package in _PACKAGES},
     }
+
+
+def write_result(name: str, result: dict[str, Any], *, data: str, seeds: list[int] | None = None) -> Path:
+    """Write `results/<name>.json`: the result, and beside it what `about` says."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({**about, "result": result}, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**about(data=data, seeds=seeds), "result": result}, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def commit() -> str:
+    """Short hash of the commit this checkout is at."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()
 
 
 def commit_of(found: dict[str, Any]) -> str:
@@ -79,11 +91,6 @@ def commit_of(found: dict[str, Any]) -> str:
 def _module() -> str:
     path = Path(sys.argv[0]).resolve()
     return ".".join(path.relative_to(ROOT).with_suffix("").parts) if ROOT in path.parents else path.name
-
-
-def _git(*words: str) -> str:
-    found = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip()
 
 
 def _version(package: str) -> str | None:

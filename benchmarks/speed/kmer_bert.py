@@ -3,7 +3,7 @@
 One step is forward, backward and AdamW on a batch of random 6-mers of which 15 % carry a label. Variants: attention
 implementation, attention dropout, autocast to bfloat16 (fast on CPUs with AVX-512 BF16 or AMX, slow elsewhere).
 
-    python benchmarks/speed/kmer_bert.py --output benchmarks/results/speed_kmer_bert.json
+    python -m benchmarks.speed.kmer_bert --output benchmarks/results/speed_kmer_bert.json
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import BertConfig, BertForMaskedLM
 
+from benchmarks._results import about
 from seqformers import KmerBertConfig, KmerBertForMaskedLM
 
 SHAPE = {
@@ -93,18 +91,11 @@ def main() -> None:
         for row in table.values():
             row["times_stock"] = round(row["tokens_per_second"] / contender, 2)
         tables[f"{rows} rows of {length} tokens"] = table
-    result = {
+    result = about(data="random 6-mers, 15 % labelled", seeds=[0]) | {
         "what": "training steps of a k-mer BERT, tokens per second of CPU time on one thread",
         "model": SHAPE | {"vocab_size": 4101},
-        "command": " ".join(["python", *sys.argv]),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip(),
-        "data": "random 6-mers, 15 % labelled",
-        "seed": 0,
         "repeats": arguments.repeats,
         "device": f"1 CPU thread, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "tables": tables,
     }
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

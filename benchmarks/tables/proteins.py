@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,6 +27,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.metrics import matthews_corrcoef
 
+from benchmarks._results import RESULTS, about, commit
 from benchmarks.tables.proteins_data import TASKS, Task, load, rows_of
 from benchmarks.tables.proteins_networks import NETWORKS, PRETRAINING, RNN, TFM, fine_tune, pretrain
 from benchmarks.tables.proteins_shortcuts import SHORTCUTS, shortcut
@@ -37,7 +37,6 @@ from seqformers.metrics.topology import topology_metrics
 
 __all__ = ["ARMS", "collect", "main", "run", "score"]
 
-RESULTS = Path(__file__).resolve().parent.parent / "results" / "proteins.json"
 ARMS = (*SHORTCUTS, *NETWORKS)
 SEEDS = (0, 1, 2)
 
@@ -89,16 +88,7 @@ def score(task: Task, outputs: list[np.ndarray], truth: list[Any]) -> dict[str, 
     return {"accuracy": masked_accuracy(guess, truth), "mcc": float(matthews_corrcoef(truth, guess))}
 
 
-def commit() -> str:
-    """Commit of this checkout."""
-    here = Path(__file__).resolve().parent
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
-
-
-def collect(work: Path, results: Path = RESULTS) -> dict[str, Any]:
+def collect(work: Path, results: Path = RESULTS / "proteins.json") -> dict[str, Any]:
     """Gather finished cells into one file and one page, and print the table; what was not run is listed as such."""
     cells = [json.loads(path.read_text()) for path in sorted(work.glob("*.*.*.json"))]
     table: dict[str, Any] = {}
@@ -113,8 +103,8 @@ def collect(work: Path, results: Path = RESULTS) -> dict[str, Any]:
                 entry["arms"][arm] = _summary(found)
         table[name] = entry
     outcome = {
+        **about(data="the archives of TAPE and PLUS", seeds=list(SEEDS)),
         "command": "python -m benchmarks.tables.proteins --data DATA --work work/proteins",
-        "commit": commit(),
         "commits_of_cells": sorted({cell["commit"] for cell in cells}),
         "device": f"{platform.machine()} CPU, 1 thread, beside other work",
         "networks": {"plus_rnn, mlm_only, scratch": RNN, "plus_tfm": TFM},

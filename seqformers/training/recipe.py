@@ -63,8 +63,8 @@ class DataRecipe:
             the columns name one.
         splits (`dict`): `train`, `validation`, `test` -> name of the split in the data, or null.
         limits (`dict`): Split -> at most so many rows, drawn with the seed 0.
-        name, licence, citation, url, hub_id, description (`str`, *optional*): For the card, where the data set does
-            not know them itself.
+        name, license (or `licence`), citation, url, hub_id, description (`str`, *optional*): For the card, where the
+            data set does not know them itself.
     """
 
     dataset: str | None = None
@@ -80,7 +80,7 @@ class DataRecipe:
     )
     limits: dict[str, int] = field(default_factory=dict)
     name: str | None = None
-    licence: str | None = None
+    license: str | None = None
     citation: str | None = None
     url: str | None = None
     hub_id: str | None = None
@@ -364,6 +364,7 @@ def _section(cls: type, values: Any, where: str) -> dict[str, Any]:
     hints = get_type_hints(cls)
     found = {}
     for key, value in values.items():
+        key = "license" if key == "licence" else key  # both spellings were written
         _refuse_unknown(key, _names(cls), where)
         name = "from_" if key == "from" else key
         if not where and key in _NESTED:

@@ -115,11 +115,9 @@ def load_table(
 
 def _load(recipe: DataRecipe) -> tuple[Mapping[str, Any], dict[str, Any]]:
     datasets.disable_progress_bars()
-    given = {
-        name: getattr(recipe, name)
-        for name in ("name", "licence", "citation", "url", "hub_id", "description")
-        if getattr(recipe, name)
-    }
+    known = ("name", "citation", "url", "hub_id", "description")
+    given = {name: getattr(recipe, name) for name in known if getattr(recipe, name)}
+    given |= {"licence": recipe.license} if recipe.license else {}
     if recipe.dataset is not None:
         raw = load_dataset(recipe.dataset, name=recipe.config, data_dir=recipe.data_dir, **recipe.options)
         info = next(iter(raw.values())).info

@@ -160,15 +160,13 @@ def _write_folds(folder, split, count, seed):
 ACCEPTED = ("input_ids", "attention_mask")
 
 
-def _trained(run, split):
+def _trained(run, split, data_dir):
     """Model and tokenizer of a finished run, and its rows of a split, loaded as a user would."""
     recipe = load_recipe(run / "recipe.yaml")
     family = family_of(recipe.model.type)
     cls = getattr(import_module(family.modeling_module), family.models[recipe.model.head])
     data = recipe.data
-    rows = load_dataset(
-        data.dataset, name=data.config, data_dir=data.data_dir, split=data.splits[split], **data.options
-    )
+    rows = load_dataset(data.dataset, name=data.config, data_dir=data_dir, split=data.splits[split], **data.options)
     return cls.from_pretrained(run).eval(), AutoTokenizer.from_pretrained(run), rows
 
 
@@ -183,7 +181,7 @@ def test_contact_recipes_run(tmp_path, model):
     run = finetune(recipe, overrides, output=tmp_path / "run")
     found = json.loads((run / "metrics.json").read_text())["metrics"]["test"]
     names = load_recipe(recipe).metrics
-    model, tokenizer, rows = _trained(run, "test")
+    model, tokenizer, rows = _trained(run, "test", tmp_path)
     maps, labels = [], []
     for row in rows:  # one by one, without padding
         logits = model(**{k: v for k, v in tokenizer([row["sequence"]], return_tensors="pt").items() if k in ACCEPTED})
@@ -234,7 +232,7 @@ def test_pretraining_recipes_of_tape_run(tmp_path, model):
     small += ["training.gradient_accumulation_steps=1", "tokenizer.max_length=64"]
     run = pretrain(recipe, [f"data.data_dir={tmp_path}", *small, *SMALL[model]], output=tmp_path / "run")
     found = json.loads((run / "metrics.json").read_text())["metrics"]["test"]
-    trained, tokenizer, rows = _trained(run, "test")
+    trained, tokenizer, rows = _trained(run, "test", tmp_path)
     collate = DataCollatorForResidueLanguageModeling(tokenizer, seed=0, **load_recipe(recipe).masking)
     batch = collate([{"sequence": row["sequence"]} for row in rows])
     labels = batch["labels"]

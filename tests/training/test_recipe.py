@@ -78,6 +78,12 @@ def test_mistakes_are_named(values, message):
         load_recipe(values)
 
 
+@pytest.mark.parametrize("word", ["license", "licence"])
+def test_both_spellings_of_a_licence_are_read(word):
+    recipe = load_recipe({**MINIMAL, word: "mit"}, [f"data.{word}=cc-by-4.0"])
+    assert recipe.license == "mit" and recipe.data.license == "cc-by-4.0"
+
+
 def test_a_recipe_of_another_task_is_refused():
     with pytest.raises(ValueError, match="this recipe is for `seqformers pretrain`, not `finetune`"):
         load_recipe({**MINIMAL, "task": "pretrain"}, task="finetune")
