@@ -118,19 +118,26 @@ class Scorer:
         return round_score(score, probability=self.is_probability)
 
     def _logits(self, sequences: Sequence[str]) -> np.ndarray:
-        return run_windows(sequences, self.loaded, _logits, batch_size=self.batch_size, exact=True)
+        logits = run_windows(sequences, self.loaded, _logits, batch_size=self.batch_size, exact=True)
+        if not np.isfinite(logits).all():
+            raise ValueError("the model gives no number for it (NaN or infinite)")
+        return logits
 
     def _settle(self, result: RecordResult) -> np.ndarray:
         """Mean scores of a record whose written digits, and whose label, are those of double precision."""
         assert result.values is not None
-        if not np.isfinite(result.values).all():
-            raise ValueError(f"record {result.id!r}: the model gives no number for it (NaN or infinite)")
-        scores = self.activate(result.values)
-        if self._learned >= _WINDOWS_TO_LEARN and not self._hangs(scores, result.values):
-            return scores.mean(axis=0)
-        exact = self._logits([span.letters for span in result.spans])
-        self._apart = max(self._apart, float(np.abs(exact - result.values).max()))
-        self._learned += len(exact)
+        finite = bool(np.isfinite(result.values).all())
+        if finite and self._learned >= _WINDOWS_TO_LEARN:
+            scores = self.activate(result.values)
+            if not self._hangs(scores, result.values):
+                return scores.mean(axis=0)
+        try:
+            exact = self._logits([span.letters for span in result.spans])
+        except ValueError as error:
+            raise ValueError(f"record {result.id!r}: {error}") from error
+        if finite:
+            self._apart = max(self._apart, float(np.abs(exact - result.values).max()))
+            self._learned += len(exact)
         return self.activate(exact).mean(axis=0)
 
     def _hangs(self, scores: np.ndarray, logits: np.ndarray) -> bool:
