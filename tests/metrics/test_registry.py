@@ -36,6 +36,9 @@ def rows(kind, metric, rng):
         truth = np.array(([0] * 10 + [2] * 21 + [1] * 19) * 4).reshape(4, 50)
         classes = 8 if metric.startswith("q8") else 3
         return truth, np.eye(classes)[truth] * 9, np.eye(classes)[(truth + 1) % 3] * 9
+    if kind == "multi_label":
+        truth = rng.integers(0, 2, (n, 3))
+        return truth, truth * 9.0 - 4, rng.normal(size=(n, 3))
     classes = 5 if metric.startswith("level") or metric[6:] in ("class", "fold", "superfamily", "family") else 2
     truth = rng.integers(0, classes, n)
     return truth, np.eye(classes)[truth] * 9, rng.normal(size=(n, classes))
