@@ -102,6 +102,13 @@ FAMILIES: tuple[Family, ...] = (
         processor="TargetNetProcessor",
     ),
     Family(
+        model_type="pair_cnn",
+        room="targets",
+        config="PairCnnConfig",
+        models={"AutoModel": "PairCnnModel", "AutoModelForSequenceClassification": "PairCnnModel"},
+        processor="PairCnnProcessor",
+    ),
+    Family(
         model_type="plus_rnn",
         room="protein",
         config="PlusRnnConfig",

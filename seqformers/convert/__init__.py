@@ -25,6 +25,7 @@ __all__ = ["CONVERTERS", "convert"]
 CONVERTERS: dict[str, tuple[str, str]] = {
     "deepcpf1": ("seqformers.convert.deepcpf1", "Seq_deepCpf1_weights.h5 of MyungjaeSong/Paired-Library"),
     "dnabert": ("seqformers.convert.dnabert", "folder or weight file of a DNABERT or virBERT checkpoint"),
+    "mirbind2": ("seqformers.convert.mirbind2", "pairwise_onehot_model of BioGeMT/miRBind_2.0"),
     "plus": ("seqformers.convert.plus", "weight file of PLUS-RNN, PLUS-TFM or P-ELMo of mswzeus/PLUS"),
     "tape": ("seqformers.convert.tape", "folder or weight file of a transformer checkpoint of songlab-cal/tape"),
     "targetnet": ("seqformers.convert.targetnet", "TargetNet.pt of mswzeus/TargetNet"),

@@ -26,8 +26,8 @@ class FamilyCase:
         batch: `(class name, seed) -> batch` with labels: four or more rows, of different lengths where the family
             takes padding; drawn from `torch.Generator().manual_seed(seed)`.
         initial: `(parameter name, parameter) -> (law, value)` that fresh weights follow; law is `"normal"` or
-            `"uniform"` (value: standard deviation), or `"constant"` (value: the constant). Parameters of the same
-            law and value are judged together.
+            `"uniform"` (value: standard deviation), `"constant"` (value: the constant), or `"patterned"` (judged by
+            the family's own tests). Parameters of the same law and value are judged together.
         head_config: Class name -> further configuration values for that class.
         lengthen: `(batch, n) -> batch`, the same rows with `n` more positions of padding; None when inputs have a
             fixed size.
@@ -167,6 +167,40 @@ TARGETNET = FamilyCase(
     learning_rate=1e-3,
 )
 
+
+def _pair_cnn_batch(head: str, seed: int) -> Batch:
+    """miRNAs of 22 and of 20 nt; a target's label is whether it is rich in A and U."""
+    generator = torch.Generator().manual_seed(seed)
+    mirnas = torch.randint(1, 5, (8, 22), generator=generator)
+    mirnas[::2, 20:] = 0
+    targets = torch.randint(1, 6, (8, 50), generator=generator)
+    labels = torch.tensor([1.0, 0, 0, 1, 0, 1, 0, 0])
+    targets[labels == 1] = torch.where(targets[labels == 1] % 2 == 0, 1, 4)
+    return {"mirna_ids": mirnas, "target_ids": targets, "labels": labels}
+
+
+def _pair_cnn_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    """Uniform within 1/sqrt(inputs), biases 0, norms 1; cells as a pattern, tested with the family."""
+    if name.endswith("bias"):
+        return "constant", 0.0
+    if name.endswith("norm.weight"):
+        return "constant", 1.0
+    return ("patterned", 0.0) if name.endswith("pair.weight") else ("uniform", (3 * parameter[0].numel()) ** -0.5)
+
+
+PAIR_CNN = FamilyCase(
+    model_type="pair_cnn",
+    config={"dropout": 0.0, "num_members": 2},
+    batch=_pair_cnn_batch,
+    initial=_pair_cnn_initial,
+    lengthen=lambda batch, by: (
+        batch | {name: torch.nn.functional.pad(batch[name], (0, by)) for name in ("mirna_ids", "target_ids")}
+    ),
+    embeddings=False,
+    attentions=(),
+    learning_rate=1e-3,
+)
+
 from tests.modeling.family_cases_protein import PROTEIN_CASES  # noqa: E402 (it needs the names above)
 
-CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, *PROTEIN_CASES)
+CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, PAIR_CNN, *PROTEIN_CASES)

@@ -100,6 +100,9 @@ def test_fresh_weights_follow_the_law_of_the_family(family: Family, head: str) -
             groups[case.initial(name, parameter)].append(values.flatten())
     for (law, value), parts in groups.items():
         values = torch.cat(parts)
+        if law == "patterned":
+            assert torch.isfinite(values).all() and values.std() > 0
+            continue
         if law == "norms":  # norms of rows of a uniform weight
             assert (values > 0).all() and (values <= 1.0001).all() and 0.4 < values.mean() < 0.7
             continue
