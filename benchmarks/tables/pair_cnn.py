@@ -22,17 +22,17 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import rankdata
-from seqformers.datasets_scripts.miraw.target_report import mirna_only_scores
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks._results import RESULTS, data_folder, time_call, write_result
 from benchmarks.tables.pair_cnn_data import TESTS, read_pairs, validation_pairs
 from benchmarks.tables.pair_cnn_training import MODEL, TRAINING, join, model_logits, train
+from seqformers.datasets_scripts.miraw.target_report import mirna_only_scores
 from seqformers.metrics.targets import auroc_within_mirna
 
 METRICS = ("auroc_within_mirna", "average_precision", "auroc")
-PACKAGED = "packaged: three seeds together"
+PACKAGED = "packaged: the seeds together"
 
 
 def measure(rows: pd.DataFrame, scores: np.ndarray) -> dict[str, float]:
@@ -138,7 +138,7 @@ def targetnet_scores(model: Any, rows: pd.DataFrame) -> np.ndarray:
 def evaluate(work: Path, mirbind2: Path | None, targetnet: Path | None) -> None:
     """Write `results/pair_cnn.json`."""
     from seqformers import PairCnnModel
-    from seqformers.hub.packaged import packaged_model
+    from seqformers.hub.load import packaged_model
 
     folder, models = data_folder("mirna_target"), trained(work)
     pairs = read_pairs(folder)
@@ -281,7 +281,7 @@ def _card(model: Any) -> str:
             "metrics": {name: shown(found["models"][PACKAGED]) for name, found in tests.items()},
             "tested_on": {"clash2013_eval": "CLASH 2013, evaluation set"},
             "seeds": results["seeds"],
-            "published_seed": "all three, their logits averaged",
+            "published_seed": "all of them, their logits averaged; scores are those of all together",
             "baselines": {label: shown(values) for label, values in models.items() if label != PACKAGED},
             "baseline_split": "clash2013_eval",
             "leakage": {f"{name}: rows whose target is in training": found["targets_in_training"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+
 from seqformers.modeling.targets.processing_pair_cnn import PairCnnProcessor
 
 FILE = "chimeric_pairs_bias_corrected.parquet"

@@ -32,6 +32,7 @@ class PairCnnProcessor(ProcessorMixin):
         [2, 4, 1, 2, 2, 4, 2, 1, 0, 0]
     """
 
+    molecule = "rna"
     model_input_names = ["mirna_ids", "target_ids"]  # noqa: RUF012
 
     def __init__(self, max_mirna_length: int = 24, target_length: int | None = None, **kwargs: Any):

@@ -1,4 +1,4 @@
-"""The pairing-matrix networks: the diagonal reader against a slow one, miRBind2's weights against reference cases."""
+"""The pairing-matrix networks: the diagonal reader against a slow one, windows, contributions, the processor."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import math
 
 import pytest
 import torch
-from seqformers.modeling.targets.modeling_pair_cnn import UPSTREAM, _running
 
 from seqformers import PairCnnConfig, PairCnnModel, PairCnnProcessor
-from tests.conftest import golden_cases
+from seqformers.modeling.targets.modeling_pair_cnn import UPSTREAM, _running
 
 LET7 = "UGAGGUAGUAGGUUGUAUAGUU"
 SITE = "CGCAUUUUCCCUGCCUACCUCACAGAGCUGUUCUGAGGGUGCAUGGAGGA"
@@ -211,25 +210,6 @@ class TestContributions:
 
 
 class TestMatrix:
-    @pytest.fixture(scope="class")
-    def published(self, checkpoints, tmp_path_factory):
-        from seqformers.convert import convert
-
-        source = checkpoints / "mirbind2" / "pairwise_onehot_model.safetensors"
-        if not source.exists():
-            pytest.skip("published weights of miRBind2 not present")
-        return convert("mirbind2", source, tmp_path_factory.mktemp("mirbind2") / "m")
-
-    def test_published_weights_score_as_the_original(self, published):
-        from transformers import AutoModel, AutoProcessor
-
-        model, processor = AutoModel.from_pretrained(published).eval(), AutoProcessor.from_pretrained(published)
-        assert isinstance(processor, PairCnnProcessor)
-        for case in golden_cases("mirbind2"):
-            inputs = processor(case["mirna_seq"][: processor.max_mirna_length], case["target_seq"])
-            with torch.no_grad():
-                assert model(**inputs).logits.sigmoid().item() == pytest.approx(case["score"], abs=2e-6)
-
     def test_cells_are_numbered_by_letters(self):
         model = PairCnnModel(PairCnnConfig(**MATRIX))
         kinds = model.matrix.cells(torch.tensor([[1, 4, 5]]), torch.tensor([[4, 2, 5]]))
@@ -240,17 +220,6 @@ class TestMatrix:
         model = PairCnnModel(PairCnnConfig(**MATRIX))
         with pytest.raises(ValueError, match="13 nt does not fit the 12 columns"):
             model(torch.ones(1, 10, dtype=torch.long), torch.ones(1, 13, dtype=torch.long))
-
-    def test_other_files_are_refused_by_name(self, tmp_path):
-        from safetensors.torch import save_file
-
-        from seqformers.convert import convert
-
-        save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
-        (tmp_path / "text.pt").write_text("no checkpoint")
-        for name in ("other.safetensors", "text.pt"):
-            with pytest.raises(ValueError, match=f"{name}.*miRBind2"):
-                convert("mirbind2", tmp_path / name, tmp_path / "out")
 
 
 class TestConfig:
