@@ -312,7 +312,7 @@ class PairCnnModel(PairCnnPreTrainedModel):
         mirna_ids: torch.Tensor,
         target_ids: torch.Tensor,
         labels: torch.Tensor | None = None,
-        label_weights: torch.Tensor | None = None,
+        row_weights: torch.Tensor | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> PairCnnOutput | tuple[torch.Tensor, ...]:
@@ -323,7 +323,7 @@ class PairCnnModel(PairCnnPreTrainedModel):
                 exceeds `max_mirna_length` is not read.
             target_ids (`torch.Tensor` of shape `(batch, t)`): 5'->3'; zeros before or behind count as nothing.
             labels (`torch.Tensor` of shape `(batch,)`, *optional*): 0 or 1, or a probability.
-            label_weights (`torch.Tensor` of shape `(batch,)`, *optional*): How much each label counts; 1 by default.
+            row_weights (`torch.Tensor` of shape `(batch,)`, *optional*): How much each label counts; 1 by default.
             return_dict (`bool`, *optional*): `False` for a tuple.
             **kwargs: Other outputs of the processor; not used.
 
@@ -342,7 +342,7 @@ class PairCnnModel(PairCnnPreTrainedModel):
         if len(logits) > 1:
             output.member_logits = logits
         if labels is not None:
-            output.loss = self._loss(logits, labels, label_weights)
+            output.loss = self._loss(logits, labels, row_weights)
         return output if return_dict is not False else output.to_tuple()
 
     @torch.no_grad()

@@ -117,7 +117,7 @@ class TestDiagonal:
         model = reader(num_members=3)
         mirnas, targets = random_pairs(4, 22, 50)
         labels = torch.tensor([1.0, 0, 1, 0])
-        output = model(mirnas, targets, labels=labels, label_weights=torch.tensor([1.0, 1, 0, 0]))
+        output = model(mirnas, targets, labels=labels, row_weights=torch.tensor([1.0, 1, 0, 0]))
         torch.testing.assert_close(output.logits, output.member_logits.mean(0))
         losses = torch.nn.functional.binary_cross_entropy_with_logits(
             output.member_logits, labels.expand(3, -1), reduction="none"

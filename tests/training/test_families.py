@@ -23,6 +23,7 @@ SMALL = {
     "plus_rnn": {"hidden_size": 8, "num_hidden_layers": 1},
     "deepcpf1": {},
     "targetnet": {},
+    "pair_cnn": {"pair_size": 8, "target_size": 4, "channels": [8], "kernel_sizes": [3], "hidden_size": 8},
     "p_elmo": {"lm_hidden_size": 8, "lm_num_layers": 1, "input_size": 8, "hidden_size": 8, "num_hidden_layers": 1},
     "tape_lstm": {"embedding_size": 8, "hidden_size": 8, "num_hidden_layers": 1},
     "tape_resnet": {"hidden_size": 16, "num_hidden_layers": 2},
@@ -53,6 +54,11 @@ def _case(family: str, rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
         return (
             {"mirna": _rna(24, 22, rng), "site": _rna(24, 40, rng), "label": labels},
             {"mirna": "mirna", "mrna": "site"},
+        )
+    if family == "pair_cnn":
+        return (
+            {"mirna": _rna(24, 22, rng), "site": _rna(24, 50, rng), "label": labels},
+            {"mirna": "mirna", "target": "site"},
         )
     return {"sequence": _proteins(24, rng), "label": labels}, {"text": "sequence"}
 
