@@ -44,7 +44,7 @@ def measure(rows: pd.DataFrame, scores: np.ndarray) -> dict[str, float]:
     }
 
 
-def intervals(rows: pd.DataFrame, scores: np.ndarray, draws: int = 1_000) -> dict[str, list[float]]:
+def intervals(rows: pd.DataFrame, scores: np.ndarray, draws: int = 500) -> dict[str, list[float]]:
     """95 % of a bootstrap over miRNAs: whole miRNAs are drawn with replacement."""
     groups = [np.flatnonzero(rows["mirna_seq"] == mirna) for mirna in rows["mirna_seq"].unique()]
     labels = rows["label"].to_numpy()

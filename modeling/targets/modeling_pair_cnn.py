@@ -262,8 +262,7 @@ class PairCnnPreTrainedModel(PreTrainedModel):
         """Uniform within 1/sqrt(fan-in) for convolutions and linear layers, zero bias; cells start as pairs.
 
         The vector of a cell is the strength of its pair (G-C 1.3, A-U 1, G-U 0.4, less 0.3, which makes others
-        negative) times a smooth random profile over the miRNA, plus N(0, 0.05). From noise alone the first epochs go
-        into finding out what pairs.
+        negative) times a smooth random profile over the miRNA, plus N(0, 0.05).
         """
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
             init.kaiming_uniform_(module.weight, a=5**0.5)
