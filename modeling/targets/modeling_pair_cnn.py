@@ -330,9 +330,7 @@ class PairCnnModel(PairCnnPreTrainedModel):
             `PairCnnOutput`.
         """
         mirna_ids, target_ids = self._ids(mirna_ids), target_ids.long()
-        if self.config.kind == "matrix":
-            logits = self.matrix(self.matrix.vectors(self.matrix.cells(mirna_ids, target_ids)))[None]
-        elif self.training or target_ids.device.type != "cpu":
+        if self.training or target_ids.device.type != "cpu":
             logits = self._read(mirna_ids, target_ids)
         else:
             parts = zip(mirna_ids.split(_ROWS_AT_ONCE), target_ids.split(_ROWS_AT_ONCE), strict=True)
@@ -446,6 +444,8 @@ class PairCnnModel(PairCnnPreTrainedModel):
 
     def _read(self, mirna_ids: torch.Tensor, target_ids: torch.Tensor) -> torch.Tensor:
         """Logits of the members, `(members, batch)`."""
+        if self.config.kind == "matrix":
+            return self.matrix(self.matrix.vectors(self.matrix.cells(mirna_ids, target_ids)))[None]
         letters = self._letters(target_ids)
         return torch.stack([member(*member.registers(mirna_ids, letters), letters) for member in self.members])
 

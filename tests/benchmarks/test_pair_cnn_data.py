@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks.tables.pair_cnn import intervals, seed_class
+from benchmarks.tables.pair_cnn import _weighted, intervals, seed_class
 from benchmarks.tables.pair_cnn_data import QCLASH, SINGLE_COPY, UNKNOWN, NonTargets, Pairs, validation_pairs
 from benchmarks.tables.pair_cnn_training import join
 from seqformers import PairCnnConfig, PairCnnModel
@@ -115,6 +116,17 @@ def test_intervals_hold_the_value_and_widen_with_few_mirnas():
     found = intervals(rows, scores.to_numpy(), draws=200)
     assert all(low < high for low, high in found.values())
     assert found["auroc"][0] < 0.76 < found["auroc"][1]
+
+
+def test_rows_that_count_several_times_are_measured_as_if_repeated():
+    generator = np.random.default_rng(0)
+    labels, scores = generator.integers(0, 2, 50), generator.integers(0, 9, 50).astype(float)
+    times = generator.integers(0, 4, 50)
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    found = _weighted((times * labels)[order], (times * (1 - labels))[order], ends)
+    repeated = np.repeat(labels, times), np.repeat(scores, times)
+    assert found == pytest.approx((average_precision_score(*repeated), roc_auc_score(*repeated)))
 
 
 def test_joined_models_average_their_logits():

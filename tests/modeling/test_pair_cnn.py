@@ -176,7 +176,7 @@ class TestContributions:
     def test_of_a_diagonal_reader_add_up_to_what_pairing_adds(self):
         model = reader(num_members=2)
         mirnas, targets = random_pairs(3, 22, 50)
-        found = model.pair_contributions(mirnas, targets, steps=256)
+        found = model.pair_contributions(mirnas, targets, steps=64)
         assert found.shape == (3, 24, 50)
         letters, ids = model._letters(targets), model._ids(mirnas)
         with torch.no_grad():
@@ -196,7 +196,7 @@ class TestContributions:
         torch.manual_seed(0)
         model = PairCnnModel(PairCnnConfig(**MATRIX)).eval()
         mirnas, targets = random_pairs(3, 10, 12)
-        found = model.pair_contributions(mirnas, targets, steps=512)
+        found = model.pair_contributions(mirnas, targets, steps=128)
         assert found.shape == (3, 10, 12)
         with torch.no_grad():
             wanted = model(mirnas, targets).logits - model(torch.full_like(mirnas, 5), targets).logits
