@@ -29,7 +29,7 @@ from benchmarks._results import RESULTS, data_folder, time_call, write_result
 from benchmarks.tables.pair_cnn_data import TESTS, read_pairs, validation_pairs
 from benchmarks.tables.pair_cnn_training import MODEL, TRAINING, join, model_logits, train
 from seqformers.datasets_scripts.miraw.target_report import mirna_only_scores
-from seqformers.metrics.targets import auroc_within_mirna
+from seqformers.metrics.targets import auroc_within_groups
 
 METRICS = ("auroc_within_mirna", "average_precision", "auroc")
 PACKAGED = "packaged: the seeds together"
@@ -38,7 +38,7 @@ PACKAGED = "packaged: the seeds together"
 def measure(rows: pd.DataFrame, scores: np.ndarray) -> dict[str, float]:
     """AUROC within miRNAs first, then average precision and AUROC over all pairs."""
     return {
-        "auroc_within_mirna": round(auroc_within_mirna(rows["mirna_seq"], rows["label"], scores), 4),
+        "auroc_within_mirna": round(auroc_within_groups(scores, rows["label"], rows["mirna_seq"]), 4),
         "average_precision": round(float(average_precision_score(rows["label"], scores)), 4),
         "auroc": round(float(roc_auc_score(rows["label"], scores)), 4),
     }
