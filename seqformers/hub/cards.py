@@ -97,6 +97,7 @@ METRIC_NAMES = {
     "macro_precision": "macro precision",
     "mcc": "MCC",
     "auroc": "AUROC",
+    "average_precision": "average precision",
     "auroc_within_mirna": "AUROC within miRNAs",
     "auroc_within_group": "AUROC within groups",
     "q3": "Q3",
