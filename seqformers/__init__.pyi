@@ -71,8 +71,11 @@ from seqformers.modeling.protein.modeling_unirep import (
     UniRepForTokenClassification,
     UniRepModel,
 )
+from seqformers.modeling.targets.configuration_pair_cnn import PairCnnConfig
 from seqformers.modeling.targets.configuration_targetnet import TargetNetConfig
+from seqformers.modeling.targets.modeling_pair_cnn import PairCnnModel
 from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
+from seqformers.modeling.targets.processing_pair_cnn import PairCnnProcessor
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
 from seqformers.targets.scan import scan_targets
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
@@ -105,6 +108,9 @@ __all__ = [
     "PElmoForSequenceClassification",
     "PElmoForTokenClassification",
     "PElmoModel",
+    "PairCnnConfig",
+    "PairCnnModel",
+    "PairCnnProcessor",
     "PlusRnnConfig",
     "PlusRnnForPairClassification",
     "PlusRnnForPreTraining",
