@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from seqformers import PairCnnConfig, PairCnnModel, PairCnnProcessor
+from seqformers.hub.load import packaged_model
 from seqformers.modeling.targets.modeling_pair_cnn import UPSTREAM, _running
 
 LET7 = "UGAGGUAGUAGGUUGUAUAGUU"
@@ -266,3 +267,24 @@ class TestProcessor:
         with pytest.warns(UserWarning, match="1 of 2 miRNAs are longer than the 24 nt"):
             inputs = PairCnnProcessor()(["A" * 30, "A" * 20], ["A", "A"])
         assert inputs["mirna_ids"].shape == (2, 24)
+
+
+class TestPackaged:
+    @pytest.fixture(scope="class")
+    def packaged(self):
+        from transformers import AutoModel, AutoProcessor
+
+        folder = packaged_model("pair_cnn")
+        return AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+
+    @torch.no_grad()
+    def test_a_site_scores_above_its_reverse(self, packaged):
+        model, processor = packaged
+        site, reverse = model(**processor(LET7, [SITE, SITE[::-1]])).logits.tolist()
+        assert model.config.num_members == 3 and site > 0 > reverse
+
+    def test_the_seed_carries_the_score(self, packaged):
+        model, processor = packaged
+        found = model.pair_contributions(**processor(LET7, SITE))[0]
+        best = sorted(divmod(int(cell), len(SITE)) for cell in found.flatten().topk(6).indices)
+        assert best == [(i, SITE.index("CUACCUC") + 7 - i) for i in range(1, 7)]  # nt 2-7 on one diagonal
