@@ -196,6 +196,11 @@ def _refuse_other_family(run: str | Path, kind: str, family: str | None) -> None
         raise ValueError(
             f"{run} is a {kind} model, with a command of its own: seqformers {OWN_COMMANDS[kind]} --model {run}"
         )
+    if family is None and kind == "pair_cnn":  # no command reads pairs of sites yet
+        raise ValueError(
+            f"{run} is a pair_cnn model, which scores pairs of a miRNA and a site in Python: "
+            "AutoProcessor.from_pretrained and AutoModel.from_pretrained of it, as its card shows"
+        )
     if family is not None and kind != family:
         what = f"{OWN_COMMANDS[family]} needs" if family in OWN_COMMANDS else "this needs"
         raise ValueError(f"{run} is a {kind} model; {what} a {family} model")

@@ -74,7 +74,8 @@ def test_a_repository_ships_its_own_tokenizer_or_processor_only(family: Family, 
     expected = {
         "dna": {"tokenization_kmer.py", *shared},
         "protein": {"tokenization_protein.py", *shared},
-        "guides": {"processing_deepcpf1.py"},
-        "targets": {"processing_targetnet.py", "targetnet_sites.py"},
+        "deepcpf1": {"processing_deepcpf1.py"},
+        "pair_cnn": {"processing_pair_cnn.py"},
+        "targetnet": {"processing_targetnet.py", "targetnet_sites.py"},
     }
-    assert readers == expected[family.room]
+    assert readers == expected[family.model_type if family.processor else family.room]
