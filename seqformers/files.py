@@ -135,12 +135,14 @@ class Output:
         if not self._overwrite:
             raise FileExistsError(f"{path} exists; pass --overwrite to replace it or --resume to go on with it")
         if self.folder:
-            is_made_here(path, self.job, or_raise=True)
+            is_made_here(path, self.job, or_raise="replaced")
 
     def _is_finished(self) -> bool:
         """Whether the result is there, of the same settings; other settings are refused."""
         if not self.path.exists() or (self.folder and not any(self.path.iterdir())):
             return False
+        if self.folder and not self._record.is_file():
+            is_made_here(self.path, self.job, or_raise="gone on with")
         self._refuse_other_settings(self.path, self._record, "was written")
         return True
 
@@ -248,13 +250,14 @@ def refuse_input(output: str | Path, inputs: Iterable[str | Path]) -> None:
             raise ValueError(f"the output {output} {where} the input {given}; write to another place")
 
 
-def is_made_here(folder: Path, job: str, *, or_raise: bool = False) -> bool:
+def is_made_here(folder: Path, job: str, *, or_raise: str = "") -> bool:
     """Whether `folder` was written by `job` of this package and holds nothing else.
 
     Args:
         folder (`Path`): An existing folder.
         job (`str`): Name the folder was marked with.
-        or_raise (`bool`): Raise `FileExistsError` with the reason in place of returning False.
+        or_raise (`str`): What cannot be done with another folder (`replaced`): raise `FileExistsError` saying so, with
+            the reason, in place of returning False.
     """
     reason = ""
     try:
@@ -269,7 +272,7 @@ def is_made_here(folder: Path, job: str, *, or_raise: bool = False) -> bool:
         elif foreign:
             reason = f"it holds files that `{job}` did not write ({', '.join(foreign[:3])})"
     if reason and or_raise:
-        raise FileExistsError(f"{folder} is not replaced: {reason}. Move it away or choose another output")
+        raise FileExistsError(f"{folder} is not {or_raise}: {reason}. Move it away or choose another output")
     return not reason
 
 

@@ -142,6 +142,13 @@ class TestFolders:
         assert (tmp_path / "out" / "a.txt").read_text() == "new"
         assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
+    def test_a_resume_takes_no_folder_of_somebody_else_for_a_finished_output(self, tmp_path):
+        (tmp_path / "project").mkdir()
+        (tmp_path / "project" / "notes.txt").write_text("years")
+        with pytest.raises(FileExistsError, match="is not gone on with: it is no earlier output of `example`"):
+            write_folder(tmp_path / "project", "new", resume=True)
+        assert [path.name for path in tmp_path.rglob("*.txt")] == ["notes.txt"]
+
     def test_an_empty_folder_is_filled(self, tmp_path):
         (tmp_path / "out").mkdir()
         write_folder(tmp_path / "out", "new")
