@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -65,7 +66,7 @@ def as_declared(value: Any, wanted: Any) -> tuple[bool, Any]:
             as_declared(key, inside[0])[0] and as_declared(part, inside[1])[0] for key, part in value.items()
         ), value
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return True, float(value)
+        return abs(value) <= sys.float_info.max, float(value) if abs(value) <= sys.float_info.max else value
     if wanted is int and isinstance(value, bool):
         return False, value
     return isinstance(value, origin or wanted), value
