@@ -12,11 +12,31 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
+
+# The jobs by user, as `seqformers` without arguments lists them.
+_ANSWERS = "FASTA in, answers out"
+_RUN = "With a model of your own, or from the Hub"
+_TRAIN = "Build data and train"
+_SHARE = "Publish, and look after the installation"
+
+
+class _ByUser(TyperGroup):
+    """The verbs in the order of who comes first: answers, own models, training, publishing."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        panels = [_ANSWERS, _RUN, _TRAIN, _SHARE]
+        return sorted(
+            self.commands, key=lambda name: panels.index(getattr(self.commands[name], "rich_help_panel", ""))
+        )
+
 
 app = typer.Typer(
     name="seqformers",
+    cls=_ByUser,
     help="Transformers for DNA, RNA and protein sequences: build data, train, predict, publish.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
@@ -36,12 +56,37 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
+_quiet = False  # set once, by --quiet
+
+
 @app.callback()
-def _options() -> None:
-    """Transformers for DNA, RNA and protein sequences: build data, train, predict, publish."""
+def _options(
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Before the verb: no progress bars and no hints; warnings still come."),
+    ] = False,
+) -> None:
+    """Transformers for DNA, RNA and protein sequences: build data, train, predict, publish.
+
+    First time here? `seqformers doctor` looks at the installation; `seqformers VERB --help` shows an example to paste.
+    """
+    global _quiet
+    _quiet = quiet
 
 
-@app.command()
+def _say(done: str, following: str = "") -> None:
+    """On stderr: what was done and, as a hint, the command that people run next."""
+    if not _quiet:
+        typer.echo(done, err=True)
+        if following:
+            typer.echo(f"next: {following}", err=True)
+
+
+def _shows_progress() -> bool:
+    return not _quiet and sys.stderr.isatty()
+
+
+@app.command(rich_help_panel=_TRAIN)
 def build(
     dataset: Annotated[str, typer.Argument(help="Data set: one of those named by `seqformers build list`.")],
     options: Annotated[list[str] | None, typer.Argument(help="Builder options as key=value, e.g. seed=1.")] = None,
@@ -95,7 +140,7 @@ def build(
     typer.echo(f"{folder}: read it with datasets.load_dataset({str(folder)!r}); card and report are in it")
 
 
-@app.command()
+@app.command(rich_help_panel=_SHARE)
 def convert(
     name: Annotated[
         str, typer.Argument(help="Which project's weights, for example targetnet; --list shows all.")
@@ -131,7 +176,7 @@ def convert(
     typer.echo(f"wrote {room.convert(name, source, output, full=full, stride=stride, overwrite=overwrite)}", err=True)
 
 
-@app.command("scan-targets")
+@app.command("scan-targets", rich_help_panel=_ANSWERS)
 def scan_targets(
     mirna: Annotated[Path, typer.Option(help="FASTA of mature miRNAs, 5'->3', 10 to 41 nt; - is standard input.")],
     mrna: Annotated[Path, typer.Option(help="FASTA of 3'UTRs or other targets, 5'->3'.")],
@@ -174,17 +219,21 @@ def scan_targets(
 
     report = scan_target_files(
         mirna, mrna, output, pairs=pairs, model=model, sites=sites, windows=windows, min_score=min_score,
-        on_error=on_error, overwrite=overwrite, resume=resume, threads=threads, device=device, progress=not quiet,
+        on_error=on_error, overwrite=overwrite, resume=resume, threads=threads, device=device,
+        progress=not (quiet or _quiet),
         plot=plot,
     )  # fmt: skip
     for line in report.lines():
         typer.echo(f"warning: {line}", err=True)
     before = f" ({report.resumed:,} of them before the interruption)" if report.resumed else ""
     done = "is finished, nothing was left to do" if report.finished else f"{report.pairs:,} pairs scored{before}"
-    typer.echo(f"{output}: {done}", err=True)
+    _say(
+        f"{output}: {done}",
+        "" if plot else "the same with --sites lists every site, with --plot FOLDER draws the best",
+    )
 
 
-@app.command()
+@app.command(rich_help_panel=_SHARE)
 def push(
     run: Annotated[Path, typer.Argument(help="Folder of a run, of a converted model, or of a built data set.")],
     repo: Annotated[str, typer.Argument(help="Repository on the Hub: user/name, or name for your own account.")],
@@ -242,7 +291,7 @@ def push(
     typer.echo(pushed.snippet)
 
 
-@app.command()
+@app.command(rich_help_panel=_TRAIN)
 def pretrain(
     recipe: RecipeFile,
     overrides: Changes = None,
@@ -263,7 +312,7 @@ def pretrain(
     _train("pretrain", recipe, overrides, output, overwrite=overwrite, resume=resume)
 
 
-@app.command()
+@app.command(rich_help_panel=_TRAIN)
 def finetune(
     recipe: RecipeFile,
     overrides: Changes = None,
@@ -284,7 +333,7 @@ def finetune(
     _train("finetune", recipe, overrides, output, overwrite=overwrite, resume=resume)
 
 
-@app.command()
+@app.command(rich_help_panel=_TRAIN)
 def probe(
     recipe: RecipeFile,
     overrides: Changes = None,
@@ -303,7 +352,7 @@ def probe(
     _train("probe", recipe, overrides, output, overwrite=overwrite, resume=resume)
 
 
-@app.command()
+@app.command(rich_help_panel=_TRAIN)
 def tune(
     recipe: RecipeFile,
     overrides: Changes = None,
@@ -324,7 +373,7 @@ def tune(
     _train("tune", recipe, overrides, output, overwrite=overwrite, resume=resume)
 
 
-@app.command()
+@app.command(rich_help_panel=_TRAIN)
 def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Changes to its recipe, e.g. data.path=other.")] = None,
@@ -370,6 +419,7 @@ def _train(
 
         folder = search(load_recipe(recipe, words), output, overwrite=overwrite, resume=resume, command=command)
         typer.echo(f"best recipe: {folder / 'best.yaml'}")
+        _say("the search is in it", f"seqformers finetune {folder / 'best.yaml'} --output runs/best")
         return
     from seqformers.training.running import train
 
@@ -380,6 +430,12 @@ def _train(
         typer.echo("interrupted; run the same command with --resume to go on", err=True)
         raise typer.Exit(130) from None
     print_run(folder)
+    after = {
+        "pretrain": f"seqformers finetune RECIPE model.from={folder} data.path=LABELLED   # or probe",
+        "probe": f"seqformers finetune RECIPE model.from={folder} data.path=LABELLED",
+        "finetune": f"seqformers predict {folder} contigs.fasta --output table.tsv   # or push {folder} you/name",
+    }
+    _say(f"run folder, a Hub repository: {folder}", after[task])
 
 
 _Run = Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")]
@@ -396,7 +452,7 @@ _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the outpu
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")]
 
 
-@app.command()
+@app.command(rich_help_panel=_RUN)
 def predict(
     run: _Run,
     sequences: _Sequences,
@@ -418,12 +474,12 @@ def predict(
 
     path = run_predict(
         run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
-        device=device, on_error=on_error, overwrite=overwrite, resume=resume,
+        device=device, on_error=on_error, overwrite=overwrite, resume=resume, progress=_shows_progress(),
     )  # fmt: skip
-    typer.echo(f"wrote {path}", err=True)
+    _say(f"wrote {path}", f"seqformers explain {run} {sequences} --output explained   # which bases decide")
 
 
-@app.command()
+@app.command(rich_help_panel=_RUN)
 def embed(
     run: _Run,
     sequences: _Sequences,
@@ -448,11 +504,12 @@ def embed(
     path = run_embed(
         run, sequences, output, pooling=pooling, layer=layer, window=window, step=step, both_strands=both_strands,
         batch_size=batch_size, device=device, on_error=on_error, overwrite=overwrite, resume=resume,
+        progress=_shows_progress(),
     )  # fmt: skip
-    typer.echo(f"wrote {path}", err=True)
+    _say(f"wrote {path}", f"import pandas; pandas.read_parquet({str(path)!r})" if path.suffix == ".parquet" else "")
 
 
-@app.command("score-guides")
+@app.command("score-guides", rich_help_panel=_ANSWERS)
 def score_guides(
     source: Annotated[
         Path,
@@ -497,7 +554,8 @@ def score_guides(
 
     report = run(
         source, output, model=model, pam=pam, accessible=accessible, order=order, on_error=on_error, track=track,
-        device=device, batch_size=batch_size, overwrite=overwrite, resume=resume, progress=sys.stderr.isatty(),
+        device=device, batch_size=batch_size, overwrite=overwrite, resume=resume,
+        progress=_shows_progress(),
     )  # fmt: skip
     for line in report.lines():
         typer.echo(f"warning: {line}", err=True)
@@ -505,12 +563,11 @@ def score_guides(
         if label in ("context_cut", "poly_t", "protospacer_cut", "unknown_letters") and report.records:
             typer.echo(f"{label}: {count:,} guides, marked in the column warnings", err=True)
     done = "nothing was left to do" if report.finished else f"{report.rows:,} rows"
-    typer.echo(f"{done}{f' -> {output}' if output else ''}", err=True)
-    if track is not None:
-        typer.echo(f"picture -> {track}", err=True)
+    picture = "" if track or output is None else "the same with --track guides.png --overwrite draws them"
+    _say(f"{done}{f' -> {output}' if output else ''}{f', picture -> {track}' if track else ''}", picture)
 
 
-@app.command()
+@app.command(rich_help_panel=_RUN)
 def explain(
     run: _Run,
     fasta: _Sequences,
@@ -567,13 +624,10 @@ def explain(
         overwrite=overwrite,
         resume=resume,
     )
-    typer.echo(
-        f"wrote {', '.join(sorted(path.name for path in folder.iterdir() if path.name[0] != '.'))} to {folder}",
-        err=True,
-    )
+    _say(f"wrote {', '.join(sorted(path.name for path in folder.iterdir() if path.name[0] != '.'))} to {folder}")
 
 
-@app.command()
+@app.command(rich_help_panel=_SHARE)
 def space(
     output: Annotated[Path, typer.Argument(help="Folder to write.")],
     run: Annotated[
@@ -602,6 +656,32 @@ def space(
     examples = [path.read_text(encoding="utf-8") for path in example or []]
     folder = write_space(output, run, title=title, examples=examples, window=window, overwrite=overwrite)
     typer.echo(f"{folder}: start it with python {folder / 'app.py'} (needs pip install gradio)", err=True)
+
+
+@app.command(rich_help_panel=_SHARE)
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: a JSON list on standard output.")] = False,
+    self_test: Annotated[bool, typer.Option(help="Ask each model of the package a known question (seconds).")] = True,
+) -> None:
+    """Look at the installation: versions, devices, precision, caches, extras, and the models of the package.
+
+    Example, also for a bug report: `seqformers doctor`
+
+    Ends with code 1 when something is broken; a missing extra is not.
+    """
+    from seqformers.doctor import diagnose
+
+    found = diagnose(self_test=self_test)
+    if as_json:
+        typer.echo(json.dumps([finding.as_dict() for finding in found], indent=1))
+    else:
+        marks = {"ok": "ok", "missing": "--", "broken": "!!"}
+        for number, finding in enumerate(found):
+            if number == 0 or finding.section != found[number - 1].section:
+                typer.echo(f"{finding.section}")
+            typer.echo(f"  {marks[finding.state]}  {finding.name}: {finding.value}")
+    if any(finding.state == "broken" for finding in found):
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -42,7 +42,19 @@ ALLOWED: dict[str, set[str]] = {
     "targets": _SUBJECT,
     "guides": _SUBJECT,
     "interpret": _SUBJECT,
-    "cli": {"files", "settings", "tables", "datasets", "hub", "convert", "training", "inference", "interpret"}
+    "doctor": {"hub", "targets"},
+    "cli": {
+        "doctor",
+        "files",
+        "settings",
+        "tables",
+        "datasets",
+        "hub",
+        "convert",
+        "training",
+        "inference",
+        "interpret",
+    }
     | {"targets", "guides", *_LOWER},
 }
 # Rooms that do not know each other, not through a third one either.

@@ -1,0 +1,223 @@
+"""Look at an installation: versions, devices, precision, caches, extras, and whether the packaged models answer.
+
+What a bug report needs and what a first user wants to know, from one function; nothing is downloaded or changed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Finding", "diagnose"]
+
+_LIBRARIES = (
+    "seqformers", "torch", "transformers", "tokenizers", "datasets", "accelerate", "huggingface-hub", "safetensors",
+    "numpy",
+)  # fmt: skip
+# Extra of the package -> what it is for, as `pip install seqformers[...]` names it.
+_EXTRAS = {
+    "convert": "read Keras weights: convert deepcpf1",
+    "guides": "score-guides --model best",
+    "interpret": "explain: gradients, logos",
+    "openvino": "predict and embed with OpenVINO",
+    "ray": "--engine ray",
+    "rna": "duplex energies in scan-targets",
+    "space": "start the web pages of `seqformers space`",
+    "tables": "read Excel tables",
+    "tune": "tune",
+}
+_LET7, _SITE = "UGAGGUAGUAGGUUGUAUAGUU", "GGAGCAAUCUCAACUGACUUAGUUAGUAAGCAUUCAAACUACCUCAUUUAAGC"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Args:
+        section (`str`): versions, devices, caches, extras or models.
+        name (`str`): What was looked at.
+        value (`str`): What was found.
+        state (`str`): `ok`; `missing`, for something optional that is not there; or `broken`.
+    """
+
+    section: str
+    name: str
+    value: str
+    state: str = "ok"
+
+    def as_dict(self) -> dict[str, str]:
+        """Its four fields."""
+        return asdict(self)
+
+
+def diagnose(*, self_test: bool = True) -> list[Finding]:
+    """What is installed, what it can use, and whether every packaged model gives the answer it should.
+
+    Args:
+        self_test (`bool`): Load each packaged model and ask it about a known site, a known guide, and so on.
+
+    Examples:
+        >>> findings = diagnose(self_test=False)
+        >>> sorted({finding.section for finding in findings})
+        ['caches', 'devices', 'extras', 'versions']
+    """
+    found = [*_versions(), *_devices(), *_caches(), *_extras()]
+    return found + ([_checked(family, test) for family, test in _SELF_TESTS.items()] if self_test else [])
+
+
+def _versions() -> list[Finding]:
+    system = Finding("versions", "python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
+    found = [system]
+    for name in _LIBRARIES:
+        try:
+            found.append(Finding("versions", name, version(name)))
+        except PackageNotFoundError:
+            found.append(Finding("versions", name, "not installed", "broken"))
+    return found
+
+
+def _devices() -> list[Finding]:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    fast_bf16 = bool(getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", bool)())
+    found = [
+        Finding("devices", "cpu", f"{cores} cores for this process, {torch.get_num_threads()} torch threads"),
+        Finding("devices", "cpu bf16", "in hardware" if fast_bf16 else "emulated: slower than fp32"),
+    ]
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index)
+        precision = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
+        found.append(
+            Finding("devices", f"cuda:{index}", f"{card.name}, {card.total_memory / 2**30:.0f} GiB, {precision}")
+        )
+    if not torch.cuda.is_available():
+        found.append(Finding("devices", "cuda", "no GPU that torch can use; everything runs on the CPU", "missing"))
+    if torch.backends.mps.is_available():
+        found.append(Finding("devices", "mps", "Apple GPU"))
+    return found
+
+
+def _caches() -> list[Finding]:
+    from datasets import config as datasets_config
+    from huggingface_hub import constants
+
+    places = {"hub": Path(constants.HF_HUB_CACHE), "datasets": Path(datasets_config.HF_DATASETS_CACHE)}
+    found = [_room(name, place) for name, place in places.items()]
+    offline = "offline (HF_HUB_OFFLINE is set): only what is in the cache can be loaded by name"
+    return [
+        *found,
+        Finding("caches", "network", offline if constants.HF_HUB_OFFLINE else "the Hub is asked when named"),
+    ]
+
+
+def _room(name: str, place: Path) -> Finding:
+    """Whether a cache can be written, and how much room its disk has."""
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = f"{place}, {shutil.disk_usage(there).free / 1e9:.0f} GB free"
+    if os.access(there, os.W_OK):
+        return Finding("caches", name, free)
+    return Finding("caches", name, f"{free}, not writable: set HF_HOME to a folder of your own", "broken")
+
+
+def _extras() -> list[Finding]:
+    """Extras in the order of the alphabet; an extra that this version does not declare is left out."""
+    wanted: dict[str, list[str]] = {}
+    for requirement in distribution("seqformers").requires or []:
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)
+        extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", requirement)
+        if name and extra and str(extra[1]) in _EXTRAS:
+            wanted.setdefault(str(extra[1]), []).append(str(name[0]))
+    found = []
+    for job, packages in sorted(wanted.items()):
+        missing = [package for package in packages if not _is_installed(package)]
+        state = f"not installed ({', '.join(missing)}): pip install 'seqformers[{job}]'" if missing else "installed"
+        found.append(Finding("extras", job, f"{_EXTRAS[job]}: {state}", "missing" if missing else "ok"))
+    return found
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
+
+
+def _checked(family: str, test: Callable[[], str]) -> Finding:
+    """A model's finding: its files are those released, and its answer to a known question is right."""
+    from seqformers.hub.load import packaged_model
+
+    start = time.perf_counter()
+    try:
+        torn = _torn_files(packaged_model(family))
+        if torn:
+            return Finding(
+                "models", family, f"{', '.join(torn)} is not as released: install the package anew", "broken"
+            )
+        answer = test()
+    except Exception as error:  # whatever it is, the report goes on and names it
+        return Finding("models", family, f"{type(error).__name__}: {error}", "broken")
+    return Finding("models", family, f"{answer} ({time.perf_counter() - start:.1f} s)")
+
+
+def _torn_files(folder: Path) -> list[str]:
+    """Files of a folder whose content is not what the installed package's list says; none where it keeps no sums."""
+    torn = []
+    for file in distribution("seqformers").files or []:
+        place = Path(str(file.locate()))
+        if file.hash is None or place.parent != folder:
+            continue
+        digest = hashlib.new(file.hash.mode, place.read_bytes()).digest() if place.is_file() else b""
+        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
+            torn.append(place.name)
+    return torn
+
+
+def _expect(claim: str, holds: Any) -> str:
+    if not holds:
+        raise ArithmeticError(f"expected that {claim}")
+    return claim
+
+
+def _ask_targetnet() -> str:
+    from seqformers.targets.scan import scan_targets
+
+    table = scan_targets({"let-7a": _LET7}, {"site": _SITE, "reversed": _SITE[::-1]}, model="targetnet")
+    score = dict(zip(table["mrna_id"], table["score"], strict=True))
+    return _expect("a let-7 site scores above its reverse", score["site"] > score["reversed"])
+
+
+def _ask_pair_cnn() -> str:
+    import torch
+
+    from seqformers.hub.load import load_model
+
+    loaded = load_model("pair_cnn", family="pair_cnn")
+    with torch.no_grad():
+        logits = loaded.model(**loaded.encoder([_LET7] * 2, [_SITE, _SITE[::-1]])).logits
+    return _expect("a let-7 site scores above its reverse", logits[0] > logits[1])
+
+
+def _ask_deepcpf1() -> str:
+    import torch
+
+    from seqformers.hub.load import load_model
+
+    loaded = load_model("deepcpf1", family="deepcpf1")
+    contexts = ["CTGATTTACTGGCAGCAGGTAGCACTGGACCTGA", "CTGATTTATTTTTTTTTTTTTTTTTTTTTTCTGA"]
+    with torch.no_grad():
+        scores = loaded.model(**loaded.encoder(contexts, return_tensors="pt")).logits.flatten()
+    return _expect("a mixed guide scores above a run of T", scores[0] > scores[1])
+
+
+_SELF_TESTS = {"deepcpf1": _ask_deepcpf1, "pair_cnn": _ask_pair_cnn, "targetnet": _ask_targetnet}
