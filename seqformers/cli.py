@@ -89,7 +89,9 @@ def _shows_progress() -> bool:
 @app.command(rich_help_panel=_TRAIN)
 def build(
     dataset: Annotated[str, typer.Argument(help="Data set: one of those named by `seqformers build list`.")],
-    options: Annotated[list[str] | None, typer.Argument(help="Builder options as key=value, e.g. seed=1.")] = None,
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Your own files, and builder options as key=value, e.g. seed=1.")
+    ] = None,
     *,
     config: Annotated[str | None, typer.Option("--config", "--name", help="Configuration of the data set.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Your own files (folder or table).")] = None,
@@ -108,6 +110,10 @@ def build(
 
     where `genomes/` holds one folder of FASTA files a class: `genomes/phage/*.fna.gz`, `genomes/non-phage/*.fna.gz`;
     folders of any other names, two or more, make other classes.
+
+    Genomes as arrays, from which training draws fresh reads (`data.reads` of a recipe):
+
+        seqformers build genomes genomes/ --output data/genomes
     """
     from seqformers import datasets as data
     from seqformers.datasets_scripts.common.leakage import report_lines
@@ -123,6 +129,9 @@ def build(
         return
     if output is None:
         raise ValueError("name the folder to write with --output FOLDER")
+    words = list(options or [])
+    if words and data_dir is None and "=" not in words[0] and ("/" in words[0] or Path(words[0]).exists()):
+        data_dir = Path(words.pop(0))
     folder = data.build_dataset(
         dataset,
         config,
@@ -132,7 +141,7 @@ def build(
         resume=resume,
         push_to_hub=push_to_hub,
         private=private,
-        **read_pairs(options or []),
+        **read_pairs(words),
     )
     if (folder / "report.json").is_file():
         for line in report_lines(json.loads((folder / "report.json").read_text(encoding="utf-8"))):

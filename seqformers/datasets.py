@@ -6,6 +6,7 @@ under `datasets_scripts/<name>/`, with
 - `BUILDER_CONFIGS` and `BUILDER_CONFIG_CLASS`, a dataclass whose fields are the options a user may set (beside the
   `name`, `version`, `data_dir`, `data_files`, `description` of `datasets.BuilderConfig`),
 - the card as `README.md` in the builder's folder (YAML front matter and text),
+- optionally `EXTRA_FILES`, names of files that it writes beside its Parquet files (`self._output_dir`),
 - optionally `report(files) -> dict`, given `{split: [Parquet files]}` after a build; the dict becomes `report.json`,
   and `report_markdown(report) -> str` its section of the card.
 """
@@ -42,6 +43,7 @@ __all__ = [
 DATASETS: dict[str, str] = {
     "miraw": "seqformers.datasets_scripts.miraw.miraw:MirawBuilder",
     "cpf1": "seqformers.datasets_scripts.cpf1.cpf1:Cpf1Builder",
+    "genomes": "seqformers.datasets_scripts.genomes.genomes:GenomesBuilder",
     "pfam": "seqformers.datasets_scripts.pfam.pfam:PfamBuilder",
     "phage": "seqformers.datasets_scripts.phage.phage:PhageBuilder",
     "plus_tasks": "seqformers.datasets_scripts.plus_tasks.plus_tasks:PlusTasksBuilder",
@@ -203,6 +205,8 @@ def _build(
 ) -> None:
     try:
         _prepare(builder, output_dir=str(partial / "raw"), file_format="parquet", max_shard_size=max_shard_size)
+        for name in getattr(builder, "EXTRA_FILES", ()):
+            (partial / "raw" / name).rename(partial / name)
         files = _arrange(partial / "raw", partial / builder.config.name, list(builder.info.splits or {}))
         report = builder.report(files) if hasattr(builder, "report") else None
         if report is not None:

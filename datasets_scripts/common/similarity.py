@@ -7,7 +7,9 @@ relatives above some 87 % identity join each other.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sourmash import MinHash
 
-__all__ = ["group_by_similarity"]
+from seqformers.datasets_scripts.common.genomes import GenomeStore
+
+__all__ = ["group_by_similarity", "group_similar_genomes"]
 
 _K = 21
 _SHARED = 0.05  # of the words of the smaller genome
@@ -54,6 +58,25 @@ def group_by_similarity(genomes: Iterable[Iterable[str]], letters: int) -> NDArr
     _, component = connected_components(links, directed=False)
     _, first = np.unique(component, return_index=True)
     return first[component].astype(np.int64)
+
+
+def group_similar_genomes(store: GenomeStore) -> None:
+    """Replace the groups of a store by those of its genomes that share sequence, and say so where there are any."""
+    order = np.argsort(store.genome, kind="stable")
+    bounds = np.searchsorted(store.genome[order], np.arange(len(store.genome_ids) + 1))
+    genomes = (
+        (store.sequence(int(record)).tobytes().decode() for record in order[first:last])
+        for first, last in pairwise(bounds)
+    )
+    first = group_by_similarity(genomes, int(store.length.sum()))
+    store.groups = [store.genome_ids[i] for i in first]
+    groups = len(set(store.groups))
+    if groups < len(first):
+        warnings.warn(
+            f"{len(first):,} genomes are {groups:,} groups of similar sequence, which the splits keep together "
+            "(groups=none makes every genome its own)",
+            stacklevel=4,
+        )
 
 
 def _sketch(records: Iterable[str], scaled: int) -> NDArray[np.uint64]:

@@ -11,7 +11,6 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ from seqformers.datasets_scripts.common import leakage
 from seqformers.datasets_scripts.common.download import download
 from seqformers.datasets_scripts.common.genomes import GenomeRecord, GenomeStore, write_store
 from seqformers.datasets_scripts.common.options import check_options
-from seqformers.datasets_scripts.common.similarity import group_by_similarity
+from seqformers.datasets_scripts.common.similarity import group_similar_genomes
 from seqformers.datasets_scripts.common.splits import fraction_ranks, match_histograms, split_groups, spread_ranks
 from seqformers.datasets_scripts.common.windows import evaluation_starts, strings_of_spans
 from seqformers.datasets_scripts.phage import draws, sources
@@ -323,21 +322,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
             return
         if sources.names_groups(Path(str(config.data_dir)), config.columns):
             return
-        order = np.argsort(store.genome, kind="stable")
-        bounds = np.searchsorted(store.genome[order], np.arange(len(store.genome_ids) + 1))
-        genomes = (
-            (store.sequence(int(record)).tobytes().decode() for record in order[first:last])
-            for first, last in pairwise(bounds)
-        )
-        first = group_by_similarity(genomes, int(store.length.sum()))
-        store.groups = [store.genome_ids[i] for i in first]
-        groups = len(set(store.groups))
-        if groups < len(first):
-            warnings.warn(
-                f"{len(first):,} genomes are {groups:,} groups of similar sequence, which the splits keep together "
-                "(groups=none makes every genome its own)",
-                stacklevel=3,
-            )
+        group_similar_genomes(store)
 
     def _split_of_genomes(self, store: GenomeStore) -> NDArray[np.int64]:
         sizes: NDArray[Any] = store.genome_length

@@ -136,6 +136,13 @@ def has_tables(path: Path) -> bool:
     return bool(_tables(path)) and not _class_folders(path)
 
 
+def names_classes(path: Path, columns: Mapping[str, str | None]) -> bool:
+    """Whether the input has class folders, or tables with a column of classes."""
+    if not has_tables(path):
+        return bool(_class_folders(path))
+    return _column("label", columns.get("label"), open_table(_tables(path)[0], remarks=Remarks())) is not None
+
+
 def names_groups(path: Path, columns: Mapping[str, str | None]) -> bool:
     """Whether the input is a table with a column of groups."""
     files = _tables(path) if has_tables(path) else []

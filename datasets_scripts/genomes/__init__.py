@@ -1,0 +1,1 @@
+"""Genomes as arrays on disk, and reads drawn from them as training goes on."""
