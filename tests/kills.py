@@ -10,6 +10,10 @@ from pathlib import Path
 
 __all__ = ["run_and_kill"]
 
+# Seconds until a fork counts as stuck and another is made: what another thread of this process had locked at that
+# moment stays locked in it for ever.
+_PATIENCE = 40
+
 
 def run_and_kill(job: Callable[[], object], begun: Path, waits: Iterable[float]) -> int:
     """Run `job` once for each wait and kill it (-9) so many seconds after `begun` is there; how often that hit it.
@@ -19,8 +23,8 @@ def run_and_kill(job: Callable[[], object], begun: Path, waits: Iterable[float])
         begun (`Path`): File or folder that says that the work has begun.
         waits (`Iterable[float]`): Seconds between that and the kill.
     """
-    killed = 0
-    for wait in waits:
+    waits, killed, stuck = list(waits), 0, 0
+    while waits:
         child = os.fork()
         if child == 0:
             code = 1
@@ -29,9 +33,16 @@ def run_and_kill(job: Callable[[], object], begun: Path, waits: Iterable[float])
                 code = 0
             finally:
                 os._exit(code)
-        while not begun.exists() and not _ended(child):
+        latest = time.monotonic() + _PATIENCE
+        while not begun.exists() and not _ended(child) and time.monotonic() < latest:
             time.sleep(0.002)
-        time.sleep(wait)
+        if not begun.exists() and not _ended(child):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            stuck += 1
+            assert stuck < 3, f"three forks of the job did not begin within {_PATIENCE} seconds"
+            continue
+        time.sleep(waits.pop(0))
         if not _ended(child):
             os.kill(child, signal.SIGKILL)
             killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
