@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,11 +96,13 @@ class TwoBitLetters:
         packed (`uint8` array of shape `(bytes,)`): The memory map.
         unknown (`int64` array of shape `(2, stretches)`): First letter and end of each unknown stretch, in order.
         facts (`dict`): Content of `letters.json`.
+        folder (`Path`): Where the files lie.
     """
 
     packed: NDArray[np.uint8]
     unknown: NDArray[np.int64]
     facts: dict[str, object]
+    folder: Path
 
     def __post_init__(self) -> None:
         self._before = np.concatenate([[0], np.cumsum(self.unknown[1] - self.unknown[0])])
@@ -123,14 +126,18 @@ class TwoBitLetters:
                 "incomplete copy? copy or build it again"
             )
         packed = np.memmap(folder / _LETTERS, dtype=np.uint8, mode="r") if size else np.zeros(0, np.uint8)
-        return cls(packed, np.load(folder / _UNKNOWN), facts)
+        return cls(packed, np.load(folder / _UNKNOWN), facts, folder)
 
-    def verify(self, folder: str | Path) -> None:
+    def __reduce__(self) -> Any:
+        """Worker processes map the file themselves; a pickled memory map would be all letters."""
+        return TwoBitLetters.open, (self.folder.resolve(),)
+
+    def verify(self) -> None:
         """Raise `ValueError` for a file whose SHA-256 is not the one written; reads all letters."""
         sums: dict[str, str] = self.facts["sha256"]  # type: ignore[assignment]
         for name, wanted in sums.items():
-            if _sha256(Path(folder) / name) != wanted:
-                raise ValueError(f"{Path(folder) / name} has changed since it was written; build it again")
+            if _sha256(self.folder / name) != wanted:
+                raise ValueError(f"{self.folder / name} has changed since it was written; build it again")
 
     def count_unknown(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         """Letters other than A, C, G, T in each span, shape `(n,)`."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from seqformers.datasets_scripts.genomes.reads import Reads
 from seqformers.training.tasks import IGNORED, Task
 
 __all__ = ["Batches", "FixedMasks", "LanguageModelBatches"]
@@ -44,19 +45,21 @@ class Batches:
         self.accepted = accepted
         self.is_tokenizer = hasattr(encoder, "pad_token_id")
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[Mapping[str, Any]] | Reads) -> dict[str, Any]:
         """Tokenize and pad `rows`, and add their labels."""
         batch = dict(self.encode(rows))
-        if self.label is not None and self.task.labels_in_batch:
+        if isinstance(rows, Reads):
+            batch["labels"] = torch.from_numpy(rows.labels)
+        elif self.label is not None and self.task.labels_in_batch:
             batch["labels"] = self.task.labels(rows, self.label, batch)
         batch.pop("special_tokens_mask", None)
         if self.accepted is not None:
             batch = {name: value for name, value in batch.items() if name in self.accepted}
         return batch
 
-    def encode(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+    def encode(self, rows: Sequence[Mapping[str, Any]] | Reads) -> Any:
         """Tensors of the rows without labels."""
-        inputs = {argument: [row[column] for row in rows] for argument, column in self.columns.items()}
+        inputs = {argument: _texts(rows, column) for argument, column in self.columns.items()}
         if not self.is_tokenizer:
             return self.encoder(**inputs, return_tensors="pt")
         return self.encoder(
@@ -99,18 +102,20 @@ class LanguageModelBatches:
         """The same batches with other masks."""
         return LanguageModelBatches(self.encoder, self.columns, masker, max_length=self.max_length, passed=self.passed)
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[Mapping[str, Any]] | Reads) -> dict[str, Any]:
         """Mask `rows`; rows that carry `labels` already (fixed masks) are only padded."""
-        if "labels" in rows[0] and "input_ids" in rows[0]:
+        if not isinstance(rows, Reads) and "labels" in rows[0] and "input_ids" in rows[0]:
             return _pad(rows, self.encoder.pad_token_id)
         arrays = self.encoder(
-            *([row[column] for row in rows] for column in self.columns.values()),
+            *(_texts(rows, column) for column in self.columns.values()),
             padding=True,
             truncation=self.max_length is not None,
             max_length=self.max_length,
             return_tensors="np",
         )
         names = ["input_ids", "attention_mask", *(["token_type_ids"] if len(self.columns) > 1 else [])]
+        if isinstance(rows, Reads):
+            return dict(self.masker({name: arrays[name] for name in names}, rows.keys))
         numbers = {name: np.array([row[name] for row in rows]) for name in self.passed}
         return dict(self.masker({name: arrays[name] for name in names} | numbers))
 
@@ -140,6 +145,10 @@ class FixedMasks:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self._rows[index]
+
+
+def _texts(rows: Sequence[Mapping[str, Any]] | Reads, column: str) -> list[str]:
+    return rows.strings() if isinstance(rows, Reads) else [row[column] for row in rows]
 
 
 def _pad(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Any]:

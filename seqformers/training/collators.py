@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-__all__ = ["DataCollatorForKmerLanguageModeling", "mask_in_base_space", "tokens_per_span"]
+from seqformers.datasets_scripts.common.counter_draws import keys_of, uniform
+
+__all__ = ["ByPlace", "DataCollatorForKmerLanguageModeling", "InOrder", "mask_in_base_space", "tokens_per_span"]
 
 _IGNORED = -100
 _MASK, _REPLACE, _KEEP = 1, 2, 3
@@ -50,21 +52,55 @@ def _find_runs(maskable: np.ndarray, breaks: np.ndarray) -> _Runs:
     return _Runs(start, end - start)
 
 
-def _place_spans(runs: _Runs, width: int, rate: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+class InOrder:
+    """Chance from a generator, number after number."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng = rng
+
+    def numbers(self, places: np.ndarray, use: int, each: int | None = None) -> np.ndarray:
+        """In [0, 1): one for each of `places`, or `each` of them."""
+        return self.rng.random(len(places) if each is None else (len(places), each))
+
+    def below(self, places: np.ndarray, use: int, high: int) -> np.ndarray:
+        """A whole number below `high` for each place."""
+        return self.rng.integers(high, size=len(places))
+
+
+class ByPlace(InOrder):
+    """Chance that is a function of the token it is for: `keys` (tokens,), so neighbours in a batch change nothing."""
+
+    def __init__(self, keys: np.ndarray):
+        self.keys = keys
+
+    def numbers(self, places: np.ndarray, use: int, each: int | None = None) -> np.ndarray:
+        """As the base class; the same numbers whenever they are asked for."""
+        keys = self.keys[places]
+        return uniform(keys if each is None else keys_of(keys[:, None], np.arange(each)), use)
+
+    def below(self, places: np.ndarray, use: int, high: int) -> np.ndarray:
+        """As the base class."""
+        return (uniform(self.keys[places], use) * high).astype(np.int64)
+
+
+_COUNT, _SPOT, _FATE, _ID = range(4)  # uses of chance
+
+
+def _place_spans(runs: _Runs, width: int, rate: float, chance: InOrder) -> tuple[np.ndarray, np.ndarray]:
     """Draw non-overlapping spans of `width` tokens that cover `rate` of the tokens of every run in expectation.
 
     Returns the flat start and the width of every span; a run shorter than `width` is hidden whole or not at all.
     """
     size = np.minimum(runs.length, width)
-    count = np.minimum(np.floor(rate * runs.length / size + rng.random(len(size))), runs.length // size).astype(
-        np.int64
-    )
+    count = np.minimum(
+        np.floor(rate * runs.length / size + chance.numbers(runs.start, _COUNT)), runs.length // size
+    ).astype(np.int64)
     most = int(count.max(initial=0))
     if most == 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     # Hard rods on a line: draw positions in the space the rods leave free, sort them, put the rods back in.
     free = runs.length - count * size
-    spots = (rng.random((len(count), most)) * (free + 1)[:, None]).astype(np.int64)
+    spots = (chance.numbers(runs.start, _SPOT, most) * (free + 1)[:, None]).astype(np.int64)
     order = np.arange(most)
     used = order < count[:, None]
     spots[~used] = np.iinfo(np.int64).max
@@ -74,7 +110,7 @@ def _place_spans(runs: _Runs, width: int, rate: float, rng: np.random.Generator)
 
 
 def mask_in_base_space(
-    maskable: np.ndarray, breaks: np.ndarray, *, width: int, rate: float, rng: np.random.Generator
+    maskable: np.ndarray, breaks: np.ndarray, *, width: int, rate: float, chance: InOrder
 ) -> np.ndarray:
     """Decide the fate of every token of a flattened batch.
 
@@ -84,14 +120,14 @@ def mask_in_base_space(
             same sequence (row starts, and sequence starts in a packed row).
         width (`int`): Tokens per span, from `tokens_per_span`.
         rate (`float`): Share of the maskable tokens to select, 0..1, met exactly in expectation.
-        rng (`np.random.Generator`): Source of randomness.
+        chance (`InOrder` or `ByPlace`): Source of randomness.
 
     Returns:
         `np.ndarray` of int8, shape `(tokens,)`: 0 not selected, 1 mask (80 % of spans), 2 replace (10 %), 3 keep.
     """
-    starts, widths = _place_spans(_find_runs(maskable, breaks), width, rate, rng)
+    starts, widths = _place_spans(_find_runs(maskable, breaks), width, rate, chance)
     change = np.zeros(len(maskable) + 1, np.int8)
-    draw = rng.random(len(starts))
+    draw = chance.numbers(starts, _FATE)
     fate = np.where(draw < 0.8, _MASK, np.where(draw < 0.9, _REPLACE, _KEEP)).astype(np.int8)
     change[starts] = fate
     # Two statements, since one span may start where another ends.
@@ -153,17 +189,22 @@ class DataCollatorForKmerLanguageModeling:
     def _first_kmer(self) -> int:
         return self.tokenizer.vocab_size - 4**self.tokenizer.k
 
-    def __call__(self, features: Sequence[Any] | Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    def __call__(
+        self, features: Sequence[Any] | Mapping[str, Any], keys: np.ndarray | None = None
+    ) -> dict[str, torch.Tensor]:
         """Pad and mask `features`, a list of dicts with `input_ids` (and `position_ids` for packed rows).
 
-        The padded arrays of a tokenizer, a dict of `(batch, length)`, are taken as they are.
+        The padded arrays of a tokenizer, a dict of `(batch, length)`, are taken as they are. With `keys`, `uint64
+        (batch,)`, the masks of a row are a function of the seed, its key and its tokens, and of nothing drawn before.
         """
         batch = dict(features) if isinstance(features, Mapping) else self._padded(features)
         ids = batch["input_ids"]
+        if keys is not None and self.legacy:
+            raise ValueError("masking.legacy draws from torch's generator; masks by key need legacy=null")
         if self.legacy:
             masked, labels = self._mask_like_dnabert(torch.from_numpy(ids))
         else:
-            new, chosen = self._mask(ids, batch.get("position_ids"))
+            new, chosen = self._mask(ids, batch.get("position_ids"), keys)
             masked, labels = torch.from_numpy(new), torch.from_numpy(chosen)
         out = {name: torch.from_numpy(value) for name, value in batch.items()}
         return {**out, "input_ids": masked, "labels": labels}
@@ -191,7 +232,9 @@ class DataCollatorForKmerLanguageModeling:
             out["attention_mask"] = (np.arange(width) < lengths[:, None]).astype(np.int64)
         return out
 
-    def _mask(self, ids: np.ndarray, position_ids: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _mask(
+        self, ids: np.ndarray, position_ids: np.ndarray | None, keys: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         flat = ids.ravel()
         maskable = flat >= self._first_kmer
         if len(self._is_special) > self.tokenizer.vocab_size:
@@ -202,7 +245,8 @@ class DataCollatorForKmerLanguageModeling:
             breaks |= position_ids.ravel() == 0
         k, stride = self.tokenizer.k, self.tokenizer.stride
         width = tokens_per_span(self.span or k, k, stride)
-        fate = mask_in_base_space(maskable, breaks, width=width, rate=self.mlm_probability, rng=self._generator())
+        chance = InOrder(self._generator()) if keys is None else self._by_place(keys, ids.shape[1])
+        fate = mask_in_base_space(maskable, breaks, width=width, rate=self.mlm_probability, chance=chance)
         chosen = np.flatnonzero(fate)
         labels = np.full(flat.shape, _IGNORED, np.int64)
         labels[chosen] = flat[chosen]
@@ -210,8 +254,11 @@ class DataCollatorForKmerLanguageModeling:
         fates = fate[chosen]
         new[chosen[fates == _MASK]] = self.tokenizer.mask_token_id
         swapped = chosen[fates == _REPLACE]
-        new[swapped] = self._generator().integers(4**k, size=len(swapped)) + self._first_kmer
+        new[swapped] = chance.below(swapped, _ID, 4**k) + self._first_kmer
         return new.reshape(ids.shape), labels.reshape(ids.shape)
+
+    def _by_place(self, keys: np.ndarray, width: int) -> ByPlace:
+        return ByPlace(keys_of(keys[:, None], self.seed or 0, np.arange(width)).ravel())
 
     def _generator(self) -> np.random.Generator:
         if self._rng is None:

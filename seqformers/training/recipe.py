@@ -19,6 +19,7 @@ from transformers import TrainingArguments
 from seqformers.datasets_scripts.common.options import as_declared, said_type
 from seqformers.files import did_you_mean
 from seqformers.settings import read_pair, read_yaml
+from seqformers.training.fresh_reads import READ_KEYS
 
 __all__ = ["TASKS", "BaselineRecipe", "DataRecipe", "ModelRecipe", "Recipe", "TuneRecipe", "load_recipe"]
 
@@ -56,6 +57,10 @@ class DataRecipe:
         data_dir (`str`, *optional*): Where it finds its raw files.
         options (`dict`): Options of its builder.
         path (`str`, *optional*): Instead: a folder of Parquet files (as `build` writes it), or one Parquet file.
+        reads (`dict`): `path` is genomes (as `build genomes` writes them), from which fresh reads are drawn in every
+            epoch: `per_epoch` of them (100000), and `validation` and `test` fixed ones (2000 each); `length` (150, or
+            `{lower, upper, bias}`), `gc_match`, `reverse_complement`, `weight`, `balance`, `max_unknown`, `classes`
+            as in `seqformers.datasets_scripts.genomes.reads.ReadOptions`. Shortcuts learn from the first epoch's.
         columns (`dict`): Argument of the tokenizer or processor -> column; default `{text: sequence}`.
         label (`str` or `list[str]`, *optional*): Column of the labels, one a row or a list of them; or several columns
             of 0 and 1, a label each. Not read when pretraining.
@@ -72,6 +77,7 @@ class DataRecipe:
     data_dir: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     path: str | None = None
+    reads: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=lambda: {"text": "sequence"})
     label: str | list[str] | None = "label"
     group: str | None = None
@@ -218,6 +224,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "masking.span": (1, math.inf),
     "masking.max_masked": (1, math.inf),
     "masking.seed": (0, 2**32 - 1),
+    **{f"data.reads.{name}": (1, math.inf) for name in ("per_epoch", "validation", "test")},
+    "data.reads.max_unknown": (0, 1),
     **{f"data.limits.{split}": (1, math.inf) for split in _SPLITS},
     **{
         f"training.{name}": (1, math.inf)
@@ -399,6 +407,10 @@ def _check_free(recipe: Recipe) -> None:
             _refuse_unknown(key, list(known), f"{section}.")
             if value is not None:
                 part[key] = _typed(f"{section}.{key}", value, known[key])
+    for key, value in recipe.data.reads.items():
+        _refuse_unknown(key, list(READ_KEYS), "data.reads.")
+        if value is not None:
+            recipe.data.reads[key] = _typed(f"data.reads.{key}", value, READ_KEYS[key])
     for section, values in (("splits", recipe.data.splits), ("limits", recipe.data.limits)):
         for key, value in values.items():
             _refuse_unknown(key, _SPLITS, f"data.{section}.")
@@ -429,6 +441,10 @@ def _check_values(recipe: Recipe) -> None:
     data, seeds = recipe.data, recipe.seeds
     if (data.dataset is None) == (data.path is None):
         raise ValueError("give exactly one of data.dataset (a name such as phage) and data.path (a folder of Parquet)")
+    if data.reads and data.path is None:
+        raise ValueError("data.reads draws from genomes; set data.path to the output of `seqformers build genomes`")
+    if data.reads and data.limits:
+        raise ValueError("data.limits is not read beside data.reads; set data.reads.per_epoch, validation, test")
     if not seeds:
         raise ValueError("seeds must be a list of whole numbers such as [0, 1, 2]; got []")
     if len(set(seeds)) != len(seeds):

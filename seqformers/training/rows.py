@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 from huggingface_hub import DatasetCard
 
 from seqformers.datasets import load_dataset
+from seqformers.datasets_scripts.genomes.arrays import GenomeArrays
+from seqformers.training.fresh_reads import ReadSource
 from seqformers.training.labels import join_columns
 from seqformers.training.recipe import DataRecipe
 from seqformers.training.tasks import Task, settle_task
@@ -37,6 +39,8 @@ class Table:
         task (`Task`): What the labels are.
         group (`str`, *optional*): Column that metrics within groups compare rows of.
         facts (`dict`): What the card says of the data.
+        reads (`ReadSource`, *optional*): Where train rows are drawn from anew in every epoch; `train` in `splits`
+            then holds those of the first.
     """
 
     splits: dict[str, Any]
@@ -45,6 +49,7 @@ class Table:
     task: Task
     group: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    reads: ReadSource | None = None
 
     def labels(self, split: str) -> np.ndarray:
         """Labels of a split: class numbers (int64) or numbers (float64), `(rows,)`."""
@@ -93,8 +98,12 @@ def load_table(
         FileNotFoundError: the folder or file does not exist.
         ValueError: a split or column is missing, a split is empty, a label is missing, or there is one class only.
     """
-    raw, facts = _load(recipe)
-    splits = _choose_splits(raw, recipe)
+    source = _read_source(recipe)
+    if source is not None:
+        splits, facts = source.table(recipe.splits), _facts_of_genomes(recipe)
+    else:
+        raw, facts = _load(recipe)
+        splits = _choose_splits(raw, recipe)
     several = recipe.label if labelled and isinstance(recipe.label, list) else []
     if several:
         _check_columns(splits, several, recipe)
@@ -110,14 +119,39 @@ def load_table(
         "splits": {name: len(rows) for name, rows in splits.items()},
         "fingerprint": "-".join(rows._fingerprint for rows in splits.values()),
     }
-    return Table(splits, dict(recipe.columns), label, task, group, facts)
+    if source is not None:
+        facts["splits"]["train"] = source.rows["per_epoch"]
+    return Table(splits, dict(recipe.columns), label, task, group, facts, source)
+
+
+def _read_source(recipe: DataRecipe) -> ReadSource | None:
+    """The genomes that a recipe draws reads from; None where its rows are stored."""
+    if recipe.reads:
+        assert recipe.path is not None
+        if not Path(recipe.path).exists():
+            raise FileNotFoundError(f"no such data folder: {recipe.path}")
+        return ReadSource.of(recipe.path, recipe.reads, recipe.splits["train"] or "train")
+    if recipe.path is not None and GenomeArrays.is_built(recipe.path):
+        raise ValueError(
+            f"{recipe.path} holds genomes, not rows; say what reads to draw, such as data.reads={{length: 150}}"
+        )
+    return None
+
+
+def _given_facts(recipe: DataRecipe) -> dict[str, Any]:
+    known = ("name", "citation", "url", "hub_id", "description")
+    given = {name: getattr(recipe, name) for name in known if getattr(recipe, name)}
+    return given | ({"licence": recipe.license} if recipe.license else {})
+
+
+def _facts_of_genomes(recipe: DataRecipe) -> dict[str, Any]:
+    path = Path(str(recipe.path))
+    return {"name": path.stem, "config": None, **_facts_of_folder(path), **_given_facts(recipe)}
 
 
 def _load(recipe: DataRecipe) -> tuple[Mapping[str, Any], dict[str, Any]]:
     datasets.disable_progress_bars()
-    known = ("name", "citation", "url", "hub_id", "description")
-    given = {name: getattr(recipe, name) for name in known if getattr(recipe, name)}
-    given |= {"licence": recipe.license} if recipe.license else {}
+    given = _given_facts(recipe)
     if recipe.dataset is not None:
         raw = load_dataset(recipe.dataset, name=recipe.config, data_dir=recipe.data_dir, **recipe.options)
         info = next(iter(raw.values())).info

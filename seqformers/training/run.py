@@ -16,14 +16,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers import DataCollatorForLanguageModeling, Trainer
+from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from seqformers.files import MARK, fingerprint, write_text
 from seqformers.metrics.registry import needs_groups
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
-from seqformers.training.arguments import DEFAULTS, has_fast_bf16, is_main_process, training_arguments
+from seqformers.training.arguments import (
+    DEFAULTS,
+    effective_batch_size,
+    has_fast_bf16,
+    is_main_process,
+    training_arguments,
+)
 from seqformers.training.baselines import check_baselines, default_baselines, measure_baselines
 from seqformers.training.batches import Batches, FixedMasks, LanguageModelBatches
 from seqformers.training.callbacks import EvaluateInOrder
@@ -138,6 +144,13 @@ class Run:
             options = {"mlm": False}
         elif isinstance(encoder, KmerTokenizer):
             collator = DataCollatorForKmerLanguageModeling
+        if self.table.reads is not None and (
+            collator is not DataCollatorForKmerLanguageModeling or options.get("legacy")
+        ):
+            raise ValueError(
+                "pretraining on data.reads masks k-mers as a function of the read: it needs KmerTokenizer, a masked "
+                "head and no masking.legacy"
+            )
         if isinstance(encoder, KmerTokenizer) and len(self.table.columns) != 1:
             raise ValueError("pretraining on k-mers reads one column; set data.columns={text: <column>}")
         known = inspect.signature(collator.__init__).parameters
@@ -153,6 +166,7 @@ class Run:
         if not self.table.sequences_are_text:
             training.pop("train_sampling_strategy", None)
             return
+        self._note_reads()
         for split in self.table.splits:
             lengths = self.table.lengths(split)
             cut = warn_about_truncation(self.plan.encoder, lengths, self.plan.max_length, split)
@@ -160,11 +174,31 @@ class Run:
                 self.notes.append(
                     f"{cut:,} of {len(lengths):,} rows of {split} were truncated to {self.plan.max_length}."
                 )
-            if split == "train" and training.get("train_sampling_strategy") == "group_by_length":
+            grouped = training.get("train_sampling_strategy") == "group_by_length" and self.table.reads is None
+            if split == "train" and grouped:
                 name = training.get("length_column_name", "length")
                 rows = self.table.splits["train"]
                 rows = rows.remove_columns([name]) if name in rows.column_names else rows
                 self.table.splits["train"] = rows.add_column(name, lengths)
+
+    def _note_reads(self) -> None:
+        source = self.table.reads
+        if source is None:
+            return
+        source.stream(0, self.table.task.names)  # mistakes are said before a model is made
+        self.notes.append(
+            f"Train rows are {source.rows['per_epoch']:,} reads drawn anew from the genomes in every epoch; shortcuts "
+            f"learn from {len(self.table.splits['train']):,} of the first."
+        )
+
+    def _train_rows(self, seed: int, arguments: TrainingArguments) -> Any:
+        """Rows to train on; of fresh reads the order is their own, by length where the recipe groups by it."""
+        source = self.table.reads
+        if source is None:
+            return self.table.splits.get("train")
+        grouped = arguments.train_sampling_strategy == "group_by_length" and source.options.law is not None
+        arguments.train_sampling_strategy = "sequential"
+        return source.stream(seed, self.table.task.names, effective_batch_size(arguments) if grouped else None)
 
     def settings(self) -> dict[str, Any]:
         """What decides the result, for the record of the run folder; a resume must be of the same."""
@@ -229,7 +263,7 @@ class Run:
             model=model,
             args=arguments,
             data_collator=collate,
-            train_dataset=self.table.splits.get("train"),
+            train_dataset=self._train_rows(seed, arguments),
             eval_dataset=self.rows_to_score("validation"),
             compute_metrics=self._metrics_to_choose_by,
             preprocess_logits_for_metrics=self.table.task.keep,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,7 +29,8 @@ def test_spans_are_those_of_the_text(tmp_path_factory, records, cuts):
     folder = tmp_path_factory.mktemp("letters")
     starts = write_two_bit(map(letters_of, records), folder)
     letters = TwoBitLetters.open(folder)
-    letters.verify(folder)
+    letters.verify()
+    letters = pickle.loads(pickle.dumps(letters))
     wanted, places, lengths, reverse = [], [], [], []
     for record, at, size, back in cuts:
         text = as_read(records[record % len(records)])
@@ -50,7 +53,7 @@ def test_a_torn_or_changed_file_is_refused(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     with pytest.raises(ValueError, match=r"letters\.2bit has changed"):
-        TwoBitLetters.open(tmp_path).verify(tmp_path)
+        TwoBitLetters.open(tmp_path).verify()
     path.write_bytes(whole[:-1])
     with pytest.raises(ValueError, match="an incomplete copy"):
         TwoBitLetters.open(tmp_path)
