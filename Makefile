@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-oldest browser quality style clean
+.PHONY: install demo test test-oldest browser docs quality style clean
 
 install: $(STAMP)
 
@@ -39,6 +39,11 @@ browser: install
 	$(BIN)/pip install -q -c constraints.txt -e '.[browser,space]'
 	command -v chromedriver > /dev/null || apt-get install -y --no-install-recommends chromium chromium-driver
 
+# The site, its tutorials executed and asserted; written to site/, read offline.
+docs: install
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+
 quality: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,4 +55,4 @@ style: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(OLDEST) demo build dist
+	rm -rf $(VENV) $(OLDEST) demo build dist site .tutorials

@@ -174,6 +174,32 @@ def test_links_between_documents_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
+def menu(entry):
+    """Pages that the site's menu names; a folder's pages are made when it is built."""
+    if isinstance(entry, str):
+        yield entry
+    else:
+        for inner in entry.values() if isinstance(entry, dict) else entry:
+            yield from menu(inner)
+
+
+def test_the_menu_of_the_site_names_every_page_that_is_written():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(menu(yaml.safe_load(text)["nav"]))
+    folders = {"tutorials/", "decisions/", "data/", "commands/", "api/", "benchmarks/"}
+    docs = ROOT / "docs"
+    written = {str(path.relative_to(docs)) for path in docs.rglob("*.md") if path.parent.name != "decisions"}
+    assert {name for name in named if not name.endswith("/")} - {"models.md"} == written
+    assert folders == {name for name in named if name.endswith("/")}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "tutorials").glob("*.py")), ids=lambda path: path.stem)
+def test_a_tutorial_makes_claims_that_its_build_checks(path: Path):
+    text = path.read_text(encoding="utf-8")
+    compile(text, path.name, "exec")
+    assert text.startswith("# %% [markdown]\n# # ") and "assert " in text
+
+
 def test_the_python_example_of_the_readme_runs():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

@@ -52,9 +52,7 @@ class KmerBertConfig(PreTrainedConfig):
             Id put in front of every chunk.
         sep_token_id (`int`, *optional*, defaults to 3):
             Id put behind every chunk.
-        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act, hidden_dropout_prob,
-        attention_probs_dropout_prob, max_position_embeddings, type_vocab_size, initializer_range, layer_norm_eps,
-        pad_token_id, classifier_dropout, tie_word_embeddings:
+        hidden_size, num_hidden_layers and the other fields of BERT:
             As in `BertConfig`, with the same defaults.
 
     Example:
