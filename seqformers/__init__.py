@@ -29,6 +29,7 @@ _EXPORTS: dict[str, str] = {
     "embed": "seqformers.inference.embed",
     "predict": "seqformers.inference.predict",
     "load_dataset": "seqformers.datasets",
+    "merge": "seqformers.merging",
     "scan_targets": "seqformers.targets.scan",
     "score_guides": "seqformers.guides.score",
 }

@@ -3,6 +3,7 @@ from seqformers.datasets import build_dataset, load_dataset
 from seqformers.guides.score import guide_table, score_guides
 from seqformers.inference.embed import embed
 from seqformers.inference.predict import predict
+from seqformers.merging import merge
 from seqformers.modeling.dna.configuration_kmer_bert import KmerBertConfig
 from seqformers.modeling.dna.modeling_kmer_bert import (
     KmerBertForMaskedLM,
@@ -152,6 +153,7 @@ __all__ = [
     "embed",
     "guide_table",
     "load_dataset",
+    "merge",
     "predict",
     "scan_targets",
     "score_guides",

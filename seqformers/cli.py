@@ -50,6 +50,12 @@ OnError = Annotated[
     Literal["raise", "skip"], typer.Option(help="At a record that cannot be used: raise, or skip it and count.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="i/n", help="Only the i-th of n shares of the work; `seqformers merge` joins them."
+    ),
+]
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -202,6 +208,7 @@ def scan_targets(
         float, typer.Option(min=0, max=1, help="Leave out pairs (with --sites, sites) that score less, 0 to 1.")
     ] = 0.0,
     on_error: OnError = "raise",
+    shard: Part = None,
     plot: Annotated[Path | None, typer.Option(help="Folder for pictures of the ten best pairs' sites.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Worker threads; else one a core.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
@@ -228,7 +235,7 @@ def scan_targets(
 
     report = scan_target_files(
         mirna, mrna, output, pairs=pairs, model=model, sites=sites, windows=windows, min_score=min_score,
-        on_error=on_error, overwrite=overwrite, resume=resume, threads=threads, device=device,
+        on_error=on_error, shard=shard, overwrite=overwrite, resume=resume, threads=threads, device=device,
         progress=not (quiet or _quiet),
         plot=plot,
     )  # fmt: skip
@@ -472,6 +479,7 @@ def predict(
     batch_size: _BatchSize = 64,
     device: _Device = None,
     on_error: _OnError = "raise",
+    shard: Part = None,
     overwrite: _Overwrite = False,
     resume: _Resume = False,
 ) -> None:
@@ -483,7 +491,8 @@ def predict(
 
     path = run_predict(
         run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
-        device=device, on_error=on_error, overwrite=overwrite, resume=resume, progress=_shows_progress(),
+        device=device, on_error=on_error, shard=shard, overwrite=overwrite, resume=resume,
+        progress=_shows_progress(),
     )  # fmt: skip
     _say(f"wrote {path}", f"seqformers explain {run} {sequences} --output explained   # which bases decide")
 
@@ -501,6 +510,7 @@ def embed(
     batch_size: _BatchSize = 64,
     device: _Device = None,
     on_error: _OnError = "raise",
+    shard: Part = None,
     overwrite: _Overwrite = False,
     resume: _Resume = False,
 ) -> None:
@@ -512,7 +522,7 @@ def embed(
 
     path = run_embed(
         run, sequences, output, pooling=pooling, layer=layer, window=window, step=step, both_strands=both_strands,
-        batch_size=batch_size, device=device, on_error=on_error, overwrite=overwrite, resume=resume,
+        batch_size=batch_size, device=device, on_error=on_error, shard=shard, overwrite=overwrite, resume=resume,
         progress=_shows_progress(),
     )  # fmt: skip
     _say(f"wrote {path}", f"import pandas; pandas.read_parquet({str(path)!r})" if path.suffix == ".parquet" else "")
@@ -537,6 +547,7 @@ def score_guides(
     track: Annotated[
         Path | None, typer.Option(help="Picture of the guides along each record, .png, .svg or .pdf.")
     ] = None,
+    shard: Part = None,
     device: Annotated[str | None, typer.Option(help="Torch device; default: a GPU when there is one.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Contexts the model sees at once.")] = 1024,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
@@ -563,7 +574,7 @@ def score_guides(
 
     report = run(
         source, output, model=model, pam=pam, accessible=accessible, order=order, on_error=on_error, track=track,
-        device=device, batch_size=batch_size, overwrite=overwrite, resume=resume,
+        shard=shard, device=device, batch_size=batch_size, overwrite=overwrite, resume=resume,
         progress=_shows_progress(),
     )  # fmt: skip
     for line in report.lines():
@@ -574,6 +585,32 @@ def score_guides(
     done = "nothing was left to do" if report.finished else f"{report.rows:,} rows"
     picture = "" if track or output is None else "the same with --track guides.png --overwrite draws them"
     _say(f"{done}{f' -> {output}' if output else ''}{f', picture -> {track}' if track else ''}", picture)
+
+
+@app.command(rich_help_panel=_RUN)
+def merge(
+    shards: Annotated[list[Path], typer.Argument(help="What runs with --shard 1/n to n/n wrote, in any order.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="What the single run would have written.")],
+    overwrite: _Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep a finished output.")] = False,
+) -> None:
+    """Join the shards of an array job into what a single run writes, byte for byte.
+
+    Complete calls, each line a task of its own:
+
+        seqformers predict runs/phage-150 contigs.fasta --shard 1/2 --output part-1.tsv
+
+        seqformers predict runs/phage-150 contigs.fasta --shard 2/2 --output part-2.tsv
+
+        seqformers merge part-1.tsv part-2.tsv --output preds.tsv
+
+    Shards of another model, input or option are refused, and a missing one is named. What a shard was written with
+    stands beside it in `.NAME.seqformers.json`: take that file along when you move it.
+    """
+    from seqformers.merging import merge as run_merge
+
+    path = run_merge(shards, output, overwrite=overwrite, resume=resume)
+    _say(f"wrote {path}, of {len(shards)} shards")
 
 
 @app.command(rich_help_panel=_RUN)

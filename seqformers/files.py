@@ -43,6 +43,7 @@ __all__ = [
     "finite",
     "is_made_here",
     "mark_folder",
+    "record_of_output",
     "refuse_input",
     "safe_name",
     "write_json",
@@ -148,7 +149,7 @@ class Output:
 
     @property
     def _record(self) -> Path:
-        return self.path / MARK if self.folder else self.path.with_name(f".{self.path.name}{MARK}")
+        return record_of_output(self.path, folder=self.folder)
 
     def _locked(self) -> FileLock:
         self._made = [parent for parent in self.path.parents if not parent.exists()]
@@ -207,7 +208,8 @@ class Output:
         if self.folder:
             mark_folder(self.partial, self.job, self.settings)
         elif self.settings is not None:
-            write_json(self._record, {"job": self.job, "settings": self.settings})
+            size = (whole or self.partial).stat().st_size
+            write_json(self._record, {"job": self.job, "settings": self.settings, "bytes": size})
         _swap(whole or self.partial, self.path)
         if whole is not None:
             _remove(self.partial)
@@ -232,6 +234,18 @@ class Output:
         for parent in self._made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
+
+
+def record_of_output(path: str | Path, *, folder: bool | None = None) -> Path:
+    """Where the record of a finished output lies: job, settings, and of a file its size.
+
+    Args:
+        path (`str` or `Path`): The output.
+        folder (`bool`, *optional*): Whether it is a folder; default: what is there.
+    """
+    path = Path(path)
+    is_folder = path.is_dir() if folder is None else folder
+    return path / MARK if is_folder else path.with_name(f".{path.name}{MARK}")
 
 
 def refuse_input(output: str | Path, inputs: Iterable[str | Path]) -> None:

@@ -8,9 +8,11 @@ row groups), which becomes `<output>` only when all rows are there, so a finishe
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import math
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +20,11 @@ from typing import IO, Any
 
 from seqformers.files import Output
 
-__all__ = ["TABLE_SUFFIXES", "RowFile", "TableWriter"]
+__all__ = ["TABLE_SUFFIXES", "RowFile", "TableWriter", "join_tables"]
 
 TABLE_SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
 _ROWS_PER_PART = 50_000
+_COPIED_AT_ONCE = 1 << 20
 
 
 class RowFile:
@@ -73,19 +76,7 @@ class RowFile:
 
     def join(self, whole: Path) -> Path:
         """Write the parts of a closed Parquet table as one file, whose bytes do not tell where it was interrupted."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        waiting = arrow_schema(self.schema).empty_table()
-        with pq.ParquetWriter(whole, waiting.schema) as writer:
-            for part in self._parts():
-                waiting = pa.concat_tables([waiting, pq.read_table(part)]).combine_chunks()
-                while len(waiting) >= _ROWS_PER_PART:
-                    writer.write_table(waiting.slice(0, _ROWS_PER_PART))
-                    waiting = waiting.slice(_ROWS_PER_PART)
-            if len(waiting):
-                writer.write_table(waiting.combine_chunks())
-        return whole
+        return _join_parquet(self._parts(), arrow_schema(self.schema), whole)
 
     def _csv(self) -> Any:
         assert self._file is not None
@@ -267,6 +258,72 @@ class TableWriter:
                 self._rows.close()
         finally:
             self.output.__exit__(kind, error, trace)
+
+
+def join_tables(parts: Sequence[Path], whole: Path, format: str) -> Path:
+    """Write tables with the same columns one after the other, as the table that one writer of all rows makes.
+
+    Args:
+        parts (`Sequence[Path]`): Finished tables, at least one.
+        whole (`Path`): File to write.
+        format (`str`): `tsv`, `csv`, `jsonl` or `parquet`.
+
+    Raises:
+        ValueError: a table has other columns than the first.
+    """
+    if format == "parquet":
+        schemas = [_written_schema(part) for part in parts]
+        for part, schema in zip(parts, schemas, strict=True):
+            if schema != schemas[0]:
+                raise ValueError(f"{part} has other columns than {parts[0]}")
+        return _join_parquet(parts, schemas[0], whole)
+    header: bytes | None = None
+    with whole.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as rows:
+                found = b"" if format == "jsonl" else _header(rows)
+                if header is None:
+                    file.write(found)
+                    header = found
+                elif found != header:
+                    raise ValueError(f"{part} has other columns than {parts[0]}")
+                shutil.copyfileobj(rows, file, _COPIED_AT_ONCE)
+    return whole
+
+
+def _header(rows: IO[bytes]) -> bytes:
+    """The first row of a table as it stands there; a quoted name may hold line ends."""
+    header = rows.readline()
+    while header.count(b'"') % 2 and (line := rows.readline()):
+        header += line
+    return header
+
+
+def _written_schema(path: Path) -> Any:
+    """The Arrow schema a Parquet file was written with; reading gives the items of lists another name."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(pq.read_metadata(path).metadata[b"ARROW:schema"])))
+
+
+def _join_parquet(parts: Iterable[Path], schema: Any, whole: Path) -> Path:
+    """One file of all rows in row groups of one size, holding no more than a group and a bit in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    waiting = schema.empty_table()
+    with pq.ParquetWriter(whole, schema) as writer:
+        for part in parts:
+            file = pq.ParquetFile(part)
+            for group in range(file.num_row_groups):
+                waiting = pa.concat_tables([waiting, file.read_row_group(group)]).combine_chunks()
+                while len(waiting) >= _ROWS_PER_PART:
+                    writer.write_table(waiting.slice(0, _ROWS_PER_PART))
+                    waiting = waiting.slice(_ROWS_PER_PART)
+        if len(waiting):
+            writer.write_table(waiting.combine_chunks())
+    return whole
 
 
 def arrow_schema(schema: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ _FOLDERS = {
     "tokenization": "seqformers.tokenization",
 }
 _LOWER = {"datasets_scripts", "modeling", "tokenization"}
-_SUBJECT = {"files", "settings", "tables", "metrics", "hub", "inference", "pictures", *_LOWER}
+_SUBJECT = {"files", "settings", "tables", "shards", "metrics", "hub", "inference", "pictures", *_LOWER}
 
 # Room -> the rooms that it may import from. The way of the data: sequences, tokens, model, training, run folder, use.
 ALLOWED: dict[str, set[str]] = {
@@ -32,13 +32,15 @@ ALLOWED: dict[str, set[str]] = {
     "files": set(),
     "settings": {"files"},
     "tables": {"files", "datasets_scripts"},
+    "shards": {"files", "tables", "datasets_scripts"},
+    "merging": {"shards", "datasets"},
     "metrics": set(),
     "pictures": set(),
     "hub": {"_families", "files", "tables", *_LOWER},
     "convert": {"_families", "files", "hub", *_LOWER},
-    "datasets": {"files", "settings", "tables", "hub", *_LOWER},
+    "datasets": {"files", "settings", "shards", "tables", "hub", *_LOWER},
     "training": {"_families", "files", "settings", "tables", "metrics", "datasets", "hub", *_LOWER},
-    "inference": {"files", "settings", "tables", "hub", *_LOWER},
+    "inference": {"files", "settings", "shards", "tables", "hub", *_LOWER},
     "targets": _SUBJECT,
     "guides": _SUBJECT,
     "interpret": _SUBJECT,
@@ -54,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
         "training",
         "inference",
         "interpret",
+        "merging",
     }
     | {"targets", "guides", *_LOWER},
 }

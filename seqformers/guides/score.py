@@ -25,6 +25,7 @@ from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import Pam, find_sites
 from seqformers.guides.table import SCORES, check_targets, score_targets
 from seqformers.guides.track import check_picture, draw_guide_track
+from seqformers.shards import Shard
 from seqformers.tables import TableWriter
 
 __all__ = ["guide_table", "score_guides"]
@@ -51,6 +52,7 @@ def score_guides(
     order: str = "rank",
     on_error: Literal["raise", "skip"] = "raise",
     track: str | Path | None = None,
+    shard: str | None = None,
     device: str | None = None,
     batch_size: int = 1024,
     overwrite: bool = False,
@@ -83,6 +85,8 @@ def score_guides(
         on_error (`"raise"` or `"skip"`, defaults to `"raise"`): At a record or target that cannot be used: stop, or
             leave it out and count it.
         track (`str` or `Path`, *optional*): Picture of the guides along each record, `.png`, `.svg` or `.pdf`.
+        shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records (of a table: the rows);
+            `seqformers.merge` joins them.
         device (`str`, *optional*): Torch device.
         batch_size (`int`, defaults to 1024): Contexts the model sees at once; the table does not depend on it.
         overwrite (`bool`): Replace an existing output once the new one is whole.
@@ -97,9 +101,15 @@ def score_guides(
         ValueError: wrong input; the message names record and fix.
         FileExistsError: the output is there.
     """
-    if output is None and (track is not None or resume):
-        raise ValueError("name the table with --output: --track draws it, --resume goes on with it")
-    job = _Job(source, model, pam, accessible, order, on_error, device, batch_size, progress)
+    if output is None and (track is not None or resume or shard is not None):
+        raise ValueError("name the table with --output: --track draws it, --resume goes on with it, --shard is merged")
+    if track is not None and shard is not None:
+        raise ValueError(
+            "--track draws a whole table; merge the shards, then give this command without --shard, with --resume and "
+            "--track"
+        )
+    part = Shard.parse(shard, source)
+    job = _Job(source, model, pam, accessible, order, on_error, device, batch_size, progress, part)
     if output is None:
         table = _StandardOutput(job.schema)
         job.run(table)
@@ -158,13 +168,14 @@ class _Job:
         device: str | None,
         batch_size: int,
         progress: bool = False,
+        part: Shard | None = None,
     ):
         check_source(source, "input")
         if order not in _ORDERS:
             raise ValueError(f"order must be one of {', '.join(_ORDERS)}, got {order!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-        self.source, self.pam, self.order = source, Pam(pam), order
+        self.source, self.pam, self.order, self.part = source, Pam(pam), order, part or Shard()
         self.report = GuideReport(on_error)
         self.inputs = [source, *([] if accessible is None else [accessible])]
         self.regions = None if accessible is None else AccessibleRegions.from_bed(accessible)
@@ -191,7 +202,7 @@ class _Job:
         return {
             "input": fingerprint(self.source), "accessible": regions, "model": self.scorer.fingerprint,
             "pam": self.pam.pattern, "order": self.order, "on_error": self.report.on_error,
-            "version": version("seqformers"),
+            "version": version("seqformers"), **self.part.settings,
         }  # fmt: skip
 
     def run(self, table: _Rows) -> None:
@@ -224,7 +235,8 @@ class _Job:
         names: list[str] = []
         sequences: list[str] = []
         letters = 0
-        for record in read_fasta(self.source, molecule="dna", remarks=self.report):
+        usable = read_fasta(self.source, molecule="dna", remarks=self.report)
+        for record in self.part.of_records(usable, self.source):
             names.append(record.id)
             sequences.append(record.sequence)
             letters += len(record.sequence) + 1
@@ -257,15 +269,19 @@ class _Job:
 
     def _score_table(self, table: _Rows) -> None:
         assert self.table is not None
-        report = self.report
-        for chunk in self.table.frames(_TARGETS):
+        report, read = self.report, 0
+        begin, end = self.part.span(self._count_rows())
+        for frame in self.table.frames(_TARGETS):
+            chunk, read = frame.iloc[max(begin - read, 0) : max(end - read, 0)], read + len(frame)
+            if chunk.empty:
+                continue
             first = report.rows
             usable = check_targets(chunk, self.table.where, self.scorer, self.pam, report)
             usable = usable.iloc[max(table.rows_done - first, 0) :]
             if len(usable):
                 table.write(score_targets(usable, self.scorer))
             self.progress.update(len(chunk))
-        if not report.rows and not report.counts:
+        if not read and not report.counts:
             raise ValueError(f"{self.source} has no rows; expected the columns id and target and one target a row")
         if report.guides["other_pam"]:
             report.notes.append(
@@ -277,6 +293,14 @@ class _Job:
                 f"{report.guides['unknown_letters']} of {report.rows} targets hold letters other than A, C, G, T, U; "
                 "those are read as unknown"
             )
+
+    def _count_rows(self) -> int:
+        """Rows of the table that can be read; of a whole table nobody needs to know."""
+        if self.part.count == 1:
+            return sys.maxsize
+        return sum(
+            1 for _ in open_table(self.source, required=_NEEDED, text=_NEEDED, remarks=GuideReport("skip")).rows()
+        )
 
 
 class _StandardOutput:

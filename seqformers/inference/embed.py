@@ -16,6 +16,7 @@ from seqformers.inference.engine import run_records
 from seqformers.inference.predict import note_unknown, skip_done
 from seqformers.inference.records import describe_work, read_sequences
 from seqformers.inference.windowing import Windowing, check_count
+from seqformers.shards import Shard
 from seqformers.tables import TableWriter
 
 __all__ = ["embed", "embed_records", "residue_mask"]
@@ -38,6 +39,7 @@ def embed(
     batch_size: int = 64,
     device: str | None = None,
     on_error: OnError = "raise",
+    shard: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -61,6 +63,7 @@ def embed(
         batch_size (`int`): Windows a forward pass; does not change the answer.
         device (`str`, *optional*): Default: a GPU when there is one.
         on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
+        shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records; `seqformers.merge` joins them.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Go on after an interruption, with the same model, input and options.
         progress (`bool`): Show a progress bar on stderr.
@@ -78,11 +81,11 @@ def embed(
         raise ValueError(f"vectors go into .parquet or .jsonl, not {Path(output).name}")
     windowing = Windowing(window, step, both_strands)
     check_count("batch_size", batch_size)
-    remarks = Remarks(on_error)
+    part, remarks = Shard.parse(shard, sequences), Remarks(on_error)
     folder = model_folder(run)
     settings = describe_work(
         folder, sequences, resume=resume, pooling=pooling, layer=layer, window=window, step=step,
-        both_strands=both_strands, on_error=on_error,
+        both_strands=both_strands, on_error=on_error, **part.settings,
     )  # fmt: skip
     with TableWriter(
         output, COLUMNS, job="embed", inputs=[folder, sequences], settings=settings, overwrite=overwrite, resume=resume
@@ -92,7 +95,7 @@ def embed(
         loaded = load_model(run, "AutoModel", device=device)
         cut = windowing.for_model(loaded)
         records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
-        rest = skip_done(records, table.rows_done, loaded, cut, remarks, "vector")
+        rest = skip_done(part.of_records(records, sequences), table.rows_done, loaded, cut, remarks, "vector")
         for row in embed_records(
             rest, loaded, cut, pooling=pooling, layer=layer, batch_size=batch_size, remarks=remarks
         ):

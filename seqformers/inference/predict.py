@@ -12,6 +12,7 @@ from seqformers.inference.engine import known_spans
 from seqformers.inference.records import describe_work, read_sequences
 from seqformers.inference.scores import RecordScore, Scorer
 from seqformers.inference.windowing import Windowing, check_count
+from seqformers.shards import Shard
 from seqformers.tables import TableWriter
 
 __all__ = ["COLUMNS", "predict", "predict_records", "skip_done"]
@@ -31,6 +32,7 @@ def predict(
     batch_size: int = 64,
     device: str | None = None,
     on_error: OnError = "raise",
+    shard: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -56,6 +58,7 @@ def predict(
         batch_size (`int`): Windows a forward pass; does not change the answer.
         device (`str`, *optional*): Default: a GPU when there is one.
         on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
+        shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records; `seqformers.merge` joins them.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Go on after an interruption, with the same model, input and options.
         progress (`bool`): Show a progress bar on stderr.
@@ -72,11 +75,12 @@ def predict(
     """
     windowing = Windowing(window, step, both_strands)
     check_count("batch_size", batch_size)
-    remarks = Remarks(on_error)
+    part, remarks = Shard.parse(shard, sequences), Remarks(on_error)
     folder = model_folder(run)
     settings = describe_work(
-        folder, sequences, resume=resume, window=window, step=step, both_strands=both_strands, on_error=on_error
-    )
+        folder, sequences, resume=resume, window=window, step=step, both_strands=both_strands, on_error=on_error,
+        **part.settings,
+    )  # fmt: skip
     with TableWriter(
         output,
         COLUMNS,
@@ -91,7 +95,7 @@ def predict(
         loaded = load_model(run, _HEAD, device=device)
         cut = windowing.for_model(loaded)
         records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
-        rest = skip_done(records, table.rows_done, loaded, cut, remarks, "score")
+        rest = skip_done(part.of_records(records, sequences), table.rows_done, loaded, cut, remarks, "score")
         for row in predict_records(rest, loaded, cut, batch_size=batch_size, remarks=remarks):
             table.write([row])
     remarks.warn(str(sequences))

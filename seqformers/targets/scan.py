@@ -16,6 +16,7 @@ from tqdm import tqdm
 from seqformers.datasets_scripts.common.streams import check_source, is_stream
 from seqformers.datasets_scripts.common.tables import open_table
 from seqformers.files import Output, fingerprint, safe_name
+from seqformers.shards import Shard
 from seqformers.targets.output import ScanOutput
 from seqformers.targets.plot import plot_target_sites
 from seqformers.targets.records import ScanReport, TargetRecords, find_pairs, pair_all, read_pairs
@@ -107,6 +108,7 @@ def scan_target_files(
     windows: bool = False,
     min_score: float = 0.0,
     on_error: Literal["raise", "skip"] = "raise",
+    shard: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     threads: int | None = None,
@@ -129,6 +131,7 @@ def scan_target_files(
         windows (`bool`): As in `scan_targets`.
         min_score (`float`): Leave out pairs (with `sites`, sites) that score less; 0 to 1.
         on_error (`str`): `"raise"` or `"skip"`.
+        shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the pairs; `seqformers.merge` joins them.
         overwrite (`bool`): Replace `output` (and `plot`) once the new one is whole.
         resume (`bool`): Go on with an interrupted run of the same call.
         threads (`int`, *optional*): As in `scan_targets`.
@@ -150,12 +153,17 @@ def scan_target_files(
         check_source(source, "table of pairs" if source is pairs else "FASTA file")
         if resume and is_stream(source):
             raise ValueError(f"{source} can be read only once, so a run cannot go on with it; save it as a file")
-    report = ScanReport(on_error)
+    if plot is not None and shard is not None:
+        raise ValueError(
+            "--plot draws the best pairs of all; merge the shards, then give this command without --shard, with "
+            "--resume and --plot"
+        )
+    part, report = Shard.parse(shard, *inputs), ScanReport(on_error)
     scanner = TargetScanner(model, windows=windows, threads=threads, device=device)
     names = ("mirna", "mrna", "pairs")
     settings = {name: fingerprint(source) for name, source in zip(names, inputs, strict=False)} | {
         "model": scanner.fingerprint, "sites": sites, "windows": windows, "min_score": min_score, "on_error": on_error,
-        "version": version("seqformers"),
+        "version": version("seqformers"), **part.settings,
     }  # fmt: skip
     options: dict[str, Any] = {"settings": settings, "overwrite": overwrite, "resume": resume}
     with ExitStack() as stack:
@@ -171,9 +179,14 @@ def scan_target_files(
             small = TargetRecords.from_fasta(mirna, "miRNA", scanner.processor, report)
             large = TargetRecords.from_fasta(mrna, "mRNA", scanner.processor, report, pad=not windows)
             if not table.finished:
-                numbered, total = pair_all(small, large), len(small) * len(large)
+                total = len(small) * len(large)
+                numbered = part.of_items(pair_all(small, large), total)
+                total = part.span(total)[1] - part.span(total)[0]
                 if pairs is not None:
-                    numbered, total = find_pairs(read_pairs(pairs, report), small, large, report), 0
+                    named, total = read_pairs(pairs, report), 0
+                    if shard is not None:
+                        named = part.of_items(named, sum(1 for _ in read_pairs(pairs, ScanReport("skip"))))
+                    numbered = find_pairs(named, small, large, report)
                 table.skip(numbered)
                 scored = scanner.scan(small, large, numbered, sites=sites)
                 with _show_progress(total, report.resumed, progress) as bar:
