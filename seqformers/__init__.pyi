@@ -5,6 +5,7 @@ from seqformers.inference.embed import embed
 from seqformers.inference.predict import predict
 from seqformers.merging import merge
 from seqformers.modeling.dna.configuration_kmer_bert import KmerBertConfig
+from seqformers.modeling.dna.configuration_seq_cnn import SeqCnnConfig
 from seqformers.modeling.dna.modeling_kmer_bert import (
     KmerBertForMaskedLM,
     KmerBertForPreTraining,
@@ -12,6 +13,7 @@ from seqformers.modeling.dna.modeling_kmer_bert import (
     KmerBertForTokenClassification,
     KmerBertModel,
 )
+from seqformers.modeling.dna.modeling_seq_cnn import SeqCnnForSequenceClassification, SeqCnnModel
 from seqformers.modeling.guides.configuration_deepcpf1 import DeepCpf1Config
 from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
 from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
@@ -127,6 +129,9 @@ __all__ = [
     "ProteinBertForTokenClassification",
     "ProteinBertModel",
     "ProteinTokenizer",
+    "SeqCnnConfig",
+    "SeqCnnForSequenceClassification",
+    "SeqCnnModel",
     "TapeLstmConfig",
     "TapeLstmForContactPrediction",
     "TapeLstmForPreTraining",

@@ -88,6 +88,16 @@ FAMILIES: tuple[Family, ...] = (
         tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
     ),
     Family(
+        model_type="seq_cnn",
+        room="dna",
+        config="SeqCnnConfig",
+        models={
+            "AutoModel": "SeqCnnModel",
+            "AutoModelForSequenceClassification": "SeqCnnForSequenceClassification",
+        },
+        tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
+    ),
+    Family(
         model_type="deepcpf1",
         room="guides",
         config="DeepCpf1Config",

@@ -624,12 +624,16 @@ def explain(
         typer.Option(
             "--method",
             "-m",
-            help="attention, mutations, gradients or motifs, may be repeated; or alignment or contacts (proteins).",
+            help="attention, mutations, gradients or motifs, may be repeated; or one of filters (of a seq_cnn), "
+            "alignment and contacts (proteins).",
         ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Label to explain; default: the positive one.")] = None,
     layer: Annotated[int, typer.Option(help="Layer whose attention is shown; -1 is the last.")] = -1,
-    plots: Annotated[int, typer.Option(min=0, help="Draw pictures of the first so many records.")] = 20,
+    plots: Annotated[int, typer.Option(min=0, help="Draw pictures of the first so many records, or filters.")] = 20,
+    known_motifs: Annotated[
+        Path | None, typer.Option(help="Motifs in MEME format, such as JASPAR's, to match filters with.")
+    ] = None,
     window: _Window = None,
     step: _Step = None,
     batch_size: _BatchSize = 64,
@@ -648,6 +652,10 @@ def explain(
 
         seqformers explain runs/phage-150 reads.fasta -o explained-motifs -m attention -m motifs --label phage
 
+    What the filters of a convolutional network look for, as logos, a MEME file, and matches with known motifs:
+
+        seqformers explain runs/promoters promoters.fasta -o filters --method filters --known-motifs JASPAR.meme
+
     Soft alignment of proteins with the first of the file, by a PLUS-RNN:
 
         seqformers explain runs/plus proteins.fasta --output aligned --method alignment
@@ -662,6 +670,7 @@ def explain(
         label=label,
         layer=layer,
         plots=plots,
+        known_motifs=known_motifs,
         window=window,
         step=step,
         batch_size=batch_size,

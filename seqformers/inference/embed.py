@@ -123,6 +123,8 @@ def embed_records(
 
     def forward(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         hidden = _hidden(model, batch, layer)
+        if hidden.shape[1] != batch["input_ids"].shape[1]:  # positions that are pooled are no tokens
+            return _vector_of_row(model, batch, layer)
         if pooling == "cls":
             return hidden[:, 0]
         weight = residue_mask(batch, loaded.encoder)[..., None].to(hidden)
@@ -136,6 +138,13 @@ def embed_records(
         else:
             vector = _rounded(result.values.mean(axis=0), result.id)
         yield {"id": result.id, "num_windows": result.num_windows, "embedding": vector}
+
+
+def _vector_of_row(model: Any, batch: dict[str, torch.Tensor], layer: int) -> torch.Tensor:
+    """The model's own vector of a row, for networks whose positions are not those of the tokens."""
+    if layer != -1:
+        raise ValueError(f"{type(model).__name__} gives one vector a sequence, from its last layer; leave layer at -1")
+    return model(**batch).pooler_output
 
 
 def _rounded(vector: np.ndarray, name: str) -> list[float]:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
-from seqformers.files import Output, did_you_mean, safe_name
+from seqformers.files import Output, did_you_mean, fingerprint, safe_name
 from seqformers.hub.load import Loaded, load_model, model_folder
 from seqformers.inference.engine import known_spans
 from seqformers.inference.records import describe_work, read_sequences
 from seqformers.inference.scores import Scorer
 from seqformers.inference.windowing import Span, Windowing, check_count
 from seqformers.interpret.attention import attention_of_spans
+from seqformers.interpret.filters import write_filters
 from seqformers.interpret.gradients import gradients_of_spans
 from seqformers.interpret.motifs import count_matrix, discover_motifs
 from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_effects
@@ -29,6 +30,7 @@ from seqformers.pictures import save_picture
 __all__ = ["METHODS", "explain"]
 
 METHODS = ("attention", "mutations", "gradients", "motifs")
+_ALONE = (*PROTEIN_METHODS, "filters")
 _NUCLEOTIDES, _RESIDUES = "ATGC", "ACDEFGHIKLMNPQRSTVWY"
 _DECIMALS = 6  # of everything but scores; computed in double precision, so that they hold
 _BASE = {"id": str, "position": int, "letter": str}
@@ -56,6 +58,7 @@ def explain(
     label: str | None = None,
     layer: int = -1,
     plots: int = 20,
+    known_motifs: str | Path | None = None,
     window: int | None = None,
     step: int | None = None,
     batch_size: int = 64,
@@ -77,13 +80,15 @@ def explain(
         run (`str` or `Path`): Run folder or Hub repository.
         fasta (`str` or `Path`): Sequences, FASTA or FASTQ, plain or compressed.
         output (`str` or `Path`): Folder to write.
-        methods (`Sequence[str]`, *optional*): Of `METHODS`. Default: attention, and mutations where the model scores
-            sequences. `motifs` compares the records the model takes for `label` with those it does not; `alignment`
-            or `contacts`, alone, draw maps of proteins.
+        methods (`Sequence[str]`, *optional*): Of `METHODS`. Default: attention where the model has any, and mutations
+            where it scores sequences. `motifs` compares the records the model takes for `label` with those it does
+            not, by attention or, without any, by gradients; `filters`, alone, shows what the filters of a
+            convolutional network look for; `alignment` or `contacts`, alone, draw maps of proteins.
         label (`str`, *optional*): Whose score is explained, by name or number. Default: the positive class of two,
             the best one of several.
         layer (`int`, defaults to -1): Layer whose attention is shown.
-        plots (`int`, defaults to 20): Pictures for so many records, in file order.
+        plots (`int`, defaults to 20): Pictures for so many records, in file order; logos of so many filters.
+        known_motifs (`str` or `Path`, *optional*): MEME file of motifs to match the filters with.
         window (`int`, *optional*): Bases (or residues) a window; default what the model was trained on.
         step (`int`, *optional*): Between window starts, at most `window`; default `window`.
         batch_size (`int`, defaults to 64): Sequences scored at a time; does not change the answer.
@@ -108,11 +113,14 @@ def explain(
     check_count("batch_size", batch_size)
     check_count("plots", plots, least=0)
     chosen = _known_methods(methods)
-    maps = chosen is not None and bool(chosen & set(PROTEIN_METHODS))
+    alone = next(iter(chosen)) if chosen is not None and chosen & set(_ALONE) else None
+    if known_motifs is not None and alone != "filters":
+        raise ValueError("known motifs are matched with filters; give --method filters, or leave --known-motifs out")
     folder = model_folder(run)
     settings = describe_work(
         folder, fasta, resume=resume, methods=sorted(chosen or ()), label=label, layer=layer, plots=plots,
         window=window, step=step, on_error=on_error,
+        **({} if known_motifs is None else {"known_motifs": fingerprint(known_motifs)}),
     )  # fmt: skip
     remarks = Remarks(on_error)
     place = Output(
@@ -122,9 +130,13 @@ def explain(
         if place.finished:
             return place.path
         loaded = load_model(run, None, device=device)
-        if maps:
-            assert chosen is not None
-            write_protein_maps(loaded, fasta, place, chosen.pop(), plots=plots, remarks=remarks, progress=progress)
+        if alone == "filters":
+            write_filters(
+                loaded, fasta, place, windowing, known=known_motifs, plots=plots, batch_size=batch_size,
+                remarks=remarks, progress=progress,
+            )  # fmt: skip
+        elif alone is not None:
+            write_protein_maps(loaded, fasta, place, alone, plots=plots, remarks=remarks, progress=progress)
         else:
             methods_here = _possible_methods(chosen, loaded)
             job = _Job(
@@ -156,7 +168,7 @@ class _Job:
         if not hasattr(loaded.config, "max_position_embeddings"):
             raise ValueError(
                 f"{loaded.name} is a {loaded.config.model_type} model; explaining needs one that reads tokens by "
-                "attention"
+                "attention or convolutions"
             )
         self.windowing = windowing.for_model(loaded)
         self.letters = _NUCLEOTIDES if loaded.reading.is_nucleic else _RESIDUES
@@ -165,6 +177,7 @@ class _Job:
             self.scorer = Scorer(loaded, batch_size=batch_size)
             if label is not None:
                 self.scorer.column(label, np.zeros(len(self.scorer.labels)))  # a wrong name ends the job here
+        self.profile = "attention" if _attends(loaded) else "gradients"  # what motifs are looked for in
         self.tables: dict[str, ResumedTable] = {}
         self.seen: list[tuple[str, np.ndarray, bool]] = []
 
@@ -206,7 +219,7 @@ class _Job:
         panels: dict[str, np.ndarray] = {}
         made: dict[str, list[dict[str, Any]]] = {}
         mutated = None
-        if due.get("attention") or motifs:
+        if due.get("attention") or (motifs and self.profile == "attention"):
             panels["attention"] = attention_of_spans(self.loaded, spans, len(letters), layer=self.layer)
             made["attention"] = _base_rows(name, letters, "attention", panels["attention"])
         if self.scorer is not None and (motifs or any(due.values())):
@@ -215,14 +228,14 @@ class _Job:
             score = self.scorer.round(float(scores[column]))
             shown = {"id": name, "length": len(letters), "label": self.scorer.labels[column], "score": score}
             made["scores"] = [shown]
-            if due.get("gradients"):
+            if due.get("gradients") or (motifs and self.profile == "gradients"):
                 panels["gradients"] = gradients_of_spans(self.loaded, spans, len(letters), column)
                 made["gradients"] = _base_rows(name, letters, "attribution", panels["gradients"])
             if due.get("mutations"):
                 mutated = self._mutate(letters, spans, column)
                 made["mutations"] = self._mutation_rows(name, letters, changes, *mutated)
             if motifs:
-                self.seen.append((letters.upper(), panels["attention"], self.scorer.best(scores) == column))
+                self.seen.append((letters.upper(), panels[self.profile], self.scorer.best(scores) == column))
         for key, table in self.tables.items():
             table.put(rows[key], made.get(key, []))
         if draw:
@@ -296,26 +309,35 @@ class _Job:
 def _known_methods(methods: Sequence[str] | None) -> set[str] | None:
     if not methods:
         return None
-    unknown = set(methods) - {*METHODS, *PROTEIN_METHODS}
+    known = (*METHODS, *_ALONE)
+    unknown = set(methods) - set(known)
     if unknown:
         raise ValueError(
-            f"unknown method {', '.join(sorted(unknown))}; {did_you_mean(min(unknown), (*METHODS, *PROTEIN_METHODS))}"
-            f"choose from {', '.join((*METHODS, *PROTEIN_METHODS))}"
+            f"unknown method {', '.join(sorted(unknown))}; {did_you_mean(min(unknown), known)}"
+            f"choose from {', '.join(known)}"
         )
-    if set(methods) & set(PROTEIN_METHODS) and len(set(methods)) > 1:
-        raise ValueError(f"{' and '.join(PROTEIN_METHODS)} are made alone, one at a time")
+    if set(methods) & set(_ALONE) and len(set(methods)) > 1:
+        raise ValueError(f"{' and '.join(_ALONE)} are made alone, one at a time")
     return set(methods)
 
 
 def _possible_methods(chosen: set[str] | None, loaded: Loaded) -> set[str]:
     if chosen is None:
-        return {"attention", "mutations"} if _scores(loaded) else {"attention"}
+        return ({"attention"} if _attends(loaded) else set()) | ({"mutations"} if _scores(loaded) else set())
+    if "attention" in chosen and not _attends(loaded):
+        raise ValueError(
+            f"{type(loaded.model).__name__} has no attention to show; choose from mutations, gradients and motifs"
+        )
     if not _scores(loaded) and chosen - {"attention"}:
         raise ValueError(
             f"{type(loaded.model).__name__} scores no sequences, so only attention can be shown; fine-tune a "
             "classifier first"
         )
     return chosen
+
+
+def _attends(loaded: Loaded) -> bool:
+    return hasattr(loaded.config, "num_attention_heads")
 
 
 def _scores(loaded: Loaded) -> bool:

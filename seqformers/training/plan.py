@@ -119,6 +119,9 @@ def resolve(recipe: Recipe) -> Plan:
     source = None if recipe.model.from_ is None else model_folder(recipe.model.from_)
     encoder = _encoder(recipe, family, source)
     config = _config(recipe, family, source, encoder, recipe.model.config)
+    places = getattr(config, "max_position_embeddings", None)
+    if source is None and places is not None and getattr(encoder, "model_max_length", places) < places:
+        encoder.model_max_length = places  # of a new tokenizer it is a guess
     return Plan(
         recipe=recipe, family=family, head=head, source=source, encoder=encoder, max_length=_max_length(recipe, config)
     )

@@ -201,6 +201,43 @@ PAIR_CNN = FamilyCase(
     learning_rate=1e-3,
 )
 
+
+def _seq_cnn_batch(head: str, seed: int) -> Batch:
+    """Rows of bases of unlike length, [CLS] and [SEP] around; a row of class 1 is rich in A and T."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.zeros(6, 24, dtype=torch.long)
+    labels = torch.tensor([0, 1, 1, 0, 1, 0])
+    for row, (length, label) in enumerate(zip([22, 22, 15, 12, 20, 9], labels.tolist(), strict=True)):
+        bases = torch.randint(5, 9, (length,), generator=generator)
+        bases = torch.where(bases > 6, bases - 2, bases) if label else bases
+        ids[row, : length + 2] = torch.cat([torch.tensor([2]), bases, torch.tensor([3])])
+    batch = {"input_ids": ids, "attention_mask": (ids != 0).long()}
+    return batch if head == "SeqCnnModel" else batch | {"labels": labels}
+
+
+def _seq_cnn_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    """He's start, biases 0; an LSTM uniform within 1/sqrt(units)."""
+    if ".lstm" in f".{name}":
+        return "uniform", (3 * parameter.shape[0] / 4) ** -0.5
+    return ("constant", 0.0) if name.endswith("bias") else ("normal", (2 / parameter[0].numel()) ** 0.5)
+
+
+SEQ_CNN = FamilyCase(
+    model_type="seq_cnn",
+    config={
+        "num_filters": [16, 8],
+        "filter_widths": [5, 3],
+        "pool_widths": [3, 1],
+        "lstm_size": 6,
+        "dense_sizes": [16],
+        "strands": "shared",
+    },
+    batch=_seq_cnn_batch,
+    initial=_seq_cnn_initial,
+    lengthen=lengthen_tokens,
+    attentions=(),
+)
+
 from tests.modeling.family_cases_protein import PROTEIN_CASES  # noqa: E402 (it needs the names above)
 
-CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, PAIR_CNN, *PROTEIN_CASES)
+CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, PAIR_CNN, SEQ_CNN, *PROTEIN_CASES)

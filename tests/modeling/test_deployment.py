@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import seqformers
-from seqformers._families import FAMILIES
-from tests.modeling.family_cases import DEEPCPF1, KMER_BERT, TARGETNET
+from seqformers._families import FAMILIES, family_of
+from tests.modeling.family_cases import DEEPCPF1, KMER_BERT, SEQ_CNN, TARGETNET
 
-CASES = {case.model_type: case for case in (KMER_BERT, TARGETNET, DEEPCPF1)}
+CASES = {case.model_type: case for case in (KMER_BERT, TARGETNET, DEEPCPF1, SEQ_CNN)}
 FEW = [family for family in FAMILIES if family.model_type in CASES]
 HEADS = [(family, head) for family in FEW for head in dict.fromkeys(family.models.values())]
 every_head = pytest.mark.parametrize(("family", "head"), HEADS, ids=[head for _, head in HEADS])
@@ -47,6 +47,7 @@ def test_hidden_states_are_given_on_request(family: Any, head: str) -> None:
         "kmer_bert": lambda: 1 + config.num_hidden_layers,
         "targetnet": lambda: 2 + sum(config.num_blocks[1:]),
         "deepcpf1": lambda: 2 + len(config.hidden_sizes),
+        "seq_cnn": lambda: 2 + len(config.num_filters),
     }
     assert len(states) == expected[family.model_type]()
     if family.model_type == "deepcpf1":
@@ -107,8 +108,18 @@ def test_torch_export_gives_the_same_for_any_batch_size(family: Any, head: str) 
 
 @pytest.mark.parametrize(
     ("family", "head"),
-    [pair for pair in HEADS if pair[1] in ("KmerBertForSequenceClassification", "DeepCpf1Model", "TargetNetModel")],
-    ids=str,
+    [
+        pair
+        for pair in HEADS
+        if pair[1]
+        in (
+            "KmerBertForSequenceClassification",
+            "DeepCpf1Model",
+            "TargetNetModel",
+            "SeqCnnForSequenceClassification",
+        )
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_onnx_gives_the_same_for_any_batch_size(family: Any, head: str, tmp_path: Any) -> None:
     model, batch = make(family, head)
@@ -136,13 +147,13 @@ def test_dynamic_quantisation_stays_close(family: Any, head: str) -> None:
 
 
 def test_a_chunked_classifier_refuses_to_be_exported() -> None:
-    model, batch = make(FAMILIES[0], "KmerBertForSequenceClassification", max_chunks=3)
+    model, batch = make(family_of("kmer_bert"), "KmerBertForSequenceClassification", max_chunks=3)
     with pytest.raises(Exception, match="cuts its input into chunks cannot be exported"):
         torch.export.export(model, (), batch, strict=False)
 
 
 def test_hidden_states_of_pairs_are_given_in_evaluation() -> None:
-    model, batch = make(FAMILIES[2], "TargetNetModel")
+    model, batch = make(family_of("targetnet"), "TargetNetModel")
     pairs = batch | {"pair_index": torch.arange(8) // 2}
     assert len(model(**pairs, output_hidden_states=True).hidden_states) == 4
     with pytest.raises(ValueError, match="hidden states are given for sites, or in evaluation"):

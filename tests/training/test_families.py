@@ -21,6 +21,7 @@ SMALL = {
         "max_position_embeddings": 64,
     },
     "plus_rnn": {"hidden_size": 8, "num_hidden_layers": 1},
+    "seq_cnn": {"num_filters": [8], "filter_widths": [5]},
     "deepcpf1": {},
     "targetnet": {},
     "pair_cnn": {"pair_size": 8, "target_size": 4, "channels": [8], "kernel_sizes": [3], "hidden_size": 8},
@@ -31,6 +32,7 @@ SMALL = {
     "onehot": {},
 }
 PRESETS = {"tape_lstm": "tape", "tape_resnet": "tape", "unirep": "unirep", "onehot": "tape"}
+TOKENIZERS = {family: {"preset": preset} for family, preset in PRESETS.items()} | {"seq_cnn": {"k": 1}}
 QUICK = {"per_device_train_batch_size": 8, "max_steps": 3, "use_cpu": True, "report_to": "none"}
 
 
@@ -45,7 +47,7 @@ def _rna(rows: int, length: int, rng: np.random.Generator) -> list[str]:
 def _case(family: str, rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
     """Columns of a table and what they mean to the encoder."""
     labels = (np.arange(24) % 2).tolist()
-    if family == "kmer_bert":
+    if family in ("kmer_bert", "seq_cnn"):
         return {"sequence": _rna(24, 40, rng), "label": labels}, {"text": "sequence"}
     if family == "deepcpf1":
         contexts = [text.replace("U", "T") for text in _rna(24, 34, rng)]
@@ -70,7 +72,7 @@ def test_finetune_from_scratch(family, tmp_path):
         write_split(tmp_path / "data", split, rows)
     recipe = {
         "model": {"type": family, "config": SMALL[family]},
-        "tokenizer": {"preset": PRESETS[family]} if family in PRESETS else {},
+        "tokenizer": TOKENIZERS.get(family, {}),
         "data": {"path": str(tmp_path / "data"), "columns": columns},
         "training": QUICK,
     }
