@@ -625,7 +625,7 @@ def explain(
             "--method",
             "-m",
             help="attention, mutations, gradients or motifs, may be repeated; or one of filters (of a seq_cnn), "
-            "alignment and contacts (proteins).",
+            "variants, alignment and contacts (proteins).",
         ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Label to explain; default: the positive one.")] = None,
@@ -633,6 +633,9 @@ def explain(
     plots: Annotated[int, typer.Option(min=0, help="Draw pictures of the first so many records, or filters.")] = 20,
     known_motifs: Annotated[
         Path | None, typer.Option(help="Motifs in MEME format, such as JASPAR's, to match filters with.")
+    ] = None,
+    variants: Annotated[
+        Path | None, typer.Option(help="VCF file, for the method variants; the FASTA file is then the genome.")
     ] = None,
     window: _Window = None,
     step: _Step = None,
@@ -656,6 +659,10 @@ def explain(
 
         seqformers explain runs/promoters promoters.fasta -o filters --method filters --known-motifs JASPAR.meme
 
+    How much likelier a language model finds each alternative of a VCF file than the reference, both strands averaged:
+
+        seqformers explain runs/pt genome.fa -o effects --method variants --variants calls.vcf
+
     Soft alignment of proteins with the first of the file, by a PLUS-RNN:
 
         seqformers explain runs/plus proteins.fasta --output aligned --method alignment
@@ -671,6 +678,7 @@ def explain(
         layer=layer,
         plots=plots,
         known_motifs=known_motifs,
+        variants=variants,
         window=window,
         step=step,
         batch_size=batch_size,

@@ -259,6 +259,7 @@ def _saved_with(config: Any) -> Any:
     if ours is not None:
         return ours
     name = f"AutoModelFor{head.partition('For')[2]}" if "For" in head else "AutoModel"
+    name = "AutoModelForCausalLM" if head.endswith("LMHeadModel") else name
     return getattr(transformers, name, transformers.AutoModel)
 
 

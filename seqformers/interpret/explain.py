@@ -25,12 +25,13 @@ from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_eff
 from seqformers.interpret.output import ResumedTable
 from seqformers.interpret.plots import plot_logo, plot_mutations, plot_profile
 from seqformers.interpret.protein_maps import PROTEIN_METHODS, write_protein_maps
+from seqformers.interpret.variants import write_variants
 from seqformers.pictures import save_picture
 
 __all__ = ["METHODS", "explain"]
 
 METHODS = ("attention", "mutations", "gradients", "motifs")
-_ALONE = (*PROTEIN_METHODS, "filters")
+_ALONE = (*PROTEIN_METHODS, "filters", "variants")
 _NUCLEOTIDES, _RESIDUES = "ATGC", "ACDEFGHIKLMNPQRSTVWY"
 _DECIMALS = 6  # of everything but scores; computed in double precision, so that they hold
 _BASE = {"id": str, "position": int, "letter": str}
@@ -59,6 +60,7 @@ def explain(
     layer: int = -1,
     plots: int = 20,
     known_motifs: str | Path | None = None,
+    variants: str | Path | None = None,
     window: int | None = None,
     step: int | None = None,
     batch_size: int = 64,
@@ -83,12 +85,14 @@ def explain(
         methods (`Sequence[str]`, *optional*): Of `METHODS`. Default: attention where the model has any, and mutations
             where it scores sequences. `motifs` compares the records the model takes for `label` with those it does
             not, by attention or, without any, by gradients; `filters`, alone, shows what the filters of a
-            convolutional network look for; `alignment` or `contacts`, alone, draw maps of proteins.
+            convolutional network look for; `variants`, alone, scores the substitutions of a VCF file;
+            `alignment` or `contacts`, alone, draw maps of proteins.
         label (`str`, *optional*): Whose score is explained, by name or number. Default: the positive class of two,
             the best one of several.
         layer (`int`, defaults to -1): Layer whose attention is shown.
         plots (`int`, defaults to 20): Pictures for so many records, in file order; logos of so many filters.
         known_motifs (`str` or `Path`, *optional*): MEME file of motifs to match the filters with.
+        variants (`str` or `Path`, *optional*): VCF file for the method `variants`; `fasta` is then the genome.
         window (`int`, *optional*): Bases (or residues) a window; default what the model was trained on.
         step (`int`, *optional*): Between window starts, at most `window`; default `window`.
         batch_size (`int`, defaults to 64): Sequences scored at a time; does not change the answer.
@@ -117,14 +121,25 @@ def explain(
     if known_motifs is not None and alone != "filters":
         raise ValueError("known motifs are matched with filters; give --method filters, or leave --known-motifs out")
     folder = model_folder(run)
+    if (variants is not None) != (alone == "variants"):
+        raise ValueError("give --method variants and --variants CALLS.vcf together; the FASTA file is then the genome")
+    beside = {
+        name: path for name, path in (("known_motifs", known_motifs), ("variants", variants)) if path is not None
+    }
     settings = describe_work(
         folder, fasta, resume=resume, methods=sorted(chosen or ()), label=label, layer=layer, plots=plots,
         window=window, step=step, on_error=on_error,
-        **({} if known_motifs is None else {"known_motifs": fingerprint(known_motifs)}),
+        **{name: fingerprint(path) for name, path in beside.items()},
     )  # fmt: skip
     remarks = Remarks(on_error)
     place = Output(
-        output, "explain", inputs=[folder, fasta], settings=settings, folder=True, overwrite=overwrite, resume=resume
+        output,
+        "explain",
+        inputs=[folder, fasta, *beside.values()],
+        settings=settings,
+        folder=True,
+        overwrite=overwrite,
+        resume=resume,
     )
     with place:
         if place.finished:
@@ -134,6 +149,12 @@ def explain(
             write_filters(
                 loaded, fasta, place, windowing, known=known_motifs, plots=plots, batch_size=batch_size,
                 remarks=remarks, progress=progress,
+            )  # fmt: skip
+        elif alone == "variants":
+            assert variants is not None
+            write_variants(
+                loaded, fasta, variants, place, windowing, label=label, batch_size=batch_size, remarks=remarks,
+                progress=progress,
             )  # fmt: skip
         elif alone is not None:
             write_protein_maps(loaded, fasta, place, alone, plots=plots, remarks=remarks, progress=progress)
