@@ -47,6 +47,7 @@ DATASETS: dict[str, str] = {
     "pfam": "seqformers.datasets_scripts.pfam.pfam:PfamBuilder",
     "phage": "seqformers.datasets_scripts.phage.phage:PhageBuilder",
     "plus_tasks": "seqformers.datasets_scripts.plus_tasks.plus_tasks:PlusTasksBuilder",
+    "regulatory": "seqformers.datasets_scripts.regulatory.regulatory:RegulatoryBuilder",
     "tape": "seqformers.datasets_scripts.tape.tape:TapeBuilder",
 }
 

@@ -29,6 +29,7 @@ _EXTRAS = {
     "convert": "read Keras weights: convert deepcpf1",
     "guides": "score-guides --model best",
     "interpret": "explain: gradients, logos",
+    "motifs": "explain --known-motifs",
     "openvino": "predict and embed with OpenVINO",
     "ray": "--engine ray",
     "rna": "duplex energies in scan-targets",

@@ -171,7 +171,7 @@ def test_mistakes_are_named(genome: Any, tmp_path: Path) -> None:
         run(f"chr1\t10\t.\t{wrong}\t{right}\n")
     with pytest.raises(ValueError, match=r"speaks of '1', which .* calls 'chr1'"):
         run(f"1\t10\t.\t{right}\t{wrong}\n")
-    with pytest.raises(ValueError, match="holds no substitution.*1 insertions"):
+    with pytest.raises(ValueError, match=r"holds no substitution.*1 insertions"):
         run(f"chr1\t10\t.\t{right}\t{right}A\n")
     with pytest.raises(ValueError, match=r"--variants CALLS\.vcf together"):
         explain(tmp_path / "run", fasta, tmp_path / "bad", methods=["variants"], progress=False)

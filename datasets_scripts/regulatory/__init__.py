@@ -1,0 +1,1 @@
+"""Regulatory DNA: promoters, enhancers, binding sites, splice sites, and the layouts of two benchmarks."""
