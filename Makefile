@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-oldest browser docs quality style clean
+.PHONY: install demo test test-oldest browser docs release quality style clean
 
 install: $(STAMP)
 
@@ -43,6 +43,11 @@ browser: install
 docs: install
 	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m mkdocs build --strict
+
+# sdist, wheel and dist/hub, each checked; needs an index for a clean environment.
+release: install
+	$(BIN)/pip install -q -c constraints.txt -e '.[release]'
+	$(BIN)/python -m benchmarks.release
 
 quality: install
 	$(BIN)/ruff check .

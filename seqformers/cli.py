@@ -307,6 +307,35 @@ def push(
     typer.echo(pushed.snippet)
 
 
+@app.command(rich_help_panel=_SHARE)
+def publish(
+    folder: Annotated[Path, typer.Argument(help="Holds models/NAME, datasets/NAME, spaces/NAME.")],
+    org: Annotated[str, typer.Option(help="Organisation or user on the Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
+    tag: Annotated[str | None, typer.Option(help="Tag of this version on all; v1, v2, ... of each if absent.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, list what would go, stop.")] = False,
+) -> None:
+    """Push all repositories of a release, each as `push` does; run it again after an interruption.
+
+    `make release` writes `dist/hub`. See what would go, then publish:
+
+        seqformers publish dist/hub --org my-lab --dry-run
+
+        seqformers publish dist/hub --org my-lab --private
+    """
+    from seqformers.hub.publish import plan_all
+    from seqformers.hub.publish import publish as push_all
+
+    if dry_run:
+        planned = plan_all(folder, org)
+        for repository in planned:
+            files = len(repository.plan.files)
+            typer.echo(f"{repository.plan.size:>14,}  {repository.repo_id} ({repository.kind}, {files} files)")
+        typer.echo(f"{sum(one.plan.size for one in planned):>14,}  bytes; nothing was sent")
+        return
+    push_all(folder, org, private=private, tag=tag, said=_say)
+
+
 @app.command(rich_help_panel=_TRAIN)
 def pretrain(
     recipe: RecipeFile,

@@ -14,7 +14,7 @@ from seqformers.hub.cards import render_space_card
 from seqformers.hub.load import model_folder
 from seqformers.hub.push import PushPlan, plan_folder
 
-__all__ = ["write_space"]
+__all__ = ["PAGES", "write_space"]
 
 _CLASSIFIER = "ForSequenceClassification"
 _DNA_EXAMPLE = ">example\n" + "ATGGCTAAGCTGACCGTTCAGGAACTGATCGCCAAGCGTGAAAGCCTGGGTTAATCGATCGGCTA" * 6
@@ -30,7 +30,7 @@ _UTR_EXAMPLE = (
 )
 # model_type -> its page, the files that go with it (name in the Space -> place here), and one example for each input.
 # Other models classify sequences. In a Space all files lie flat beside `app.py`, the page.
-_PAGES: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
+PAGES: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "targetnet": (
         "targets.py",
         {"target_picture.py": "../../targets/picture.py", "target_sites.py": "../../targets/sites.py"},
@@ -79,7 +79,7 @@ def write_space(
     with Output(directory, "space", inputs=[run], folder=True, overwrite=overwrite) as output:
         plan = plan_folder(run)
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        page, helpers, offered = _PAGES.get(config["model_type"], ("classifier.py", {}, ()))
+        page, helpers, offered = PAGES.get(config["model_type"], ("classifier.py", {}, ()))
         summary = f"Scores of `{config['architectures'][0]}`, computed here on the CPU. Not for clinical decisions."
         settings: dict[str, Any] = {"title": title or run.resolve().name, "summary": summary}
         if offered:
