@@ -24,6 +24,7 @@ __all__ = [
     "DnaTask",
     "class_loss",
     "masked_lm_loss",
+    "places_of_labels",
     "sequence_loss",
 ]
 
@@ -51,10 +52,32 @@ def masked_lm_loss(
         is 0 and not NaN.
     """
     labelled = labels != -100
-    logits = head(hidden) if everywhere else head(hidden[labelled])
-    scored = logits[labelled] if everywhere else logits
-    total = nn.functional.cross_entropy(scored.float(), labels[labelled].long(), reduction="sum")
-    return total / (max(len(scored), 1) if num_items_in_batch is None else num_items_in_batch), logits
+    if everywhere:  # nothing here asks the device how many labels there are
+        logits = head(hidden)
+        total = nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.long().flatten(), reduction="sum")
+    else:
+        logits = head(hidden[labelled])
+        total = nn.functional.cross_entropy(logits.float(), labels[labelled].long(), reduction="sum")
+    return total / (labelled.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch), logits
+
+
+def places_of_labels(labels: torch.Tensor) -> torch.Tensor:
+    """Positions of each row's labels in order, filled up with positions without one to the longest row.
+
+    Args:
+        labels (`torch.LongTensor` of shape `(batch, length)`): -100 where there is nothing to predict.
+
+    Returns:
+        `torch.LongTensor` of shape `(batch, places)`, `places` the most labels of a row, at least 1.
+
+    Examples:
+        >>> places_of_labels(torch.tensor([[-100, 7, -100, 8], [9, -100, -100, -100]]))
+        tensor([[1, 3],
+                [0, 1]])
+    """
+    unlabelled = labels == -100
+    most = max(int((~unlabelled).sum(1).max()), 1)
+    return unlabelled.to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
 
 
 def class_loss(

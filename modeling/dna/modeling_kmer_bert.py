@@ -4,7 +4,8 @@ Three things differ from `transformers.models.bert`, none of which changes a wei
 load both ways and plain heads export as `model_type: bert`:
 
 * in training, masked-language-model heads score only the positions that carry a label (about one in seven), which is
-  where most of the time of a small model over 4101 k-mers goes;
+  where most of the time of a small model over 4101 k-mers goes, and the last layer computes no others either: nothing
+  reads them;
 * several sequences may share a row, told apart by `position_ids` that start again;
 * the sequence classifier takes inputs longer than the position table, cut into chunks (thesis of Hurmer, LMU 2022,
   the `dnalongcat` head), with any number of chunks up to `config.max_chunks`.
@@ -22,20 +23,29 @@ from torch import nn
 from transformers import BertConfig
 from transformers.masking_utils import create_bidirectional_mask, find_packed_sequence_indices
 from transformers.modeling_outputs import (
+    BaseModelOutputWithPastAndCrossAttentions,
     BaseModelOutputWithPoolingAndCrossAttentions,
     MaskedLMOutput,
     ModelOutput,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.bert.modeling_bert import (
+    BertEncoder,
     BertModel,
     BertOnlyMLMHead,
     BertPreTrainedModel,
     BertPreTrainingHeads,
+    eager_attention_forward,
 )
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_kmer_bert import KmerBertConfig
-from .modeling_dna_heads import DnaForSequenceClassification, DnaForTokenClassification, masked_lm_loss
+from .modeling_dna_heads import (
+    DnaForSequenceClassification,
+    DnaForTokenClassification,
+    masked_lm_loss,
+    places_of_labels,
+)
 
 __all__ = [
     "KmerBertForMaskedLM",
@@ -110,6 +120,46 @@ class KmerBertPreTrainedModel(BertPreTrainedModel):
             )
 
 
+class _KmerBertEncoder(BertEncoder):
+    """BERT's layers; the last one can compute some positions only."""
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: Any = None,
+        *args: Any,
+        wanted: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Encode; with `wanted`, `(batch, places)`, the last state is that of these positions alone."""
+        if wanted is None:
+            return super().forward(hidden_states, attention_mask, *args, **kwargs)
+        kwargs.pop("use_cache", None)
+        for layer in self.layer[:-1]:
+            hidden_states = layer(hidden_states, attention_mask, *args, **kwargs)
+        last = self._of_wanted(self.layer[-1], hidden_states, attention_mask, wanted)
+        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=last)
+
+    def _of_wanted(
+        self, layer: Any, hidden_states: torch.Tensor, mask: torch.Tensor | None, wanted: torch.Tensor
+    ) -> torch.Tensor:
+        """`layer(hidden_states, mask)` at `wanted` positions: they ask, all positions answer."""
+        attention, (batch, places) = layer.attention.self, wanted.shape
+        rows = torch.arange(batch, device=wanted.device)[:, None]
+        asking = hidden_states[rows, wanted]
+        heads = (batch, -1, attention.num_attention_heads, attention.attention_head_size)
+        query = attention.query(asking).view(heads).transpose(1, 2)
+        key = attention.key(hidden_states).view(heads).transpose(1, 2)
+        value = attention.value(hidden_states).view(heads).transpose(1, 2)
+        if mask is not None and mask.shape[2] > 1:
+            mask = mask.expand(batch, -1, -1, -1)[rows, :, wanted].transpose(1, 2)
+        name = self.config._attn_implementation
+        attend = eager_attention_forward if name in (None, "eager") else ALL_ATTENTION_FUNCTIONS[name]
+        dropout = attention.dropout.p if self.training else 0.0
+        found, _ = attend(attention, query, key, value, mask, dropout=dropout, scaling=attention.scaling)
+        return layer.feed_forward_chunk(layer.attention.output(found.reshape(batch, places, -1), asking))
+
+
 class KmerBertModel(KmerBertPreTrainedModel, BertModel):
     """BERT encoder over k-mers, with packed rows and a clear error for inputs that are too long.
 
@@ -128,6 +178,7 @@ class KmerBertModel(KmerBertPreTrainedModel, BertModel):
 
     def __init__(self, config: KmerBertConfig, add_pooling_layer: bool = True):
         super().__init__(config, add_pooling_layer)  # type: ignore[arg-type]
+        self.encoder.__class__ = _KmerBertEncoder  # the same layers, initialised already
 
     def forward(
         self,
@@ -149,7 +200,8 @@ class KmerBertModel(KmerBertPreTrainedModel, BertModel):
                 describes the first sequence of the row.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, length, hidden)`, *optional*): Instead of
                 `input_ids`.
-            **kwargs: `output_hidden_states`, `output_attentions`, `return_dict` and what the attention takes.
+            **kwargs: `output_hidden_states`, `output_attentions`, `return_dict` and what the attention takes;
+                `wanted`, `(batch, places)`: positions that the last layer computes, in place of all.
 
         Raises:
             ValueError: the input is longer than the position table, or neither or both inputs were given.
@@ -159,7 +211,8 @@ class KmerBertModel(KmerBertPreTrainedModel, BertModel):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         batch, length = source.shape[:2]
         limit = self.config.max_position_embeddings
-        longest = length if position_ids is None else int(position_ids.max()) + 1
+        # No sequence is longer than its row, so that most batches need not be looked at.
+        longest = length if position_ids is None or length <= limit else int(position_ids.max()) + 1
         if longest > limit:
             raise ValueError(
                 f"a sequence of {longest} tokens does not fit max_position_embeddings={limit}; truncate it, cut it "
@@ -263,6 +316,16 @@ class _KmerBertLanguageModel(KmerBertPreTrainedModel):
         wanted = self.config.masked_lm_logits
         return not self.training if wanted == "auto" else wanted == "all"
 
+    def _skips_unlabelled(self, position_ids: torch.Tensor | None, options: dict[str, Any]) -> bool:
+        """Whether the last layer may leave out positions without a label: nothing reads them, and it knows how."""
+        shown = any(
+            options.get(name, getattr(self.config, name, False))
+            for name in ("output_hidden_states", "output_attentions")
+        )
+        attention = self.config._attn_implementation or "eager"
+        packed = position_ids is not None and ("flash" in attention or "flex" in attention)
+        return not self._everywhere and not shown and not packed and not self.config.is_decoder
+
 
 class KmerBertForMaskedLM(_KmerBertLanguageModel):
     """Masked language model over k-mers; the same parameters as `BertForMaskedLM`.
@@ -300,6 +363,7 @@ class KmerBertForMaskedLM(_KmerBertLanguageModel):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
+        scored_places: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> MaskedLMOutput:
         """Predict masked k-mers.
@@ -316,18 +380,37 @@ class KmerBertForMaskedLM(_KmerBertLanguageModel):
                 asks for one of the two always.
             num_items_in_batch (`int`, *optional*): What the summed loss is divided by instead of the number of
                 labels here; `Trainer` passes it when it accumulates gradients.
+            scored_places (`torch.LongTensor` of shape `(batch, places)`, *optional*): Positions of the labels of each
+                row, filled up with others; see [`places_of_labels`]. While training the last layer computes no
+                others; given here, no step waits for the device to count them, and `logits` is
+                `(batch * places, vocab)`.
             **kwargs: As in [`KmerBertModel.forward`].
         """
+        counted = scored_places is not None
+        if labels is None or not self._skips_unlabelled(position_ids, kwargs):
+            scored_places = None
+        elif scored_places is None:
+            scored_places = places_of_labels(labels)
         outputs = self.bert(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            return_dict=True,
+            **({} if scored_places is None else {"wanted": scored_places}),
+            **kwargs,
         )
         loss = None
         if labels is None:
             logits = self.cls(outputs.last_hidden_state)
         else:
+            labels = labels if scored_places is None else labels.gather(1, scored_places)
+            everywhere = self._everywhere or (counted and scored_places is not None)
             loss, logits = masked_lm_loss(
-                self.cls, outputs.last_hidden_state, labels, num_items_in_batch, everywhere=self._everywhere
+                self.cls, outputs.last_hidden_state, labels, num_items_in_batch, everywhere=everywhere
             )
+            logits = logits.flatten(0, 1) if everywhere and not self._everywhere else logits
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )

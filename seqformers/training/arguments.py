@@ -107,6 +107,7 @@ def training_arguments(
         # A batch costs a small part of a CPU step, where a worker would only take a core from the model.
         values["dataloader_num_workers"] = 2 if torch.cuda.is_available() else 0
     values.setdefault("dataloader_pin_memory", torch.cuda.is_available())
+    values.setdefault("logging_nan_inf_filter", not torch.cuda.is_available())  # the filter waits for every step
     values.setdefault("report_to", "none")
     values.setdefault("include_num_input_tokens_seen", "non_padding" if counts_tokens else "no")
     # The collator reads text columns, which Trainer would drop as unknown to `forward`.

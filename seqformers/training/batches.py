@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from seqformers.datasets_scripts.genomes.reads import Reads
+from seqformers.modeling.dna.modeling_dna_heads import places_of_labels
 from seqformers.training.tasks import IGNORED, Task
 
 __all__ = ["Batches", "FixedMasks", "LanguageModelBatches"]
@@ -81,6 +82,7 @@ class LanguageModelBatches:
         masker: Collator that takes the padded arrays of a tokenizer, masks and labels them.
         max_length (`int`, *optional*): Longer inputs are truncated to so many tokens.
         passed (`Sequence[str]`, *optional*): Columns of numbers handed to the model as they are (`same_family`).
+        places (`bool`): Add `scored_places`, from which the model knows on any device how many labels a row has.
     """
 
     def __init__(
@@ -91,16 +93,20 @@ class LanguageModelBatches:
         *,
         max_length: int | None = None,
         passed: Sequence[str] = (),
+        places: bool = False,
     ):
         self.encoder = encoder
         self.columns = dict(columns)
         self.masker = masker
         self.max_length = max_length
         self.passed = tuple(passed)
+        self.places = places
 
-    def with_masker(self, masker: Any) -> LanguageModelBatches:
+    def with_masker(self, masker: Any, *, places: bool = False) -> LanguageModelBatches:
         """The same batches with other masks."""
-        return LanguageModelBatches(self.encoder, self.columns, masker, max_length=self.max_length, passed=self.passed)
+        return LanguageModelBatches(
+            self.encoder, self.columns, masker, max_length=self.max_length, passed=self.passed, places=places
+        )
 
     def __call__(self, rows: Sequence[Mapping[str, Any]] | Reads) -> dict[str, Any]:
         """Mask `rows`; rows that carry `labels` already (fixed masks) are only padded."""
@@ -115,9 +121,13 @@ class LanguageModelBatches:
         )
         names = ["input_ids", "attention_mask", *(["token_type_ids"] if len(self.columns) > 1 else [])]
         if isinstance(rows, Reads):
-            return dict(self.masker({name: arrays[name] for name in names}, rows.keys))
-        numbers = {name: np.array([row[name] for row in rows]) for name in self.passed}
-        return dict(self.masker({name: arrays[name] for name in names} | numbers))
+            batch = dict(self.masker({name: arrays[name] for name in names}, rows.keys))
+        else:
+            numbers = {name: np.array([row[name] for row in rows]) for name in self.passed}
+            batch = dict(self.masker({name: arrays[name] for name in names} | numbers))
+        if self.places:
+            batch["scored_places"] = places_of_labels(batch["labels"])
+        return batch
 
 
 class FixedMasks:

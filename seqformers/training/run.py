@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
@@ -35,6 +36,7 @@ from seqformers.training.batches import Batches, FixedMasks, LanguageModelBatche
 from seqformers.training.callbacks import EvaluateInOrder
 from seqformers.training.collators import DataCollatorForKmerLanguageModeling
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
+from seqformers.training.cpu_attention import use_fast_cpu_training
 from seqformers.training.plan import Plan, resolve
 from seqformers.training.recipe import Recipe
 from seqformers.training.rows import Table, load_table, warn_about_truncation
@@ -242,7 +244,10 @@ class Run:
         """
         collate = self.collate
         if isinstance(collate, LanguageModelBatches):
-            collate = collate.with_masker(self._masker(self.recipe.masking.get("seed", seed)))
+            known = "scored_places" in (self.plan.accepted_inputs or ())
+            collate = collate.with_masker(
+                self._masker(self.recipe.masking.get("seed", seed)), places=known and torch.accelerator.is_available()
+            )
         arguments = training_arguments(
             self.recipe,
             folder / "checkpoints",
@@ -254,6 +259,8 @@ class Run:
         )
         if isinstance(collate, LanguageModelBatches) and hasattr(model.config, "masked_lm_logits"):
             model.config.masked_lm_logits = "labelled"  # of all tokens they would fill the memory
+        if arguments.bf16 and arguments.device.type == "cpu":
+            use_fast_cpu_training(model)
         arguments.label_names = ["labels"]  # a pre-training head has others, which nobody gives
         arguments.eval_do_concat_batches = self.table.task.joins_batches
         in_order = EvaluateInOrder()
