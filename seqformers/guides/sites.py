@@ -38,36 +38,52 @@ _FORWARD, _REVERSE = 1, 1 << PAM_LENGTH
 
 @dataclass(frozen=True)
 class Pam:
-    """A PAM in IUPAC letters, compiled to one look-up table a letter.
+    """A PAM in IUPAC letters, or several, compiled to one look-up table a letter each.
 
     Args:
-        pattern (`str`): Four IUPAC letters, `TTTV` for the wild type.
+        pattern (`str`): Four IUPAC letters, `TTTV` for the wild type; several separated by commas for an engineered
+            enzyme, for example `VTTV,TTTT,TTCN,TATV`.
 
     Raises:
-        ValueError: not four IUPAC letters.
+        ValueError: not four IUPAC letters each.
+
+    Examples:
+        >>> Pam("tttv, tycv").pattern
+        'TTTV,TYCV'
     """
 
     pattern: str = "TTTV"
 
     def __post_init__(self) -> None:
         """Refuse patterns that the layout of the context has no room for."""
-        object.__setattr__(self, "pattern", self.pattern.upper())
-        if len(self.pattern) != PAM_LENGTH or set(self.pattern) - _IUPAC.keys():
-            raise ValueError(f"PAM {self.pattern!r} must be {PAM_LENGTH} IUPAC letters, for example TTTV or TYCV")
+        patterns = [part.strip().upper() for part in self.pattern.split(",")]
+        object.__setattr__(self, "pattern", ",".join(dict.fromkeys(patterns)))
+        for part in patterns:
+            if len(part) != PAM_LENGTH or set(part) - _IUPAC.keys():
+                raise ValueError(
+                    f"PAM {part!r} must be {PAM_LENGTH} IUPAC letters, for example TTTV or TYCV (several: TTTV,TYCV)"
+                )
 
-    def table(self) -> bytes:
-        """256 bytes: bit j is set where a letter fits at offset j forwards, bit 4 + j where it does in reverse."""
-        table = np.zeros(256, dtype=np.uint8)
-        for offset, symbol in enumerate(self.pattern):
-            for base in _IUPAC[symbol]:
-                table[_spellings(base)] |= 1 << offset
-                table[_spellings(chr(_COMPLEMENT[ord(base)]))] |= 1 << (2 * PAM_LENGTH - 1 - offset)
-        return table.tobytes()
+    def tables(self) -> list[bytes]:
+        """256 bytes a pattern: bit j is set where a letter fits at offset j forwards, bit 4 + j where in reverse."""
+        return [_compile(pattern) for pattern in self.pattern.split(",")]
 
     def fits(self, letters: np.ndarray) -> np.ndarray:
         """Which rows of `(n, 4)` ASCII letters are this PAM."""
-        table = np.frombuffer(self.table(), dtype=np.uint8)
-        return (table[letters] >> np.arange(PAM_LENGTH, dtype=np.uint8) & 1).all(axis=1)
+        found = np.zeros(len(letters), bool)
+        for table in self.tables():
+            bits = np.frombuffer(table, dtype=np.uint8)[letters]
+            found |= (bits >> np.arange(PAM_LENGTH, dtype=np.uint8) & 1).all(axis=1)
+        return found
+
+
+def _compile(pattern: str) -> bytes:
+    table = np.zeros(256, dtype=np.uint8)
+    for offset, symbol in enumerate(pattern):
+        for base in _IUPAC[symbol]:
+            table[_spellings(base)] |= 1 << offset
+            table[_spellings(chr(_COMPLEMENT[ord(base)]))] |= 1 << (2 * PAM_LENGTH - 1 - offset)
+    return table.tobytes()
 
 
 def _spellings(base: str) -> list[int]:
@@ -150,7 +166,7 @@ def find_sites(sequences: str | np.ndarray | Sequence[str], pam: Pam | str = "TT
     Args:
         sequences (`str`, `np.ndarray` of `uint8` ASCII, or `Sequence[str]`): One sequence or several, DNA or RNA,
             either case. A letter that is not A, C, G, T or U is never part of a PAM.
-        pam (`Pam` or `str`, defaults to `"TTTV"`): Four IUPAC letters.
+        pam (`Pam` or `str`, defaults to `"TTTV"`): Four IUPAC letters, or several such PAMs separated by commas.
 
     Returns:
         `Sites`: sorted by sequence and `pam_start`, forward before reverse.
@@ -167,7 +183,7 @@ def find_sites(sequences: str | np.ndarray | Sequence[str], pam: Pam | str = "TT
     pam = Pam(pam) if isinstance(pam, str) else pam
     letters, bounds = _lay_end_to_end(sequences)
     starts, strands = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
-    for offset, found in _scan(letters, pam.table()):
+    for offset, found in _scan(letters, pam.tables()):
         hits = np.flatnonzero(found)
         starts.append(hits + offset)
         strands.append(found[hits])
@@ -189,14 +205,18 @@ def _lay_end_to_end(sequences: str | np.ndarray | Sequence[str]) -> tuple[np.nda
     return letters, np.column_stack([np.concatenate([[0], ends[:-1] + 1])[: len(ends)], ends])
 
 
-def _scan(letters: np.ndarray, table: bytes) -> Iterator[tuple[int, np.ndarray]]:
+def _scan(letters: np.ndarray, tables: Sequence[bytes]) -> Iterator[tuple[int, np.ndarray]]:
     """Chunks of `uint8`: `_FORWARD` where a PAM starts, `_REVERSE` where the lowest letter of a reverse one lies."""
     positions = len(letters) - PAM_LENGTH + 1
     for offset in range(0, max(positions, 0), _SCAN_CHUNK):
         size = min(_SCAN_CHUNK, positions - offset)
-        chunk = letters[offset : offset + size + PAM_LENGTH - 1].tobytes().translate(table)
-        fits = np.frombuffer(chunk, dtype=np.uint8)
-        found = fits[:size] & (_FORWARD | _REVERSE)
-        for index in range(1, PAM_LENGTH):
-            found &= fits[index : index + size] >> index
-        yield offset, found
+        chunk = letters[offset : offset + size + PAM_LENGTH - 1].tobytes()
+        either: np.ndarray | None = None
+        for table in tables:
+            fits = np.frombuffer(chunk.translate(table), dtype=np.uint8)
+            found = fits[:size] & (_FORWARD | _REVERSE)
+            for index in range(1, PAM_LENGTH):
+                found &= fits[index : index + size] >> index
+            either = found if either is None else either | found
+        assert either is not None
+        yield offset, either
