@@ -566,11 +566,40 @@ def score_guides(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help=".tsv, .csv, .jsonl or .parquet; default: standard output.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Folder or Hub id; default: the model in the package.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="best, fast, a folder or a Hub id; default: best with seqformers\\[guides], else fast."),
+    ] = None,
     accessible: Annotated[
         Path | None, typer.Option("--accessible", help="BED or narrowPeak of accessible chromatin (FASTA input).")
     ] = None,
-    pam: Annotated[str, typer.Option(help="Four IUPAC letters.")] = "TTTV",
+    pam: Annotated[str, typer.Option(help="Four IUPAC letters; several separated by commas.")] = "TTTV",
+    genome: Annotated[
+        list[Path] | None, typer.Option(help="FASTA in which to count off-targets; may be given several times.")
+    ] = None,
+    mismatches: Annotated[int, typer.Option(min=0, max=5, help="Letters in which an off-target may differ.")] = 4,
+    off_target_pam: Annotated[str | None, typer.Option(help="PAMs of off-targets; default: --pam.")] = None,
+    weighting: Annotated[
+        str, typer.Option(help="Mismatches in the specificity: `weighted` by their place, or `uniform`.")
+    ] = "weighted",
+    off_target_table: Annotated[Path | None, typer.Option(help="Table of every hit in the genome.")] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="Folder for the index of the genome; default: beside the genome.")
+    ] = None,
+    rank: Annotated[str, typer.Option(help="Rank by `efficiency`, `specificity` or `both`.")] = "efficiency",
+    gc: Annotated[str | None, typer.Option(help="Least and highest share of G and C, as 0.3,0.7.")] = None,
+    no_poly_t: Annotated[bool, typer.Option("--no-poly-t", help="Leave out guides with TTTT.")] = False,
+    avoid: Annotated[
+        list[str] | None, typer.Option(help="Restriction enzyme whose site no oligo may hold, as BsmBI; repeatable.")
+    ] = None,
+    exclude: Annotated[Path | None, typer.Option(help="BED of regions that targets must not touch.")] = None,
+    only: Annotated[Path | None, typer.Option(help="BED of regions in which the cut must lie.")] = None,
+    genes: Annotated[Path | None, typer.Option(help="GFF3 of gene models, drawn below the track.")] = None,
+    in_exons: Annotated[bool, typer.Option("--in-exons", help="Only guides that cut in an exon of --genes.")] = False,
+    top: Annotated[int | None, typer.Option(min=1, help="At most so many guides a record, spread over it.")] = None,
+    oligos: Annotated[
+        str | None, typer.Option(help="Overhangs of the vector, as AGAT,AAAA; adds the oligos to order.")
+    ] = None,
     order: Annotated[str, typer.Option(help="Rows of a record by `rank` (best first) or by `position`.")] = "rank",
     on_error: OnError = "raise",
     track: Annotated[
@@ -582,13 +611,18 @@ def score_guides(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interrupted run.")] = False,
 ) -> None:
-    """Score and rank Cpf1 (Cas12a) guides: predicted indel frequency in percent.
+    """Score and rank Cpf1 (Cas12a) guides: predicted indel frequency in percent, and where else they cut.
 
     A complete call, offline, with the model in the package:
 
         seqformers score-guides gene.fasta --output guides.tsv --track guides.png
 
     Positions count from 0 on the forward strand; cut_start begins the five-letter overhang; ranks are per record.
+
+    Guides to order, off-targets counted in a genome (its index is kept beside it):
+
+        seqformers score-guides gene.fasta --genome genome.fa --rank both --top 5 --gc 0.3,0.7 --no-poly-t
+            --avoid BsmBI --oligos AGAT,AAAA --output order.tsv --off-target-table hits.tsv
 
     A table of 34-letter targets (columns id, target and, if known, accessible 0/1) keeps its order:
 
@@ -602,7 +636,10 @@ def score_guides(
     from seqformers.guides.score import score_guides as run
 
     report = run(
-        source, output, model=model, pam=pam, accessible=accessible, order=order, on_error=on_error, track=track,
+        source, output, model=model, pam=pam, accessible=accessible, genome=genome or (), mismatches=mismatches,
+        off_target_pam=off_target_pam, weighting=weighting, off_target_table=off_target_table, index=index, rank=rank,
+        gc=None if gc is None else _limits(gc), no_poly_t=no_poly_t, avoid=avoid or (), exclude=exclude, only=only,
+        genes=genes, in_exons=in_exons, top=top, oligos=oligos, order=order, on_error=on_error, track=track,
         shard=shard, device=device, batch_size=batch_size, overwrite=overwrite, resume=resume,
         progress=_shows_progress(),
     )  # fmt: skip
@@ -612,8 +649,20 @@ def score_guides(
         if label in ("context_cut", "poly_t", "protospacer_cut", "unknown_letters") and report.records:
             typer.echo(f"{label}: {count:,} guides, marked in the column warnings", err=True)
     done = "nothing was left to do" if report.finished else f"{report.rows:,} rows"
+    more = {"": output, ", off-targets": off_target_table, ", picture": track}
+    places = "".join(f"{what} -> {path}" for what, path in more.items() if path is not None)
     picture = "" if track or output is None else "the same with --track guides.png --overwrite draws them"
-    _say(f"{done}{f' -> {output}' if output else ''}{f', picture -> {track}' if track else ''}", picture)
+    _say(f"{done}, model {report.model}{places}", picture)
+
+
+def _limits(text: str) -> tuple[float, float]:
+    """Two numbers separated by a comma."""
+    parts = text.split(",")
+    try:
+        least, most = (float(part) for part in parts)
+    except ValueError:
+        raise ValueError(f"--gc takes the least and the highest share, as 0.3,0.7; got {text!r}") from None
+    return least, most
 
 
 @app.command(rich_help_panel=_RUN)

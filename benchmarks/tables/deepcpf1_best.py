@@ -21,12 +21,12 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks._results import data_folder, write_result
+from benchmarks.tables.deepcpf1_baselines import structure_features
 from benchmarks.tables.deepcpf1_fits import NETWORKS, TESTS, TRAIN, Data, Fit, Store, fit_network, predict
-from benchmarks.tables.rank_tests import bootstrap_interval, holm, steiger
 from seqformers import DeepCpf1Config, DeepCpf1Model
+from seqformers.guides.best import FEATURE_NAMES
 from seqformers.guides.features import letter_features, melting_features
-from seqformers.guides.folding import STRUCTURE_NAMES, Folder
-from seqformers.hub.load import packaged_model
+from seqformers.guides.folding import DIRECT_REPEAT
 
 FOLDS, SEEDS = 2, (0, 1, 2)
 WIDE = NETWORKS["wide_weighted"]
@@ -35,15 +35,20 @@ TREES: dict[str, Any] = {
     "n_estimators": 1500, "learning_rate": 0.025, "num_leaves": 12, "min_child_samples": 20,
     "colsample_bytree": 0.3, "subsample": 0.7, "subsample_freq": 1,
 }  # fmt: skip
-# What trees may read beside the letters; "all" is the field's melting temperatures and both foldings.
-WHOLE = [name.startswith(("crrna", "pairs")) for name in STRUCTURE_NAMES]
-READS: dict[str, np.ndarray] = {
-    "all": np.ones(len(STRUCTURE_NAMES), bool),
-    "no minimum energies": np.array([not name.endswith("_mfe") for name in STRUCTURE_NAMES]),
-    "crRNA alone": np.array(WHOLE),
-    "guide alone": ~np.array(WHOLE),
-    "no structure": np.zeros(len(STRUCTURE_NAMES), bool),
+# What trees may read beside the letters and their melting temperatures: columns of `structure_features`, which are
+# the crRNA (two energies, a probability a letter, three sums), then the guide alone (two energies, probabilities).
+CRRNA = 2 + len(DIRECT_REPEAT) + 23 + 3
+COLUMNS = CRRNA + 2 + 23
+READS: dict[str, list[int]] = {
+    "crRNA and guide alone": [*range(COLUMNS)],
+    "no minimum energies": [column for column in range(COLUMNS) if column not in (0, CRRNA)],
+    "crRNA": [*range(CRRNA)],
+    "crRNA, no minimum energy": [*range(1, CRRNA)],
+    "guide alone": [*range(CRRNA, COLUMNS)],
+    "guide alone, no minimum energy": [*range(CRRNA + 1, COLUMNS)],
+    "no structure": [],
 }
+SHIPPED = "crRNA, no minimum energy"  # columns of `seqformers.guides.folding.STRUCTURE_NAMES`
 
 
 class Rows(Data):
@@ -52,21 +57,23 @@ class Rows(Data):
     def __init__(self, folder: Path, store: Store):
         super().__init__(folder)
         self.structure = {
-            name: store.get(f"structure_{name}", lambda n=name: {"rows": Folder().features(self.codes[n])})["rows"]
+            name: store.get(f"structure_{name}", lambda n=name: {"rows": structure_features(self.codes[n])})["rows"]
             for name in (TRAIN, *TESTS)
         }
 
-    def read(self, name: str, columns: np.ndarray) -> np.ndarray:
+    def read(self, name: str, columns: list[int]) -> np.ndarray:
+        """What trees read of a data set."""
         codes = self.codes[name]
         return np.hstack([letter_features(codes), melting_features(codes), self.structure[name][:, columns]])
 
 
-def fit_trees(data: Rows, columns: np.ndarray, rows: np.ndarray) -> Any:
+def fit_trees(data: Rows, columns: list[int], rows: np.ndarray) -> Any:
     """Boosted trees from these rows of HT 1-1, weighted by their reads."""
     from lightgbm import LGBMRegressor
 
+    read, names = data.read(TRAIN, columns)[rows], list(FEATURE_NAMES) if columns == READS[SHIPPED] else "auto"
     trees = LGBMRegressor(**TREES)
-    return trees.fit(data.read(TRAIN, columns)[rows], data.labels[TRAIN][rows], sample_weight=data.weight[rows])
+    return trees.fit(read, data.labels[TRAIN][rows], sample_weight=data.weight[rows], feature_name=names)
 
 
 def fit_wide(data: Rows, rows: np.ndarray, seed: int) -> DeepCpf1Model:
@@ -99,13 +106,13 @@ def held_network(data: Rows, store: Store, fold: int) -> np.ndarray:
     )["held"]
 
 
-def held_trees(data: Rows, store: Store, name: str, columns: np.ndarray, fold: int) -> np.ndarray:
+def held_trees(data: Rows, store: Store, name: str, columns: list[int], fold: int) -> np.ndarray:
     train, held = np.flatnonzero(data.fold != fold), np.flatnonzero(data.fold == fold)
 
     def make() -> Fit:
         return {"held": fit_trees(data, columns, train).predict(data.read(TRAIN, columns)[held])}
 
-    return store.get(f"held/trees_{name.replace(' ', '_')}_{fold}", make)["held"]
+    return store.get(f"held/trees_{name.replace(',', '').replace(' ', '_')}_{fold}", make)["held"]
 
 
 def _folds(data: Rows, found: list[np.ndarray]) -> dict[str, Any]:
@@ -126,7 +133,7 @@ def train(data: Rows, store: Store, work: Path) -> dict[str, Any]:
             fit_wide(data, every, seed).save_pretrained(members / f"network-{seed}")
             print(f"network {seed}", flush=True)
     if not (members / "trees.txt").is_file():
-        fit_trees(data, READS["all"], every).booster_.save_model(members / "trees.torn")
+        fit_trees(data, READS[SHIPPED], every).booster_.save_model(members / "trees.torn")
         (members / "trees.torn").rename(members / "trees.txt")
     return {}
 

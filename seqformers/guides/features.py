@@ -14,13 +14,13 @@ __all__ = ["MELTING_PARTS", "letter_features", "melting_features", "melting_temp
 _START = UPSTREAM + PAM_LENGTH
 _UNKNOWN = 4
 
-# Letters of the 34 whose duplex is melted: the whole target, the protospacer, its seed of six, the next eight, the rest.
+# Letters whose duplex is melted: the whole target, the protospacer, its seed of six, the next eight, the rest.
 MELTING_PARTS = (
     (0, None), (_START, _START + PROTOSPACER), (_START, _START + 6), (_START + 6, _START + 14),
     (_START + 14, _START + PROTOSPACER),
 )  # fmt: skip
 
-# Nearest neighbours of DNA duplexes (SantaLucia 1998, PNAS 95:1460, table 1): kcal/mol and cal/(mol K) of a step 5'-XY-3'.
+# Nearest neighbours of DNA duplexes (SantaLucia 1998, PNAS 95:1460): kcal/mol and cal/(mol K) of a step 5'-XY-3'.
 _STEPS = {
     "AA": (-7.9, -22.2), "AT": (-7.2, -20.4), "TA": (-7.2, -21.3), "CA": (-8.5, -22.7), "GT": (-8.4, -22.4),
     "CT": (-7.8, -21.0), "GA": (-8.2, -22.2), "CG": (-10.6, -27.2), "GC": (-9.8, -24.4), "GG": (-8.0, -19.9),

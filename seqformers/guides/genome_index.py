@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -154,7 +155,7 @@ def _usable(path: Path, genome: Path) -> GenomeIndex | None:
     try:
         found = GenomeIndex(path, genome)
         sizes = [(path / name).stat().st_size for name in ("sites.u64", "at.u32")]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
         return None
     whole = found.about.get("format") == _FORMAT and sizes == [8 * len(found), 4 * len(found)]
     return found if whole and isinstance(found.about.get("sha256"), str) else None

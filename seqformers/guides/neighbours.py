@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -151,7 +152,7 @@ def _hits(
 def _blocks(count: int) -> list[tuple[int, int]]:
     """First letter and letters of so many blocks, as even as can be."""
     edges = [PROTOSPACER * number // count for number in range(count + 1)]
-    return [(start, stop - start) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [(start, stop - start) for start, stop in pairwise(edges)]
 
 
 def _block_bits(start: int, size: int) -> np.uint64:

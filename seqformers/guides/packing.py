@@ -13,7 +13,8 @@ import numpy as np
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, Pam, find_sites
 
 __all__ = [
-    "GUIDE_BITS", "LOW_BITS", "PackedSites", "letters_of", "mismatch_bits", "mismatch_table", "pack_codes", "pack_sites",
+    "GUIDE_BITS", "LOW_BITS", "PackedSites", "letters_of", "mismatch_bits", "mismatch_table", "pack_codes",
+    "pack_sites",
 ]  # fmt: skip
 
 GUIDE_BITS = np.uint64((1 << 2 * PROTOSPACER) - 1)
@@ -108,7 +109,7 @@ def _unknown_letters(letters: np.ndarray, at: np.ndarray, reverse: np.ndarray) -
 
 
 def pack_codes(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Protospacers of `(n, 23)` codes 0-3 (4: unknown), packed, and the lower bit of every unknown letter: `(n,)` each.
+    """`(n, 23)` codes 0-3 (4: unknown) packed, and the lower bit of every unknown letter: `(n,)` each.
 
     Examples:
         >>> packed, unknown = pack_codes(np.array([[3] + [0] * 22, [0, 4] + [1] * 21]))

@@ -1,9 +1,9 @@
-"""Accessible chromatin from BED or narrowPeak: does a site overlap a region?"""
+"""Regions of sequences (accessible chromatin, exons, what to leave out): does a site overlap one?"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,11 @@ import numpy as np
 from seqformers.datasets_scripts.common.bed import read_bed
 from seqformers.guides.sites import Sites
 
-__all__ = ["AccessibleRegions"]
+__all__ = ["Regions"]
 
 
 @dataclass
-class AccessibleRegions:
+class Regions:
     """Merged regions a chromosome, asked with many sites at once.
 
     Args:
@@ -28,7 +28,7 @@ class AccessibleRegions:
     source: str = "regions"
 
     @classmethod
-    def from_bed(cls, path: str | Path) -> AccessibleRegions:
+    def from_bed(cls, path: str | Path) -> Regions:
         """Read the first three columns of a BED or narrowPeak file, plain or gzip.
 
         Raises:
@@ -40,7 +40,12 @@ class AccessibleRegions:
             found[name].append((start, end))
         if not found:
             raise ValueError(f"{path} holds no regions; expected lines of chromosome, start, end")
-        return cls({name: _merge(np.array(pairs, dtype=np.int64)) for name, pairs in found.items()}, str(path))
+        return cls.of({name: np.array(pairs, dtype=np.int64) for name, pairs in found.items()}, str(path))
+
+    @classmethod
+    def of(cls, found: Mapping[str, np.ndarray], source: str = "regions") -> Regions:
+        """Regions of any order that may overlap: name -> `(n, 2)` of start and end."""
+        return cls({name: _merge(pairs) for name, pairs in found.items()}, source)
 
     def overlaps(self, name: str, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Whether each interval `[start, end)` of the sequence `name` shares a letter with a region.
@@ -60,10 +65,16 @@ class AccessibleRegions:
         inside = following < len(regions)
         return inside & (regions[np.minimum(following, len(regions) - 1), 0] < end)
 
-    def overlap_sites(self, names: Sequence[str], sites: Sites) -> np.ndarray:
-        """Whether PAM and protospacer of each site share a letter with a region; `names` are the sites' records."""
+    def overlap_sites(
+        self, names: Sequence[str], sites: Sites, start: np.ndarray | None = None, end: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Whether PAM and protospacer of each site (or other intervals, one a site) share a letter with a region.
+
+        `names` are the sites' records.
+        """
         found = np.zeros(len(sites), dtype=bool)
-        start, end = sites.target
+        if start is None or end is None:
+            start, end = sites.target
         for record in np.unique(sites.record).tolist():
             rows = slice(*np.searchsorted(sites.record, [record, record + 1]))
             found[rows] = self.overlaps(names[record], start[rows], end[rows])
@@ -79,9 +90,17 @@ class AccessibleRegions:
         if len(unknown) == len(every):
             raise ValueError(
                 f"{self.source} names chromosomes {there}, ..., but the sequences are called {here}; "
-                "rename one side (often a 'chr' prefix) so that they agree"
+                f"{self._renaming(every)}"
             )
         return f"{len(unknown)} of {len(every)} sequences have no region in {self.source} (first: {here})"
+
+    def _renaming(self, names: Sequence[str]) -> str:
+        """What to do so that names agree."""
+        if any(f"chr{name}" in self.regions for name in names):
+            return f"take 'chr' off the names in {self.source}, or put it before those of the sequences"
+        if any(name.removeprefix("chr") in self.regions for name in names):
+            return f"put 'chr' before the names in {self.source}, or take it off those of the sequences"
+        return "rename one side (often a 'chr' prefix) so that they agree"
 
 
 def _merge(pairs: np.ndarray) -> np.ndarray:

@@ -16,7 +16,9 @@ class GuideReport(Remarks):
         rows (`int`): Rows of the finished table.
         records (`int`): FASTA records read.
         guides (`Counter[str]`): How many guides carry each warning.
+        left_out (`Counter[str]`): Filter -> guides that fail it (and none before it).
         notes (`list[str]`): Warnings that concern the whole input, as sentences.
+        model (`str`): Which model answered: `best`, `fast`, or the name of another.
         finished (`bool`): The output was there already, whole.
     """
 
@@ -24,7 +26,9 @@ class GuideReport(Remarks):
         super().__init__(on_error)
         self.rows = self.records = 0
         self.guides: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
         self.notes: list[str] = []
+        self.model = ""
         self.finished = False
 
     def problem(self, what: str, message: str) -> None:

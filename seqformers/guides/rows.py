@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from seqformers.guides.scorer import GuideScorer
+from seqformers.guides.scorer import Scorer
+from seqformers.guides.selection import spread
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM, Sites
 from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
 
@@ -30,19 +32,47 @@ class ScoredSites:
         sites (`Sites`): Their sites.
         scores (`np.ndarray` of shape `(2, n)`): Scores from the sequence alone, final scores.
         accessible (`np.ndarray` of shape `(n,)`, *optional*): 0 or 1.
+        value (`np.ndarray` of shape `(n,)`, *optional*): What they are ranked by, the higher the better; default: the
+            final score.
+        top (`int`, *optional*): At most so many a record, spread over it.
+        more (callable, *optional*): Further columns of some sites, by their numbers and protospacers.
     """
 
-    def __init__(self, names: Sequence[str], sites: Sites, scores: np.ndarray, accessible: np.ndarray | None = None):
+    def __init__(
+        self,
+        names: Sequence[str],
+        sites: Sites,
+        scores: np.ndarray,
+        accessible: np.ndarray | None = None,
+        *,
+        value: np.ndarray | None = None,
+        top: int | None = None,
+        more: Callable[[np.ndarray, list[str]], dict[str, list[Any]]] | None = None,
+    ):
         self.names, self.sites, self.scores, self.accessible = names, sites, scores, accessible
+        self._more = more
         self.usable = sites.protospacer_cut == 0
-        self.by_rank = np.lexsort((np.arange(len(sites)), -scores[1], ~self.usable, sites.record))
+        value = scores[1] if value is None else value
+        self.by_rank = np.lexsort((np.arange(len(sites)), -value, ~self.usable, sites.record))
         first = np.searchsorted(sites.record, sites.record)  # of the same record; by_rank keeps records together
         self.rank = np.empty(len(sites), np.int64)
         self.rank[self.by_rank] = np.arange(len(sites)) - first + 1
+        if top is not None:
+            self.by_rank = self._spread(top)
+
+    def _spread(self, top: int) -> np.ndarray:
+        """The sites of every record that lie apart, by rank."""
+        lengths = np.diff(self.sites.bounds)[:, 0]
+        edges = np.searchsorted(self.sites.record, np.arange(len(self.names) + 1))
+        kept = [
+            self.by_rank[first:last][spread(self.sites.cut_start[self.by_rank[first:last]], top, int(lengths[record]))]
+            for record, (first, last) in enumerate(pairwise(edges.tolist()))
+        ]
+        return np.concatenate([np.empty(0, np.int64), *kept])
 
     def rows(self, *, order: str = "rank", skip: int = 0) -> Iterator[list[dict[str, Any]]]:
-        """Chunks of rows with [`GUIDE_COLUMNS`], without the first `skip`."""
-        chosen = (self.by_rank if order == "rank" else np.arange(len(self.sites)))[skip:]
+        """Chunks of rows with [`GUIDE_COLUMNS`] and what was added to them, without the first `skip`."""
+        chosen = (self.by_rank if order == "rank" else np.sort(self.by_rank))[skip:]
         for start in range(0, len(chosen), _CHUNK):
             columns = self._columns(chosen[start : start + _CHUNK])
             yield [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -67,11 +97,13 @@ class ScoredSites:
         }
         if self.accessible is not None:
             columns["accessible"] = self.accessible[rows].astype(int).tolist()
+        if self._more is not None:
+            columns |= self._more(rows, columns["protospacer"])
         return columns
 
 
 def score_sites(
-    scorer: GuideScorer, sites: Sites, accessible: np.ndarray | None, advance: Callable[[float], object]
+    scorer: Scorer, sites: Sites, accessible: np.ndarray | None, advance: Callable[[float], object]
 ) -> np.ndarray:
     """Scores of shape `(2, n)`, cut and scored in chunks; `advance` hears the share of sites done with each."""
     scores = np.empty((2, len(sites)), np.float32)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,14 +17,20 @@ from tqdm import tqdm
 
 from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.datasets_scripts.common.streams import check_source, is_stream
-from seqformers.datasets_scripts.common.tables import is_table, open_table
+from seqformers.datasets_scripts.common.tables import Table, is_table, open_table
 from seqformers.files import Output, fingerprint
-from seqformers.guides.regions import AccessibleRegions
+from seqformers.guides.best import BestScorer, has_best
+from seqformers.guides.genes import GeneModels
+from seqformers.guides.off_targets import HIT_COLUMNS, Guides, OffTargetOptions, OffTargets, off_target_columns
+from seqformers.guides.oligos import OLIGO_COLUMNS, Overhangs
+from seqformers.guides.regions import Regions
 from seqformers.guides.report import GuideReport
+from seqformers.guides.restriction import recognition_sites
 from seqformers.guides.rows import GUIDE_COLUMNS, ScoredSites, count_warnings, score_sites
-from seqformers.guides.scorer import GuideScorer
-from seqformers.guides.sites import Pam, find_sites
-from seqformers.guides.table import SCORES, check_targets, score_targets
+from seqformers.guides.scorer import GuideScorer, Scorer
+from seqformers.guides.selection import RANKINGS, Selection, ranking_value
+from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM, Pam, Sites, find_sites
+from seqformers.guides.table import SCORES, check_targets, score_targets, target_codes
 from seqformers.guides.track import check_picture, draw_guide_track
 from seqformers.shards import Shard
 from seqformers.tables import TableWriter
@@ -34,6 +41,7 @@ _NEEDED = ("id", "target")
 _ORDERS = ("rank", "position")
 _LETTERS = 1 << 20  # of small records that are searched and scored together
 _TARGETS = 1 << 15
+_GUIDE = slice(UPSTREAM + PAM_LENGTH, UPSTREAM + PAM_LENGTH + PROTOSPACER)
 
 
 class _Rows(Protocol):
@@ -49,6 +57,22 @@ def score_guides(
     model: Any = None,
     pam: str = "TTTV",
     accessible: str | Path | None = None,
+    genome: str | Path | Sequence[str | Path] = (),
+    mismatches: int = 4,
+    off_target_pam: str | None = None,
+    weighting: str = "weighted",
+    off_target_table: str | Path | None = None,
+    index: str | Path | None = None,
+    rank: str = "efficiency",
+    gc: tuple[float, float] | None = None,
+    no_poly_t: bool = False,
+    avoid: Sequence[str] = (),
+    exclude: str | Path | None = None,
+    only: str | Path | None = None,
+    genes: str | Path | None = None,
+    in_exons: bool = False,
+    top: int | None = None,
+    oligos: str | None = None,
     order: str = "rank",
     on_error: Literal["raise", "skip"] = "raise",
     track: str | Path | None = None,
@@ -68,18 +92,43 @@ def score_guides(
     Anything else is read as FASTA or FASTQ. Every PAM on both strands gives a row of [`GUIDE_COLUMNS`]. Coordinates
     are 0-based on the forward strand: `pam_start` is the lowest coordinate of the PAM, `cut_start` that of the
     five-letter overhang between the two nicks (18 and 23 letters from the PAM). `rank` counts within a record, best
-    first. `gc` is the share of G and C in the protospacer. `warnings` holds, separated by `;`: `context_cut:N` (N
-    letters beyond an end of the record, read as unknown), `unknown_letters:N` (letters other than A, C, G, T, U: four
-    zeros for the model), `poly_t` (TTTT in the protospacer stops transcription from a U6 promoter) and
-    `protospacer_cut` (no whole guide: no score, no rank).
+    first, among the guides that the filters keep. `gc` is the share of G and C in the protospacer. `warnings` holds,
+    separated by `;`: `context_cut:N` (N letters beyond an end of the record, read as unknown), `unknown_letters:N`
+    (letters other than A, C, G, T, U: four zeros for the model), `poly_t` (TTTT in the protospacer stops transcription
+    from a U6 promoter) and `protospacer_cut` (no whole guide: no score, no rank).
+
+    With `genome`, every site of its PAMs on both strands within so many mismatches of the 23 letters is counted:
+    `off_targets_0`, `off_targets_1`, ...; a record's own place is known by sequence and is no off-target.
+    `specificity` is 100 for none, less the more and the likelier they are ([`seqformers.guides.specificity`]);
+    `best_off_target` is the likeliest, as `contig:start-end(strand)` of PAM and protospacer. An index of the genome is
+    kept beside it, and built again when the genome changed.
 
     Args:
         source (`str` or `Path`): Table or FASTA file; `-` reads FASTA from standard input.
         output (`str` or `Path`, *optional*): `.tsv`, `.csv`, `.jsonl` or `.parquet`; standard output when absent.
-        model (`str`, `Path` or `DeepCpf1Model`, *optional*): By default the model in the package.
-        pam (`str`, defaults to `"TTTV"`): Four IUPAC letters.
+        model (`str`, `Path` or `DeepCpf1Model`, *optional*): `best` (three networks, and trees that read the structure
+            of the crRNA), `fast` (one network), a folder or Hub id. Default: `best` where `seqformers[guides]` is
+            installed, else `fast`; the report says which.
+        pam (`str`, defaults to `"TTTV"`): Four IUPAC letters, or several such PAMs separated by commas.
         accessible (`str` or `Path`, *optional*): BED or narrowPeak of accessible chromatin, for FASTA input; adds the
             column `accessible` (1: PAM and protospacer overlap a region).
+        genome (path or paths, *optional*): FASTA files in which to count off-targets.
+        mismatches (`int`, defaults to 4): 0 to 5.
+        off_target_pam (`str`, *optional*): PAMs of off-targets; default: those of the guides.
+        weighting (`str`, defaults to `"weighted"`): Of mismatches by their place, or `"uniform"`.
+        off_target_table (`str` or `Path`, *optional*): Table of every hit; mismatches are small letters, `target_of`
+            names the records whose own target it is.
+        index (`str` or `Path`, *optional*): Folder for indexes of genomes; default: beside each.
+        rank (`str`, defaults to `"efficiency"`): `efficiency`, `specificity` or `both` (their product).
+        gc (`tuple[float, float]`, *optional*): Least and highest share of G and C in the protospacer.
+        no_poly_t (`bool`): Leave out guides with TTTT.
+        avoid (sequence of `str`): Restriction enzymes whose sites the oligo must not hold, by name.
+        exclude (`str` or `Path`, *optional*): BED of what the target must not overlap.
+        only (`str` or `Path`, *optional*): BED of where the cut must lie.
+        genes (`str` or `Path`, *optional*): GFF3 of gene models, drawn below the guides of `track`.
+        in_exons (`bool`): Only guides that cut in an exon of `genes`.
+        top (`int`, *optional*): At most so many guides a record, the best that lie apart.
+        oligos (`str`, *optional*): Overhangs of the vector, `AGAT,AAAA`: adds `oligo_top` and `oligo_bottom`.
         order (`str`, defaults to `"rank"`): `"rank"` puts the best guide of a record first, `"position"` keeps the
             order along the sequence.
         on_error (`"raise"` or `"skip"`, defaults to `"raise"`): At a record or target that cannot be used: stop, or
@@ -99,17 +148,26 @@ def score_guides(
     Raises:
         FileNotFoundError: an input is missing.
         ValueError: wrong input; the message names record and fix.
+        ModuleNotFoundError: an extra is missing.
         FileExistsError: the output is there.
     """
-    if output is None and (track is not None or resume or shard is not None):
-        raise ValueError("name the table with --output: --track draws it, --resume goes on with it, --shard is merged")
-    if track is not None and shard is not None:
+    if output is None and (track is not None or resume or shard is not None or off_target_table is not None):
         raise ValueError(
-            "--track draws a whole table; merge the shards, then give this command without --shard, with --resume and "
-            "--track"
+            "name the table with --output: --track draws it, --off-target-table goes with it, --resume goes on "
+            "with it, --shard is merged"
         )
-    part = Shard.parse(shard, source)
-    job = _Job(source, model, pam, accessible, order, on_error, device, batch_size, progress, part)
+    if shard is not None and (track is not None or off_target_table is not None):
+        raise ValueError(
+            "--track and --off-target-table go with a whole table; merge the shards, then give this command without "
+            "--shard, with --resume and --track"
+        )
+    job = _Job(
+        source, model=model, pam=pam, accessible=accessible, genome=genome, mismatches=mismatches,
+        off_target_pam=off_target_pam, weighting=weighting, index=index, rank=rank, gc=gc, no_poly_t=no_poly_t,
+        avoid=avoid, exclude=exclude, only=only, genes=genes, in_exons=in_exons, top=top, oligos=oligos, order=order,
+        on_error=on_error, device=device, batch_size=batch_size, progress=progress,
+        part=Shard.parse(shard, source),
+    )  # fmt: skip
     if output is None:
         table = _StandardOutput(job.schema)
         job.run(table)
@@ -117,37 +175,38 @@ def score_guides(
         return job.report
     if resume and is_stream(source):
         raise ValueError(f"{source} can be read only once, so a run cannot go on with it; save it as a file")
+    if off_target_table is not None and job.search is None:
+        raise ValueError("--off-target-table lists the hits in a genome; name it with --genome")
     options: dict[str, Any] = {"settings": job.settings(), "overwrite": overwrite, "resume": resume}
     picture = None if track is None else check_picture(track)
     with ExitStack() as stack:
-        drawing = None
+        drawing = hits = None
         if picture is not None:
             drawing = stack.enter_context(
                 Output(picture, "score-guides --track", inputs=[*job.inputs, output], **options)
             )
+        if off_target_table is not None:
+            others = [*job.inputs, output, *([] if picture is None else [picture])]
+            hits = stack.enter_context(
+                TableWriter(off_target_table, HIT_COLUMNS, job="score-guides hits", inputs=others, **options)
+            )
         with TableWriter(output, job.schema, job="score-guides", inputs=job.inputs, **options) as file:
-            job.report.finished = file.finished
-            if not file.finished:
-                job.run(file)
+            job.report.finished = file.finished and (hits is None or hits.finished)
+            if not job.report.finished:
+                job.run(_Nowhere() if file.finished else file, hits)
         if drawing is not None and not drawing.finished:
-            draw_guide_track(output, drawing.start(), format=drawing.path.suffix[1:])
+            models = None if job.genes is None else job.genes.drawn
+            draw_guide_track(output, drawing.start(), format=drawing.path.suffix[1:], genes=models)
             drawing.finish()
     return job.report
 
 
-def guide_table(
-    source: str | Path,
-    *,
-    model: Any = None,
-    pam: str = "TTTV",
-    accessible: str | Path | None = None,
-    order: str = "rank",
-    on_error: Literal["raise", "skip"] = "raise",
-    device: str | None = None,
-    batch_size: int = 1024,
-) -> pd.DataFrame:
-    """The table of [`score_guides`] in memory, as a `pandas.DataFrame`; arguments as there."""
-    job = _Job(source, model, pam, accessible, order, on_error, device, batch_size)
+def guide_table(source: str | Path, **options: Any) -> pd.DataFrame:
+    """The table of [`score_guides`] in memory, as a `pandas.DataFrame`; arguments as there, but for those of files."""
+    refused = {"output", "off_target_table", "track", "overwrite", "resume", "progress"} & options.keys()
+    if refused:
+        raise TypeError(f"guide_table writes nothing; score_guides takes {', '.join(sorted(refused))}")
+    job = _Job(source, **options)
     table = _InMemory()
     job.run(table)
     job.report.warn()
@@ -160,53 +219,118 @@ class _Job:
     def __init__(
         self,
         source: str | Path,
-        model: Any,
-        pam: str,
-        accessible: str | Path | None,
-        order: str,
-        on_error: Literal["raise", "skip"],
-        device: str | None,
-        batch_size: int,
+        *,
+        model: Any = None,
+        pam: str = "TTTV",
+        accessible: str | Path | None = None,
+        genome: str | Path | Sequence[str | Path] = (),
+        mismatches: int = 4,
+        off_target_pam: str | None = None,
+        weighting: str = "weighted",
+        index: str | Path | None = None,
+        rank: str = "efficiency",
+        gc: tuple[float, float] | None = None,
+        no_poly_t: bool = False,
+        avoid: Sequence[str] = (),
+        exclude: str | Path | None = None,
+        only: str | Path | None = None,
+        genes: str | Path | None = None,
+        in_exons: bool = False,
+        top: int | None = None,
+        oligos: str | None = None,
+        order: str = "rank",
+        on_error: Literal["raise", "skip"] = "raise",
+        device: str | None = None,
+        batch_size: int = 1024,
         progress: bool = False,
         part: Shard | None = None,
     ):
         check_source(source, "input")
-        if order not in _ORDERS:
-            raise ValueError(f"order must be one of {', '.join(_ORDERS)}, got {order!r}")
+        for name, given, known in (("order", order, _ORDERS), ("rank", rank, RANKINGS)):
+            if given not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {given!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-        self.source, self.pam, self.order, self.part = source, Pam(pam), order, part or Shard()
-        self.report = GuideReport(on_error)
-        self.inputs = [source, *([] if accessible is None else [accessible])]
-        self.regions = None if accessible is None else AccessibleRegions.from_bed(accessible)
+        self.source, self.pam, self.order, self.rank, self.part = source, Pam(pam), order, rank, part or Shard()
+        self.report, self._progress = GuideReport(on_error), progress
+        genomes = (genome,) if isinstance(genome, str | Path) else tuple(genome)
+        self.search = None
+        if genomes:
+            self.search = OffTargetOptions(
+                tuple(map(Path, genomes)), Pam(off_target_pam or pam), mismatches, weighting,
+                None if index is None else Path(index),
+            )  # fmt: skip
+        elif rank != "efficiency":
+            raise ValueError(f"--rank {rank} asks where else guides cut; name a genome with --genome")
+        self.regions = None if accessible is None else Regions.from_bed(accessible)
+        self.genes = None if genes is None else GeneModels(genes)
+        if in_exons and self.genes is None:
+            raise ValueError("exons are those of a GFF3 file; name it with --genes")
+        self.overhangs = None if oligos is None else Overhangs.of(oligos)
+        self.selection = Selection(
+            gc=gc, no_poly_t=no_poly_t, avoid=recognition_sites(avoid) if avoid else {},
+            before=self.overhangs.top if self.overhangs else "",
+            exclude=None if exclude is None else Regions.from_bed(exclude),
+            only=None if only is None else Regions.from_bed(only),
+            exons=self.genes.exons() if in_exons and self.genes else None, top=top,
+        )  # fmt: skip
+        self.asked = {"accessible": accessible, "exclude": exclude, "only": only, "genes": genes}
+        self.inputs = [source, *genomes, *(path for path in self.asked.values() if path is not None)]
         self.schema: dict[str, Any]
         self.table = None
         if is_table(source):
-            if accessible is not None:
-                raise ValueError(
-                    "regions go with FASTA input; in a table of targets give a column 'accessible' (0 or 1)"
-                )
-            self.table = open_table(source, required=_NEEDED, text=_NEEDED, remarks=self.report)
-            self.schema = {name: kind for name, kind in self.table.types.items() if name not in SCORES} | SCORES
+            self._open_table()
         else:
-            if accessible is not None and is_stream(source):
-                raise ValueError(f"{source} can be read only once; with --accessible give a file")
+            named = [f"--{name}" for name, path in self.asked.items() if path is not None]
+            if is_stream(source) and (named or self.search):
+                raise ValueError(f"{source} can be read only once; with {', '.join(named) or '--genome'} give a file")
             self.schema = GUIDE_COLUMNS | ({"accessible": int} if self.regions else {})
-        self.scorer = GuideScorer(model, device=device, batch_size=batch_size)
+        if self.search:
+            self.schema |= off_target_columns(mismatches)
+        if self.overhangs:
+            self.schema |= OLIGO_COLUMNS
+        self.scorer = _scorer(model, device, batch_size)
+        self.report.model = self.scorer.name
         name, unit = ("stdin" if str(source) == "-" else Path(source).name), "target" if self.table else "nt"
         self.progress = tqdm(desc=f"scoring {name}", unit=unit, unit_scale=True, leave=False, disable=not progress)
+        self.off_targets: OffTargets | None = None
+        self._asked_for = 0  # guides whose off-targets were looked up
+
+    def _open_table(self) -> None:
+        if self.asked["accessible"] is not None:
+            raise ValueError("regions go with FASTA input; in a table of targets give a column 'accessible' (0 or 1)")
+        if self.selection.active or self.genes or self.rank != "efficiency":
+            raise ValueError(
+                "filters and ranks go with FASTA input; a table of targets keeps its rows and their order"
+            )
+        if self.search and is_stream(self.source):
+            raise ValueError(f"{self.source} can be read only once; with --genome give a file")
+        self.table = open_table(self.source, required=_NEEDED, text=_NEEDED, remarks=self.report)
+        assert self.table is not None
+        added = SCORES | (off_target_columns(self.search.mismatches) if self.search else {}) | OLIGO_COLUMNS
+        self.schema = {name: kind for name, kind in self.table.types.items() if name not in added} | SCORES
 
     def settings(self) -> dict[str, Any]:
         """What decides the rows."""
-        regions = fingerprint(self.inputs[1]) if self.regions else None
-        return {
-            "input": fingerprint(self.source), "accessible": regions, "model": self.scorer.fingerprint,
-            "pam": self.pam.pattern, "order": self.order, "on_error": self.report.on_error,
-            "version": version("seqformers"), **self.part.settings,
+        found: dict[str, Any] = {
+            "input": fingerprint(self.source), "model": self.scorer.fingerprint, "pam": self.pam.pattern,
+            "order": self.order, "on_error": self.report.on_error, "version": version("seqformers"),
+            **self.part.settings,
         }  # fmt: skip
+        found |= {name: None if path is None else fingerprint(path) for name, path in self.asked.items()}
+        select = self.selection
+        found |= {
+            "off_targets": self.search.settings(fingerprint) if self.search else None, "rank": self.rank,
+            "gc": select.gc, "no_poly_t": select.no_poly_t, "avoid": sorted(select.avoid), "top": select.top,
+            "in_exons": select.exons is not None,
+            "oligos": f"{self.overhangs.top},{self.overhangs.bottom}" if self.overhangs else None,
+        }  # fmt: skip
+        return found
 
-    def run(self, table: _Rows) -> None:
-        """Score the whole input into `table`."""
+    def run(self, table: _Rows, hits: TableWriter | None = None) -> None:
+        """Score the whole input into `table`, and list off-targets in `hits`."""
+        if self.search:
+            self._search(hits)
         with self.progress:
             self._score_fasta(table) if self.table is None else self._score_table(table)
         unused = self.report.guides["accessibility_unused"]
@@ -215,14 +339,34 @@ class _Job:
                 f"this model has no accessibility layer: score equals seq_score in all {unused} rows; convert the "
                 "published DeepCpf1 weights (seqformers convert deepcpf1 ... --full ...) and name them with --model"
             )
+        if self.report.left_out:
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in self.report.left_out.items() if count)
+            self.report.notes.append(f"guides left out by filters: {counts or 'none'}")
+
+    def _search(self, hits: TableWriter | None) -> None:
+        """Gather every guide of the input, and look for them in the genomes."""
+        assert self.search
+        guides = Guides()
+        if self.table is None:
+            for names, sequences in self._batches(GuideReport(self.report.on_error)):
+                guides.add(names, find_sites(sequences, self.pam))
+        else:
+            silent = GuideReport(self.report.on_error)
+            targets = open_table(self.source, required=_NEEDED, text=_NEEDED, remarks=silent)
+            for chunk in self._chunks(targets):
+                usable = check_targets(chunk, targets.where, self.scorer, self.pam, silent)
+                guides.add_targets(usable["id"].tolist(), target_codes(usable))
+        write = None if hits is None or hits.finished else partial(_write_rest, hits, [hits.rows_done])
+        self.off_targets = OffTargets(self.search, guides, write=write, remarks=self.report, progress=self._progress)
 
     def _score_fasta(self, table: _Rows) -> None:
-        if self.regions:
-            records = read_fasta(self.source, remarks=GuideReport("skip"))
-            if note := self.regions.check_names(record.id for record in records):
-                self.report.notes.append(note)
+        for regions in (self.regions, self.selection.exclude, self.selection.only, self.selection.exons):
+            if regions is not None:
+                records = read_fasta(self.source, remarks=GuideReport("skip"))
+                if note := regions.check_names(record.id for record in records):
+                    self.report.notes.append(note)
         empty: list[str] = []
-        for names, sequences in self._batches():
+        for names, sequences in self._batches(self.report):
             self._score_records(names, sequences, table, empty)
         if empty:
             self.report.notes.append(
@@ -230,12 +374,12 @@ class _Job:
                 f"(first: {empty[0]})"
             )
 
-    def _batches(self) -> Iterator[tuple[list[str], list[str]]]:
+    def _batches(self, remarks: GuideReport) -> Iterator[tuple[list[str], list[str]]]:
         """Names and sequences of records that are searched and scored together: many small ones, or a large one."""
         names: list[str] = []
         sequences: list[str] = []
         letters = 0
-        usable = read_fasta(self.source, molecule="dna", remarks=self.report)
+        usable = read_fasta(self.source, molecule="dna", remarks=remarks)
         for record in self.part.of_records(usable, self.source):
             names.append(record.id)
             sequences.append(record.sequence)
@@ -247,41 +391,83 @@ class _Job:
             yield names, sequences
 
     def _score_records(self, names: list[str], sequences: list[str], table: _Rows, empty: list[str]) -> None:
-        sites, report = find_sites(sequences, self.pam), self.report
+        every, report = find_sites(sequences, self.pam), self.report
         report.records += len(names)
-        report.guides.update(count_warnings(sites))
-        found = np.bincount(sites.record, minlength=len(names))
+        found = np.bincount(every.record, minlength=len(names))
         empty.extend(names[record] for record in np.flatnonzero(found == 0).tolist())
+        kept = self.selection.keep(names, every, report.left_out)
+        guide = self._next_guides(every)[kept]
+        sites = every[kept]
+        report.guides.update(count_warnings(sites))
         accessible = None
         if self.regions:
             accessible = self.regions.overlap_sites(names, sites).astype(np.float32)
             if not self.scorer.uses_accessibility:
                 report.guides["accessibility_unused"] += len(sites)
-        written = min(max(table.rows_done - report.rows, 0), len(sites))
-        report.rows += len(sites)
+        rows = len(sites)
+        if self.selection.top is not None:
+            a_record = np.bincount(sites.record, minlength=len(names))
+            rows = int(np.minimum(a_record, self.selection.top).sum())
+            report.left_out["beyond the top"] += len(sites) - rows
+        written = min(max(table.rows_done - report.rows, 0), rows)
+        report.rows += rows
         letters = sum(map(len, sequences))
-        if written == len(sites):  # nothing left of it: an interrupted run had finished it, or no sites
+        if written == rows:  # nothing left of it: an interrupted run had finished it, or no sites
             self.progress.update(letters)
             return
         scores = score_sites(self.scorer, sites, accessible, lambda share: self.progress.update(share * letters))
-        for rows in ScoredSites(names, sites, scores, accessible).rows(order=self.order, skip=written):
-            table.write(rows)
+        specificity = None
+        if self.off_targets:
+            specificity = np.zeros(len(sites))
+            specificity[guide >= 0] = self.off_targets.specificity(guide[guide >= 0])
+        scored = ScoredSites(
+            names, sites, scores, accessible, value=ranking_value(self.rank, scores[1], specificity),
+            top=self.selection.top, more=lambda rows, protospacers: self._more(guide[rows], protospacers),
+        )  # fmt: skip
+        for some in scored.rows(order=self.order, skip=written):
+            table.write(some)
+
+    def _next_guides(self, sites: Sites) -> np.ndarray:
+        """Which row of the gathered guides each of the next sites is; -1 without a whole protospacer."""
+        usable = sites.protospacer_cut == 0
+        number = np.where(usable, self._asked_for + np.cumsum(usable) - 1, -1)
+        self._asked_for += int(usable.sum())
+        return number
+
+    def _more(self, guide: np.ndarray, protospacers: list[str]) -> dict[str, list[Any]]:
+        """Columns beside those of the scores."""
+        columns: dict[str, list[Any]] = {}
+        if self.off_targets:
+            assert self.search
+            here = np.flatnonzero(guide >= 0)
+            found = self.off_targets.columns(guide[here])
+            for name in off_target_columns(self.search.mismatches):
+                column: list[Any] = [None] * len(guide)
+                for row, value in zip(here.tolist(), found[name], strict=True):
+                    column[row] = value
+                columns[name] = column
+        if self.overhangs:
+            columns |= self.overhangs.oligos(protospacers)
+        return columns
 
     def _score_table(self, table: _Rows) -> None:
         assert self.table is not None
-        report, read = self.report, 0
-        begin, end = self.part.span(self._count_rows())
-        for frame in self.table.frames(_TARGETS):
-            chunk, read = frame.iloc[max(begin - read, 0) : max(end - read, 0)], read + len(frame)
-            if chunk.empty:
-                continue
+        report = self.report
+        for chunk in self._chunks(self.table):
             first = report.rows
             usable = check_targets(chunk, self.table.where, self.scorer, self.pam, report)
-            usable = usable.iloc[max(table.rows_done - first, 0) :]
+            guide = np.arange(first, first + len(usable))
+            skip = max(table.rows_done - first, 0)
+            usable, guide = usable.iloc[skip:], guide[skip:]
             if len(usable):
-                table.write(score_targets(usable, self.scorer))
+                rows = score_targets(usable, self.scorer)
+                more = self._more(guide, usable["target"].str[_GUIDE].str.upper().str.replace("U", "T").tolist())
+                for name, column in more.items():
+                    for row, value in zip(rows, column, strict=True):
+                        row[name] = value
+                table.write(rows)
             self.progress.update(len(chunk))
-        if not read and not report.counts:
+        if not self._rows_read and not report.counts:
             raise ValueError(f"{self.source} has no rows; expected the columns id and target and one target a row")
         if report.guides["other_pam"]:
             report.notes.append(
@@ -294,6 +480,16 @@ class _Job:
                 "those are read as unknown"
             )
 
+    def _chunks(self, table: Table) -> Iterator[pd.DataFrame]:
+        """The rows of this run's share of the table."""
+        begin, end = self.part.span(self._count_rows())
+        self._rows_read = 0
+        for frame in table.frames(_TARGETS):
+            before, self._rows_read = self._rows_read, self._rows_read + len(frame)
+            chunk = frame.iloc[max(begin - before, 0) : max(end - before, 0)]
+            if not chunk.empty:
+                yield chunk
+
     def _count_rows(self) -> int:
         """Rows of the table that can be read; of a whole table nobody needs to know."""
         if self.part.count == 1:
@@ -301,6 +497,21 @@ class _Job:
         return sum(
             1 for _ in open_table(self.source, required=_NEEDED, text=_NEEDED, remarks=GuideReport("skip")).rows()
         )
+
+
+def _scorer(model: Any, device: str | None, batch_size: int) -> Scorer:
+    """The model asked for; where none is, `best` if what it needs is installed, else `fast`."""
+    named = isinstance(model, str | Path) and str(model) in ("best", "fast") and not Path(model).exists()
+    if (named and str(model) == "best") or (model is None and has_best()):
+        return BestScorer(device=device, batch_size=batch_size)
+    return GuideScorer(model, device=device, batch_size=batch_size)
+
+
+def _write_rest(table: TableWriter, left: list[int], rows: list[dict[str, Any]]) -> None:
+    """Write rows but for the first ones, which an interrupted run had written."""
+    skipped = min(left[0], len(rows))
+    left[0] -= skipped
+    table.write(rows[skipped:])
 
 
 class _StandardOutput:
@@ -317,6 +528,15 @@ class _StandardOutput:
             self._writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
             self._writer.writerow(self._columns)
         self._writer.writerows(["" if row[name] is None else row[name] for name in self._columns] for row in rows)
+
+
+class _Nowhere:
+    """Rows that are there already."""
+
+    rows_done = 0
+
+    def write(self, rows: Any) -> None:
+        pass
 
 
 class _InMemory:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,10 +14,22 @@ from seqformers.hub.load import fingerprint_weights, load_model
 from seqformers.inference.blocks import whole_blocks
 from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
 
-__all__ = ["GuideScorer"]
+__all__ = ["GuideScorer", "Scorer"]
 
 _BATCH = 1024
 _BASES = 4
+
+
+class Scorer(Protocol):
+    """What gives guides their scores; see [`GuideScorer`]."""
+
+    name: str
+    fingerprint: Any
+    uses_accessibility: bool
+
+    def score(self, codes: np.ndarray, accessibility: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Scores from the sequence alone, and final ones."""
+        ...
 
 
 class GuideScorer:
@@ -31,6 +43,7 @@ class GuideScorer:
 
     Attributes:
         uses_accessibility (`bool`): The model has the accessibility layer.
+        name (`str`): What a report calls it: `fast` for the one that comes with the package.
         fingerprint (`dict`): What tells this model from others.
         known_letters (callable): Scores batches without unknown letters, by a [`WordTable`] where the shape allows.
 
@@ -39,10 +52,13 @@ class GuideScorer:
     """
 
     def __init__(self, model: Any = None, *, device: str | None = None, batch_size: int = _BATCH):
+        self.name = "a model in memory"
         if isinstance(model, DeepCpf1Model):
             self.model, self.fingerprint = model.eval(), fingerprint_weights(model)
         else:
-            loaded = load_model(model or "deepcpf1", family="deepcpf1", device=device)
+            packaged = model is None or str(model) == "fast"
+            self.name = "fast" if packaged else str(model)
+            loaded = load_model("deepcpf1" if packaged else model, family="deepcpf1", device=device)
             self.model, self.fingerprint = loaded.model, loaded.fingerprint
         config = self.model.config
         if config.context_length != CONTEXT:

@@ -11,17 +11,17 @@ import pandas as pd
 from seqformers.datasets_scripts.common.letters import check_letters
 from seqformers.guides.report import GuideReport
 from seqformers.guides.rows import round_scores
-from seqformers.guides.scorer import GuideScorer
+from seqformers.guides.scorer import Scorer
 from seqformers.guides.sites import CONTEXT, PAM_LENGTH, UPSTREAM, Pam
 from seqformers.modeling.guides.processing_deepcpf1 import UNKNOWN_BASE, DeepCpf1Processor
 
-__all__ = ["SCORES", "check_targets", "score_targets"]
+__all__ = ["SCORES", "check_targets", "score_targets", "target_codes"]
 
 SCORES = {"seq_score": float, "score": float}
 
 
 def check_targets(
-    chunk: pd.DataFrame, where: Callable[[int], str], scorer: GuideScorer, pam: Pam, report: GuideReport
+    chunk: pd.DataFrame, where: Callable[[int], str], scorer: Scorer, pam: Pam, report: GuideReport
 ) -> pd.DataFrame:
     """The rows of a chunk that can be scored, targets stripped of blanks, without scores of an earlier run.
 
@@ -56,13 +56,18 @@ def check_targets(
     return chunk
 
 
-def score_targets(chunk: pd.DataFrame, scorer: GuideScorer) -> list[dict[str, Any]]:
+def score_targets(chunk: pd.DataFrame, scorer: Scorer) -> list[dict[str, Any]]:
     """Rows of a checked chunk with their scores."""
     accessible = None
     if "accessible" in chunk:
         accessible = np.array([_accessibility("", value) for value in chunk["accessible"]], np.float32)
-    sequence, final = scorer.score(DeepCpf1Processor.encode_letters(_letters(chunk)), accessible)
+    sequence, final = scorer.score(target_codes(chunk), accessible)
     return chunk.assign(seq_score=round_scores(sequence), score=round_scores(final)).to_dict("records")
+
+
+def target_codes(chunk: pd.DataFrame) -> np.ndarray:
+    """`(n, 34)` codes of a checked chunk."""
+    return DeepCpf1Processor.encode_letters(_letters(chunk))
 
 
 def _letters(chunk: pd.DataFrame) -> np.ndarray:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from seqformers import DeepCpf1Config, DeepCpf1Model, DeepCpf1Processor
 from seqformers.cli import app
-from seqformers.guides.regions import AccessibleRegions
+from seqformers.guides.regions import Regions
 from seqformers.guides.rows import GUIDE_COLUMNS
 from seqformers.guides.score import guide_table, score_guides
 from seqformers.guides.scorer import GuideScorer
@@ -145,26 +145,26 @@ class TestRegions:
         start = np.array([a for a, _ in asked])
         end = start + np.array([size for _, size in asked])
         expected = [bool(open_letters & set(range(a, b))) for a, b in zip(start, end, strict=True)]
-        found = AccessibleRegions({"c": merged}).overlaps("c", start, end)
+        found = Regions({"c": merged}).overlaps("c", start, end)
         assert found.tolist() == expected
 
     def test_narrow_peaks_with_header_and_gzip(self, tmp_path):
         path = tmp_path / "peaks.narrowPeak.gz"
         with gzip.open(path, "wt") as file:
             file.write("track name=x\n# note\nchr1\t10\t20\tp1\t0\t.\t5.1\t-1\t-1\t4\n\nchr1\t15\t30\tp2\n")
-        regions = AccessibleRegions.from_bed(path)
+        regions = Regions.from_bed(path)
         assert regions.regions["chr1"].tolist() == [[10, 30]]
 
     @pytest.mark.parametrize("line", ["chr1\t20\t10", "chr1 a b", "chr1\t5", "chr1\t-3\t5", "chr1\t7\t7"])
     def test_wrong_lines_are_named(self, tmp_path, line):
         (tmp_path / "x.bed").write_text(f"chr1\t1\t2\n{line}\n")
         with pytest.raises(ValueError, match="line 2"):
-            AccessibleRegions.from_bed(tmp_path / "x.bed")
+            Regions.from_bed(tmp_path / "x.bed")
 
     def test_an_empty_file_is_refused(self, tmp_path):
         (tmp_path / "x.bed").write_text("# nothing\n")
         with pytest.raises(ValueError, match="holds no regions"):
-            AccessibleRegions.from_bed(tmp_path / "x.bed")
+            Regions.from_bed(tmp_path / "x.bed")
 
 
 class TestFasta:
