@@ -60,8 +60,8 @@ def melting_temperature(codes: np.ndarray) -> np.ndarray:
     phosphate; a step with an unknown letter adds the mean step, so that one N moves the temperature little.
 
     Examples:
-        >>> melting_temperature(np.array([[0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]])).round(1).tolist()
-        [34.9]
+        >>> round(float(melting_temperature(np.array([[0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]]))[0]), 1)
+        34.9
     """
     steps, ends = _tables()
     found = steps[np.minimum(codes[:, :-1], _UNKNOWN), np.minimum(codes[:, 1:], _UNKNOWN)].sum(1)
