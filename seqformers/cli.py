@@ -621,8 +621,7 @@ def score_guides(
 
     Guides to order, off-targets counted in a genome (its index is kept beside it):
 
-        seqformers score-guides gene.fasta --genome genome.fa --rank both --top 5 --gc 0.3,0.7 --no-poly-t
-            --avoid BsmBI --oligos AGAT,AAAA --output order.tsv --off-target-table hits.tsv
+        seqformers score-guides gene.fasta --genome genome.fa --rank both --top 5 --oligos AGAT,AAAA -o order.tsv
 
     A table of 34-letter targets (columns id, target and, if known, accessible 0/1) keeps its order:
 
