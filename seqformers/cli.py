@@ -6,6 +6,7 @@ Library code is imported inside the commands, so `seqformers --help` answers at 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -493,6 +494,10 @@ _BothStrands = Annotated[bool, typer.Option("--both-strands", help="Average over
 _BatchSize = Annotated[int, typer.Option(min=1, help="Windows a forward pass; the answer does not depend on it.")]
 _OnError = Annotated[str, typer.Option(help="At a bad record: raise, or skip it and count.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU when there is one.")]
+_Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "int8"],
+    typer.Option(help="bf16 is faster where the hardware has it, and less exact; auto: bf16 where it has; int8: CPU."),
+]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")]
 
@@ -507,6 +512,7 @@ def predict(
     both_strands: _BothStrands = False,
     batch_size: _BatchSize = 64,
     device: _Device = None,
+    precision: _Precision = "fp32",
     on_error: _OnError = "raise",
     shard: Part = None,
     overwrite: _Overwrite = False,
@@ -520,7 +526,7 @@ def predict(
 
     path = run_predict(
         run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
-        device=device, on_error=on_error, shard=shard, overwrite=overwrite, resume=resume,
+        device=device, precision=precision, on_error=on_error, shard=shard, overwrite=overwrite, resume=resume,
         progress=_shows_progress(),
     )  # fmt: skip
     _say(f"wrote {path}", f"seqformers explain {run} {sequences} --output explained   # which bases decide")
@@ -538,6 +544,7 @@ def embed(
     both_strands: _BothStrands = False,
     batch_size: _BatchSize = 64,
     device: _Device = None,
+    precision: _Precision = "fp32",
     on_error: _OnError = "raise",
     shard: Part = None,
     overwrite: _Overwrite = False,
@@ -551,8 +558,8 @@ def embed(
 
     path = run_embed(
         run, sequences, output, pooling=pooling, layer=layer, window=window, step=step, both_strands=both_strands,
-        batch_size=batch_size, device=device, on_error=on_error, shard=shard, overwrite=overwrite, resume=resume,
-        progress=_shows_progress(),
+        batch_size=batch_size, device=device, precision=precision, on_error=on_error, shard=shard,
+        overwrite=overwrite, resume=resume, progress=_shows_progress(),
     )  # fmt: skip
     _say(f"wrote {path}", f"import pandas; pandas.read_parquet({str(path)!r})" if path.suffix == ".parquet" else "")
 
@@ -718,6 +725,7 @@ def explain(
     step: _Step = None,
     batch_size: _BatchSize = 64,
     device: _Device = None,
+    precision: _Precision = "fp32",
     on_error: _OnError = "raise",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier explanation.")] = False,
     resume: _Resume = False,
@@ -760,6 +768,7 @@ def explain(
         step=step,
         batch_size=batch_size,
         device=device,
+        precision=precision,
         on_error=on_error,
         overwrite=overwrite,
         resume=resume,
@@ -826,6 +835,9 @@ def doctor(
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on stderr and exit code 2, not a traceback."""
+    # Read when torch loads. Threads that wait by spinning take a core from whoever has work for it, themselves too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
     warnings.showwarning = _print_warning
     try:
         app()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 from transformers.utils import logging
 
-__all__ = ["one_thread", "pick_device", "quiet_loading"]
+__all__ = ["PRECISIONS", "one_thread", "pick_device", "pick_precision", "quiet_loading", "usable_cores"]
+
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -33,6 +39,49 @@ def pick_device(name: str | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
     return device
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """What `auto` means on a device: bf16 where it computes with it in hardware, else fp32; other names stay.
+
+    Args:
+        name (`str`): One of `PRECISIONS`.
+        device (`torch.device`): Where the model runs.
+
+    Raises:
+        ValueError: an unknown name, or int8 elsewhere than on a CPU.
+
+    Examples:
+        >>> pick_precision("fp32", torch.device("cpu"))
+        'fp32'
+    """
+    if name not in PRECISIONS:
+        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {name!r}")
+    if name == "int8" and device.type != "cpu":
+        raise ValueError(f"int8 runs on a CPU, not on {device}; use bf16 there, or --device cpu")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    in_hardware = device.type == "cpu" and (
+        getattr(torch.cpu, "_is_avx512_bf16_supported", bool)() or getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    )
+    return "bf16" if in_hardware else "fp32"
+
+
+def usable_cores() -> int:
+    """Cores for a job: what torch would take, but no more than the affinity and the container allow.
+
+    `OMP_NUM_THREADS` and `torch.set_num_threads` say how many; a limit of a control group, which torch does not look
+    at, cuts it down.
+    """
+    cores = torch.get_num_threads()
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    with suppress(OSError, ValueError):
+        quota, period = _QUOTA.read_text(encoding="utf-8").split()
+        cores = min(cores, math.ceil(int(quota) / int(period)))  # "max" is no number
+    return max(1, cores)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 import re
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -22,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 
 from seqformers._families import class_named, family_of
 from seqformers.files import fingerprint
-from seqformers.hub.devices import pick_device, quiet_loading
+from seqformers.hub.devices import pick_device, pick_precision, quiet_loading
 from seqformers.hub.download import fetch_repository
 from seqformers.tokenization.reading import Reading, reading_of
 
@@ -61,6 +62,7 @@ class Loaded:
         folder (`Path`, *optional*): Where it was loaded from.
         device (`torch.device`): Where it runs.
         name (`str`): What the user called it.
+        precision (`str`): What its matrices are multiplied in: `fp32`; `bf16` (weights and sums stay fp32); or `int8`.
     """
 
     model: Any
@@ -69,6 +71,7 @@ class Loaded:
     folder: Path | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     name: str = "this model"
+    precision: str = "fp32"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -163,7 +166,12 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def load_model(
-    run: str | Path, auto_class: str | None = "AutoModel", *, family: str | None = None, device: str | None = None
+    run: str | Path,
+    auto_class: str | None = "AutoModel",
+    *,
+    family: str | None = None,
+    device: str | None = None,
+    precision: str = "fp32",
 ) -> Loaded:
     """Load a model with its tokenizer or processor, without bars and reports.
 
@@ -174,6 +182,7 @@ def load_model(
         family (`str`, *optional*): Only a model of this family will do; without it, families that have a command of
             their own are refused by its name.
         device (`str`, *optional*): Default: a GPU when there is one.
+        precision (`str`): `fp32`; `bf16`; `int8` (CPU); or `auto`: bf16 where the device has it in hardware.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -188,7 +197,22 @@ def load_model(
     encoder = _load_encoder(folder, needed=family is None)
     model = _load_weights(folder, auto_class, config, run)
     _refuse_other_tokens(folder, model.config, encoder)
-    return Loaded(model.eval().to(place), encoder, model.config, folder, place, str(run))
+    model = model.eval().to(place)
+    chosen = pick_precision(precision, place)
+    if chosen != "fp32" and any(isinstance(part, torch.nn.RNNBase) for part in model.modules()):
+        if precision != "auto":
+            raise ValueError(f"{run} is a recurrent model, which loses too much in {precision}; leave it at fp32")
+        chosen = "fp32"
+    if chosen == "int8":
+        model = _quantized(model)
+    return Loaded(model, encoder, model.config, folder, place, str(run), chosen)
+
+
+def _quantized(model: Any) -> Any:
+    """The model with linear layers in int8; torch says to use another package for what has worked for years here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
 
 
 def _refuse_other_family(run: str | Path, kind: str, family: str | None) -> None:

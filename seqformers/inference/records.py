@@ -16,10 +16,12 @@ from seqformers.datasets_scripts.common.letters import LetterReport
 from seqformers.datasets_scripts.common.remarks import Remarks
 from seqformers.datasets_scripts.common.streams import check_source, is_stream
 from seqformers.files import fingerprint
+from seqformers.hub.devices import pick_device, pick_precision
 from seqformers.hub.load import fingerprint_model
+from seqformers.shards import Shard
 from seqformers.tokenization.reading import Reading
 
-__all__ = ["describe_work", "read_sequences"]
+__all__ = ["describe_work", "read_sequences", "settle_precision"]
 
 _IDS_REMEMBERED = 1_000_000
 _MANY_UNKNOWN = 0.05
@@ -47,6 +49,18 @@ def describe_work(folder: Path, sequences: str | Path, *, resume: bool, **option
         found = fingerprint(sequences)
         given = f"{found['bytes']} bytes, sha256 {found['sha256']}"
     return {"model": fingerprint_model(folder), "input": given, **options, "version": version("seqformers")}
+
+
+def settle_precision(name: str, device: str | None, part: Shard | None = None) -> dict[str, str]:
+    """What the settings of an output say about the precision that `name` means here; nothing of fp32.
+
+    Raises:
+        ValueError: an unknown name, or one that the device or a shard cannot have.
+    """
+    chosen = pick_precision(name, pick_device(device))
+    if chosen == "int8" and part is not None and part.count > 1:
+        raise ValueError("int8 scales numbers batch by batch, so shards would not be those of one run; use bf16")
+    return {} if chosen == "fp32" else {"precision": chosen}
 
 
 def read_sequences(

@@ -14,7 +14,7 @@ from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.files import Output, did_you_mean, fingerprint, safe_name
 from seqformers.hub.load import Loaded, load_model, model_folder
 from seqformers.inference.engine import known_spans
-from seqformers.inference.records import describe_work, read_sequences
+from seqformers.inference.records import describe_work, read_sequences, settle_precision
 from seqformers.inference.scores import Scorer
 from seqformers.inference.windowing import Span, Windowing, check_count
 from seqformers.interpret.attention import attention_of_spans
@@ -33,7 +33,7 @@ __all__ = ["METHODS", "explain"]
 METHODS = ("attention", "mutations", "gradients", "motifs")
 _ALONE = (*PROTEIN_METHODS, "filters", "variants")
 _NUCLEOTIDES, _RESIDUES = "ATGC", "ACDEFGHIKLMNPQRSTVWY"
-_DECIMALS = 6  # of everything but scores; computed in double precision, so that they hold
+_DECIMALS = 6  # of everything but scores, which have the digits that hold everywhere
 _BASE = {"id": str, "position": int, "letter": str}
 _SCHEMAS: dict[str, dict[str, type]] = {
     "attention": {**_BASE, "attention": float},
@@ -65,6 +65,7 @@ def explain(
     step: int | None = None,
     batch_size: int = 64,
     device: str | None = None,
+    precision: str = "fp32",
     on_error: OnError = "raise",
     overwrite: bool = False,
     resume: bool = False,
@@ -75,8 +76,9 @@ def explain(
     Writes into `output`: `attention.tsv` and `gradients.tsv` (id, position, letter, score: one row a base),
     `mutations.tsv` (one row a single-letter change), `scores.tsv` (one row a record, the scores of `predict`),
     `motifs.tsv` and logos, and one picture a record under `plots/`. Positions are 1-based. Records are cut into the
-    windows that `predict` reads; mutations are scored within theirs. Numbers are computed in double precision and
-    written with 6 decimals, so that they depend neither on batch size and threads nor on a resume.
+    windows that `predict` reads; mutations are scored within theirs. Numbers are
+    written with 6 decimals and depend on neither batch size, threads nor a resume; mutations agree
+    with double precision within 1e-5, all else is computed in it.
 
     Args:
         run (`str` or `Path`): Run folder or Hub repository.
@@ -97,6 +99,8 @@ def explain(
         step (`int`, *optional*): Between window starts, at most `window`; default `window`.
         batch_size (`int`, defaults to 64): Sequences scored at a time; does not change the answer.
         device (`str`, *optional*): `cpu`, `cuda`, ...; a GPU when there is one.
+        precision (`str`): Of the mutations: `"fp32"`; `"bf16"`, faster where the hardware has it and coarser;
+            `"auto"`: bf16 where the hardware has it.
         on_error (`str`): `"skip"` leaves out records that cannot be read or have no known token, and counts them.
         overwrite (`bool`): Replace `output`, if it is an earlier explanation, once the new one is whole.
         resume (`bool`): Go on with an interrupted job of the same model, input and options.
@@ -120,6 +124,8 @@ def explain(
     alone = next(iter(chosen)) if chosen is not None and chosen & set(_ALONE) else None
     if known_motifs is not None and alone != "filters":
         raise ValueError("known motifs are matched with filters; give --method filters, or leave --known-motifs out")
+    if precision == "int8":
+        raise ValueError("int8 is too coarse for single changes; explain with fp32 or bf16")
     folder = model_folder(run)
     if (variants is not None) != (alone == "variants"):
         raise ValueError("give --method variants and --variants CALLS.vcf together; the FASTA file is then the genome")
@@ -128,7 +134,7 @@ def explain(
     }
     settings = describe_work(
         folder, fasta, resume=resume, methods=sorted(chosen or ()), label=label, layer=layer, plots=plots,
-        window=window, step=step, on_error=on_error,
+        window=window, step=step, on_error=on_error, **settle_precision(precision, device),
         **{name: fingerprint(path) for name, path in beside.items()},
     )  # fmt: skip
     remarks = Remarks(on_error)
@@ -144,7 +150,7 @@ def explain(
     with place:
         if place.finished:
             return place.path
-        loaded = load_model(run, None, device=device)
+        loaded = load_model(run, None, device=device, precision=precision)
         if alone == "filters":
             write_filters(
                 loaded, fasta, place, windowing, known=known_motifs, plots=plots, batch_size=batch_size,
@@ -271,7 +277,7 @@ class _Job:
         for span in reversed(spans):  # where windows overlap, the earlier one decides
             part = slice(span.start, span.start + len(span.letters))
             original[part], scores[part] = saturation_mutagenesis(
-                lambda batch: scorer(batch)[:, column], span.letters, letters=self.letters
+                lambda batch: scorer.quick(batch)[:, column], span.letters, letters=self.letters
             )
         return scores, original
 

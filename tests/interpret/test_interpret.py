@@ -21,17 +21,19 @@ from seqformers import (
     KmerTokenizer,
 )
 from seqformers.cli import main
-from seqformers.hub.load import Loaded
+from seqformers.hub.load import Loaded, load_model
 from seqformers.hub.repository import write_model_repository
 from seqformers.inference.scores import Scorer
 from seqformers.inference.windowing import Span
 from seqformers.interpret.attention import attention_profile
+from seqformers.interpret.explain import explain
 from seqformers.interpret.gradients import gradient_profile
 from seqformers.interpret.motifs import count_matrix, discover_motifs, find_regions, merge_motifs, motif_enrichment
 from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_effects
 from seqformers.interpret.plots import plot_logo
 from seqformers.interpret.reading import cut_into_contexts, spread_to_bases
 from tests.conftest import golden_cases
+from tests.inference.runs import dna, dna_run
 
 GOLDEN = {case["id"]: case for case in golden_cases("virbert")}
 
@@ -355,3 +357,18 @@ def test_mistakes_end_in_one_line(
     assert command(monkeypatch, run_folder, path, "-o", tmp_path / "out", *arguments) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
+
+
+def test_mutations_agree_with_double_precision(tmp_path):
+    run, letters = dna_run(tmp_path / "run"), dna(40, 3)
+    (tmp_path / "in.fasta").write_text(f">a\n{letters}\n")
+    folder = explain(run, tmp_path / "in.fasta", tmp_path / "out", methods=["mutations"], plots=0, progress=False)
+    with (folder / "mutations.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    scorer = Scorer(load_model(run, "AutoModelForSequenceClassification", device="cpu"))
+    _, exact = saturation_mutagenesis(lambda batch: scorer(batch)[:, 1], letters)
+    assert len(rows) == 3 * len(letters)
+    for row in rows:
+        assert abs(float(row["score"]) - exact[int(row["position"]) - 1, "ATGC".index(row["alternative"])]) < 1e-5
+    with pytest.raises(ValueError, match="int8"):
+        explain(run, tmp_path / "in.fasta", tmp_path / "other", precision="int8", progress=False)
