@@ -62,6 +62,7 @@ class Run:
         command (`str`, *optional*): For the card.
         validation (`FixedMasks`, *optional*): Pretraining: the validation rows, masked once.
         notes (`list[str]`): What the card says besides.
+        callbacks (`Sequence`): Of the user, for the trainer of every seed.
     """
 
     plan: Plan
@@ -73,6 +74,7 @@ class Run:
     command: str | None = None
     validation: FixedMasks | None = None
     notes: list[str] = field(default_factory=list)
+    callbacks: Sequence[Any] = ()
 
     @property
     def recipe(self) -> Recipe:

@@ -62,7 +62,13 @@ def probe(recipe: Source, overrides: Sequence[str] = (), *, output: str | Path, 
 
 
 def train(
-    recipe: Recipe, output: str | Path, *, overwrite: bool = False, resume: bool = False, command: str | None = None
+    recipe: Recipe,
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    command: str | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Path:
     """Run a recipe: every seed, the baselines, the repository.
 
@@ -73,6 +79,7 @@ def train(
         resume (`bool`): Go on with an interrupted run: finished seeds stay, the one under way starts from its last
             whole checkpoint. A finished run is left as it is.
         command (`str`, *optional*): The command line, for the card.
+        callbacks (`Sequence[transformers.TrainerCallback]`, *optional*): Called by the trainer of every seed.
 
     Returns:
         `Path`: The run folder.
@@ -89,7 +96,7 @@ def train(
         partial = Path(output).with_name(Path(output).name + ".partial")
         if resume and Path(output).is_dir() and not partial.exists():
             return Path(output)  # finished
-        run = replace(Run.prepare(recipe, Path(output)), output=partial)
+        run = replace(Run.prepare(recipe, Path(output)), output=partial, callbacks=callbacks)
         wait_for_everyone()
         for seed in run.recipe.seeds:
             train_seed(run, seed)
@@ -97,6 +104,7 @@ def train(
         return Path(output)
     refuse_early(output, recipe.task, overwrite=overwrite, resume=resume)
     run = Run.prepare(recipe, Path(output), command=None if command is None else without_folders(command))
+    run.callbacks = callbacks
     with run_folder(run, recipe.task, overwrite=overwrite, resume=resume) as folder:
         if not folder.finished:
             run.output = folder.start()
@@ -159,7 +167,7 @@ def _train_weights(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, An
     """The trained model, and facts of its training."""
     title = run.recipe.task if len(run.recipe.seeds) == 1 else f"{run.recipe.task} seed {seed}"
     log, stop = RunLog(folder / "training_log.jsonl", title), StopOnInterrupt()
-    trainer = run.make_trainer(seed, folder, run.make_model(seed), [log, stop])
+    trainer = run.make_trainer(seed, folder, run.make_model(seed), [log, stop, *run.callbacks])
     checkpoint = last_whole_checkpoint(folder / "checkpoints")
     with stop:
         outcome = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))

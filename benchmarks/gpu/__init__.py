@@ -1,0 +1,1 @@
+"""What half an hour of one GPU gives: see `run.sh`."""
