@@ -27,6 +27,7 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks._results import RESULTS, ROOT, commit_of, data_folder, write_result
+from benchmarks.tables import deepcpf1_best, deepcpf1_few_labels
 from benchmarks.tables.deepcpf1_baselines import KINDS, fit_classical, fit_trees
 from benchmarks.tables.deepcpf1_fits import (
     LENGTHS,
@@ -276,6 +277,9 @@ def markdown() -> str:
         if path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
             parts.append(f"{write(found['result'])}\n\n<sub>`{found['command']}`, commit {commit_of(found)}.</sub>")
+    for name, section in {"best": deepcpf1_best.page, "few_labels": deepcpf1_few_labels.page}.items():
+        if (RESULTS / f"deepcpf1_{name}.json").is_file():
+            parts.append(section())
     return "\n\n".join(parts) + "\n"
 
 
@@ -330,6 +334,11 @@ TABLES: dict[str, Callable[[Data, Store, argparse.Namespace], dict[str, Any]]] =
 }
 
 
+def write_page() -> None:
+    """Write `tables/deepcpf1.md`."""
+    (ROOT / "benchmarks" / "tables" / "deepcpf1.md").write_text(markdown(), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=TABLES)
@@ -347,7 +356,7 @@ def main() -> None:
     name = f"deepcpf1_{arguments.table.replace('-', '_')}"
     sizes = "HT 1-1 (15,000 to train on), HT 1-2 (1,292), HT 2 (2,963)"
     write_result(name, result, data=sizes, seeds=list(range(arguments.seeds)))
-    (ROOT / "benchmarks" / "tables" / "deepcpf1.md").write_text(markdown(), encoding="utf-8")
+    write_page()
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
     export SEQFORMERS_DATA=data
     python -m benchmarks.tables.deepcpf1_best choose --work runs/best
     python -m benchmarks.tables.deepcpf1_best train --work runs/best
+    python -m benchmarks.tables.deepcpf1_best measure --work runs/best
 
-`choose` says by two of five folds inside HT 1-1 what the trees should read; `train` learns from all of HT 1-1, writes
-the members to `modeling/guides/pretrained/deepcpf1_best`, and measures every member on HT 1-2 and HT 2. Finished fits
-are kept under `--work`. Results are `results/deepcpf1_best*.json`.
+`choose` says by two of five folds inside HT 1-1 what the trees should read; `train` learns the members from all of
+HT 1-1 into `--work`; `measure` scores those in the package on HT 1-2 and HT 2, each alone and together, and writes
+their card. Finished fits are kept under `--work`. Results are `results/deepcpf1_best*.json`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from benchmarks._results import data_folder, write_result
+from benchmarks._results import RESULTS, commit_of, data_folder, write_result
 from benchmarks.tables.deepcpf1_baselines import structure_features
 from benchmarks.tables.deepcpf1_fits import NETWORKS, TESTS, TRAIN, Data, Fit, Store, fit_network, predict
+from benchmarks.tables.rank_tests import bootstrap_interval, holm, steiger
 from seqformers import DeepCpf1Config, DeepCpf1Model
-from seqformers.guides.best import FEATURE_NAMES
+from seqformers.guides.best import FEATURE_NAMES, BestScorer, best_folder
 from seqformers.guides.features import letter_features, melting_features
 from seqformers.guides.folding import DIRECT_REPEAT
+from seqformers.guides.scorer import GuideScorer
 
 FOLDS, SEEDS = 2, (0, 1, 2)
 WIDE = NETWORKS["wide_weighted"]
@@ -125,33 +128,145 @@ def _folds(data: Rows, found: list[np.ndarray]) -> dict[str, Any]:
 # The shipped members -------------------------------------------------------------------------------------------------
 
 
-def train(data: Rows, store: Store, work: Path) -> dict[str, Any]:
-    """Learn what is missing under `work/members`, and measure."""
+def train(data: Rows, work: Path) -> None:
+    """Learn what is missing under `work/members`."""
     members, every = work / "members", np.arange(len(data.labels[TRAIN]))
     for seed in SEEDS:
         if not (members / f"network-{seed}" / "model.safetensors").is_file():
             fit_wide(data, every, seed).save_pretrained(members / f"network-{seed}")
-            print(f"network {seed}", flush=True)
     if not (members / "trees.txt").is_file():
         fit_trees(data, READS[SHIPPED], every).booster_.save_model(members / "trees.torn")
         (members / "trees.torn").rename(members / "trees.txt")
-    return {}
+
+
+def measure(data: Data) -> dict[str, Any]:
+    """Every member of the package, the networks together, and all of them, beside the model `fast`."""
+    best, fast = BestScorer(device="cpu"), GuideScorer(device="cpu")
+    fits: dict[str, Fit] = {}
+    for name in TESTS:
+        networks, trees = best.members(data.codes[name])
+        found = {f"network {n}": net.score(data.codes[name])[0] for n, net in enumerate(best.networks)}
+        found |= {"mean of the networks": networks, "trees": trees, "best": (networks + trees) / 2}
+        for member, scores in {"fast": fast.score(data.codes[name])[0], **found}.items():
+            fits.setdefault(member, {})[name] = scores
+    rows = {member: {name: _row(fit[name], data.labels[name]) for name in TESTS} for member, fit in fits.items()}
+    tests = []
+    for other in fits:
+        for name in TESTS if other != "best" else ():
+            z, p = steiger(fits["best"][name], fits[other][name], data.labels[name])
+            apart = bootstrap_interval(fits["best"][name], data.labels[name], fits[other][name])
+            tests.append({"second": other, "data": name, "p": float(f"{p:.2g}"), "difference_95": apart})
+    for test, adjusted in zip(tests, holm([test["p"] for test in tests]), strict=True):
+        test["p_holm"] = adjusted
+    return {"rows": rows, "tests": tests}
+
+
+def _row(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    rho = float(spearmanr(scores, labels).statistic)
+    return {"spearman": round(rho, 4), "interval_95": bootstrap_interval(scores, labels)}
+
+
+# Page and card -------------------------------------------------------------------------------------------------------
+
+
+def page() -> str:
+    """The sections of `deepcpf1.md`."""
+    found = json.loads((RESULTS / "deepcpf1_best.json").read_text(encoding="utf-8"))
+    choice = json.loads((RESULTS / "deepcpf1_best_choice.json").read_text(encoding="utf-8"))
+    lines = [
+        "## The model `best`\n\nHalf the mean of three wide networks, half boosted trees that read letters, melting "
+        "temperatures and the structure of the crRNA; all learned from HT 1-1. Bootstrap intervals of 95 %; p: Steiger's "
+        f"test of `best` against the row, Holm's correction for all {len(found['result']['tests'])}.\n",
+        *member_table(found["result"]),
+        f"\n<sub>`{found['command']}`, commit {commit_of(found)}.</sub>\n",
+        f"What the trees read was chosen inside HT 1-1 ({choice['result']['folds']} folds); the cheapest of those "
+        f"that are level is shipped: {SHIPPED}.\n",
+        "| structure read by the trees | trees | with a wide network |\n|---|---|---|",
+    ]
+    for name, row in choice["result"]["rows"].items():
+        cells = [row] if "spearman" in row else [row["trees"], row["with a wide network"]]
+        values = [f"{cell['spearman']:.4f} ({', '.join(f'{fold:.4f}' for fold in cell['folds'])})" for cell in cells]
+        lines.append(f"| {name} | {' | '.join(values if len(values) > 1 else ['', *values])} |")
+    return "\n".join(lines) + f"\n\n<sub>`{choice['command']}`, commit {commit_of(choice)}.</sub>"
+
+
+def member_table(result: dict[str, Any]) -> list[str]:
+    """Lines of the table of members."""
+    p = {(test["second"], test["data"]): f"{test['p_holm']:.2g}" for test in result["tests"]}
+    lines = ["| Spearman's rho | HT 1-2 | HT 2 | p, HT 1-2 | p, HT 2 |", "|---|---|---|---|---|"]
+    for member, row in result["rows"].items():
+        cells = [
+            f"{row[name]['spearman']:.4f} ({row[name]['interval_95'][0]:.3f} to {row[name]['interval_95'][1]:.3f})"
+            for name in TESTS
+        ]
+        lines.append(f"| {member} | {' | '.join(cells)} | {' | '.join(p.get((member, name), '') for name in TESTS)} |")
+    return lines
+
+
+def card() -> str:
+    """The card of the folder."""
+    found = json.loads((RESULTS / "deepcpf1_best.json").read_text(encoding="utf-8"))
+    table = "\n".join(member_table(found["result"]))
+    return f"""---
+library_name: seqformers
+license: apache-2.0
+tags:
+- seqformers
+- biology
+- deepcpf1
+---
+
+# deepcpf1-guides-best
+
+Predicts how often Cpf1 (Cas12a) cuts a target, in percent of indels: the mean of two halves, three networks of the
+shape of `deepcpf1` (twice the published width; seeds 0, 1, 2) and boosted trees that also read the structure of the
+crRNA. `seqformers score-guides gene.fasta --model best`; it needs `pip install "seqformers[guides]"`.
+
+| file | what |
+|---|---|
+| `network-0` to `network-2` | `DeepCpf1Model`, loads by itself with `AutoModel` |
+| `trees.txt` | boosted trees as LightGBM's text; columns: letters and pairs of letters by position and in total, GC, melting temperatures, free energy and pairing of the crRNA (ViennaRNA) |
+
+## Results
+
+{table}
+
+Bootstrap intervals of 95 %; p: Steiger's test of `best` against the row, with Holm's correction. HT 1-2 and HT 2 were
+not used to choose anything. `{found["command"]}`, commit {commit_of(found)}.
+
+## Limits
+
+- Trained on AsCpf1 at targets integrated into HEK293T cells; compare guides of one gene with each other.
+- Scores say nothing of cutting elsewhere: `--genome` counts off-targets.
+- No chromatin accessibility.
+- Folding makes it about a thousand times slower than `fast`; a guide is folded once a run.
+- Not for clinical decisions.
+
+## Training data
+
+cpf1, HT 1-1: 15,000 targets of Kim et al. 2018 (Nature Biotechnology 36:239), weighted by their reads. Licence: not
+stated; the data belong to the authors.
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("choose", "train"))
+    parser.add_argument("step", choices=("choose", "train", "measure"))
     parser.add_argument("--work", type=Path, required=True, help="folder of finished fits")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     store = Store(arguments.work)
-    data = Rows(data_folder("cpf1_activity"), store)
+    folder = data_folder("cpf1_activity")
     if arguments.step == "choose":
-        result = choose(data, store)
+        result = choose(Rows(folder, store), store)
         print(json.dumps(result, indent=1))
         write_result("deepcpf1_best_choice", result, data="HT 1-1", seeds=[0])
+    elif arguments.step == "train":
+        train(Rows(folder, store), arguments.work)
     else:
-        train(data, store, arguments.work)
+        sizes = "HT 1-1 (15,000 to train on), HT 1-2 (1,292), HT 2 (2,963)"
+        write_result("deepcpf1_best", measure(Data(folder)), data=sizes, seeds=list(SEEDS))
+        (best_folder() / "README.md").write_text(card(), encoding="utf-8")
 
 
 if __name__ == "__main__":
