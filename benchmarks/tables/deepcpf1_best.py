@@ -153,7 +153,7 @@ def measure(data: Data) -> dict[str, Any]:
     tests = []
     for other in fits:
         for name in TESTS if other != "best" else ():
-            z, p = steiger(fits["best"][name], fits[other][name], data.labels[name])
+            _, p = steiger(fits["best"][name], fits[other][name], data.labels[name])
             apart = bootstrap_interval(fits["best"][name], data.labels[name], fits[other][name])
             tests.append({"second": other, "data": name, "p": float(f"{p:.2g}"), "difference_95": apart})
     for test, adjusted in zip(tests, holm([test["p"] for test in tests]), strict=True):
@@ -175,8 +175,8 @@ def page() -> str:
     choice = json.loads((RESULTS / "deepcpf1_best_choice.json").read_text(encoding="utf-8"))
     lines = [
         "## The model `best`\n\nHalf the mean of three wide networks, half boosted trees that read letters, melting "
-        "temperatures and the structure of the crRNA; all learned from HT 1-1. Bootstrap intervals of 95 %; p: Steiger's "
-        f"test of `best` against the row, Holm's correction for all {len(found['result']['tests'])}.\n",
+        "temperatures and the structure of the crRNA; all learned from HT 1-1. Bootstrap intervals of 95 %; p: "
+        f"Steiger's test of `best` against the row, Holm's correction for all {len(found['result']['tests'])}.\n",
         *member_table(found["result"]),
         f"\n<sub>`{found['command']}`, commit {commit_of(found)}.</sub>\n",
         f"What the trees read was chosen inside HT 1-1 ({choice['result']['folds']} folds); the cheapest of those "
@@ -225,7 +225,10 @@ crRNA. `seqformers score-guides gene.fasta --model best`; it needs `pip install 
 | file | what |
 |---|---|
 | `network-0` to `network-2` | `DeepCpf1Model`, loads by itself with `AutoModel` |
-| `trees.txt` | boosted trees as LightGBM's text; columns: letters and pairs of letters by position and in total, GC, melting temperatures, free energy and pairing of the crRNA (ViennaRNA) |
+| `trees.txt` | boosted trees as LightGBM's text |
+
+The trees read letters and pairs of letters by position and in total, GC, melting temperatures, and the free energy and
+pairing of the crRNA (ViennaRNA).
 
 ## Results
 

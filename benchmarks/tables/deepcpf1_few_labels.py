@@ -78,9 +78,9 @@ def page() -> str:
     """The section of `deepcpf1.md`."""
     found = json.loads((RESULTS / "deepcpf1_few_labels.json").read_text(encoding="utf-8"))
     lines = [
-        f"## Few labels\n\nLabels of HT 2 to learn from, {found['result']['test_rows']:,} others of it to test; mean ± "
-        "standard deviation over three draws. It stands in for another enzyme, whose labels are not among the tables "
-        "at hand; being of the same enzyme, it is the easy case for the packaged weights.\n",
+        f"## Few labels\n\nLabels of HT 2 to learn from, {found['result']['test_rows']:,} others of it to test; mean "
+        "± standard deviation over three draws. It stands in for another enzyme, whose labels are not in tables at "
+        "hand; being of the same enzyme, it is the easy case for the packaged weights.\n",
         f"| learned | {' | '.join(f'{size:,} labels' for size in SIZES)} |\n|---{'|---' * len(SIZES)}|",
     ]
     for arm, row in found["result"]["rows"].items():
