@@ -24,6 +24,8 @@ _EXPORTS: dict[str, str] = {
     "DataCollatorForResidueLanguageModeling": "seqformers.training.collators_protein",
     "KmerTokenizer": "seqformers.tokenization.tokenization_kmer",
     "ProteinTokenizer": "seqformers.tokenization.tokenization_protein",
+    "annotate_proteins": "seqformers.proteins.annotate",
+    "annotation_table": "seqformers.proteins.annotate",
     "build_dataset": "seqformers.datasets",
     "guide_table": "seqformers.guides.score",
     "embed": "seqformers.inference.embed",

@@ -21,6 +21,7 @@ from seqformers.modeling.protein.configuration_onehot import OneHotConfig
 from seqformers.modeling.protein.configuration_p_elmo import PElmoConfig
 from seqformers.modeling.protein.configuration_plus_rnn import PlusRnnConfig
 from seqformers.modeling.protein.configuration_protein_bert import ProteinBertConfig
+from seqformers.modeling.protein.configuration_protein_cnn import ProteinCnnConfig
 from seqformers.modeling.protein.configuration_tape_lstm import TapeLstmConfig
 from seqformers.modeling.protein.configuration_tape_resnet import TapeResnetConfig
 from seqformers.modeling.protein.configuration_unirep import UniRepConfig
@@ -53,6 +54,13 @@ from seqformers.modeling.protein.modeling_protein_bert import (
     ProteinBertForTokenClassification,
     ProteinBertModel,
 )
+from seqformers.modeling.protein.modeling_protein_cnn import (
+    ProteinCnnForAnnotation,
+    ProteinCnnForMaskedLM,
+    ProteinCnnForSequenceClassification,
+    ProteinCnnForTokenClassification,
+    ProteinCnnModel,
+)
 from seqformers.modeling.protein.modeling_tape_lstm import (
     TapeLstmForContactPrediction,
     TapeLstmForPreTraining,
@@ -80,6 +88,7 @@ from seqformers.modeling.targets.modeling_pair_cnn import PairCnnModel
 from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
 from seqformers.modeling.targets.processing_pair_cnn import PairCnnProcessor
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
+from seqformers.proteins.annotate import annotate_proteins, annotation_table
 from seqformers.targets.scan import scan_targets
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
@@ -128,6 +137,12 @@ __all__ = [
     "ProteinBertForSequenceClassification",
     "ProteinBertForTokenClassification",
     "ProteinBertModel",
+    "ProteinCnnConfig",
+    "ProteinCnnForAnnotation",
+    "ProteinCnnForMaskedLM",
+    "ProteinCnnForSequenceClassification",
+    "ProteinCnnForTokenClassification",
+    "ProteinCnnModel",
     "ProteinTokenizer",
     "SeqCnnConfig",
     "SeqCnnForSequenceClassification",
@@ -154,6 +169,8 @@ __all__ = [
     "UniRepForTokenClassification",
     "UniRepModel",
     "__version__",
+    "annotate_proteins",
+    "annotation_table",
     "build_dataset",
     "embed",
     "guide_table",

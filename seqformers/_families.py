@@ -199,6 +199,19 @@ FAMILIES: tuple[Family, ...] = (
         tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
     ),
     Family(
+        model_type="protein_cnn",
+        room="protein",
+        config="ProteinCnnConfig",
+        models={
+            "AutoModel": "ProteinCnnModel",
+            "AutoModelForMaskedLM": "ProteinCnnForMaskedLM",
+            "AutoModelForSequenceClassification": "ProteinCnnForSequenceClassification",
+            "AutoModelForTokenClassification": "ProteinCnnForTokenClassification",
+            "AutoModelForAnnotation": "ProteinCnnForAnnotation",
+        },
+        tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
+    ),
+    Family(
         model_type="onehot",
         room="protein",
         config="OneHotConfig",

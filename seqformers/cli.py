@@ -564,6 +564,49 @@ def embed(
     _say(f"wrote {path}", f"import pandas; pandas.read_parquet({str(path)!r})" if path.suffix == ".parquet" else "")
 
 
+@app.command("annotate-proteins", rich_help_panel=_ANSWERS)
+def annotate_proteins(
+    proteins: Annotated[
+        Path, typer.Argument(help="FASTA file of proteins, plain or compressed; - is standard input.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Table: .tsv, .csv, .jsonl or .parquet.")],
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Pictures of the first 20 proteins, in the folder OUTPUT-plots.")
+    ] = False,
+    gff: Annotated[Path | None, typer.Option(help="Also write the segments as GFF3.")] = None,
+    model: Annotated[str | None, typer.Option(help="Folder or Hub name; else the packaged model.")] = None,
+    on_error: OnError = "raise",
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the outputs.")] = False,
+    resume: Resume = False,
+) -> None:
+    """Annotate proteins: signal peptide, membrane topology and secondary structure, one row a protein.
+
+    A complete call, offline, with the model that comes with the package:
+
+        seqformers annotate-proteins proteins.fasta -o table.tsv --plot
+
+    Columns: id, length, signal_peptide_probability, signal_peptide_end (its last residue, from 1), topology (a letter
+    a residue: i inside, o outside, M membrane helix, S signal peptide), num_membrane, ss3 (H helix, E strand, C coil)
+    and ss3_confidence (mean probability of those letters).
+
+    A quick look with a small model: the large protein language models know more. Strands of outer-membrane barrels
+    are not looked for.
+    """
+    from seqformers.proteins.annotate import annotate_proteins as run_annotate
+
+    remarks = run_annotate(
+        proteins, output, model=model, plot=plot, gff=gff, on_error=on_error, device=device, overwrite=overwrite,
+        resume=resume, progress=_shows_progress(),
+    )  # fmt: skip
+    for line in remarks.lines():
+        typer.echo(f"warning: {line}", err=True)
+    _say(
+        f"wrote {output}",
+        "" if plot else "the same with --plot draws the proteins, with --gff FILE lists the segments",
+    )
+
+
 @app.command("score-guides", rich_help_panel=_ANSWERS)
 def score_guides(
     source: Annotated[

@@ -37,6 +37,7 @@ _EXTRAS = {
     "tables": "read Excel tables",
     "tune": "tune",
 }
+_SECRETED = "MKKTAIAIAVALAGFATVAQAAPKDNTWYTGAKLGWSQYHDTGFINNNGPTHENQLGAGAFGGYQVNPYVGFEMGYDWLGRMPYKGSVENGAYKAQ"
 _LET7, _SITE = "UGAGGUAGUAGGUUGUAUAGUU", "GGAGCAAUCUCAACUGACUUAGUUAGUAAGCAUUCAAACUACCUCAUUUAAGC"
 
 
@@ -221,4 +222,17 @@ def _ask_deepcpf1() -> str:
     return _expect("a mixed guide scores above a run of T", scores[0] > scores[1])
 
 
-_SELF_TESTS = {"deepcpf1": _ask_deepcpf1, "pair_cnn": _ask_pair_cnn, "targetnet": _ask_targetnet}
+def _ask_protein_cnn() -> str:
+    from seqformers.proteins.annotate import annotation_table
+
+    table = annotation_table([("OmpA", _SECRETED), ("reversed", _SECRETED[::-1])])
+    chance = table["signal_peptide_probability"].tolist()
+    return _expect("a signal peptide is found at the start of OmpA, and not of its reverse", chance[0] > chance[1])
+
+
+_SELF_TESTS = {
+    "deepcpf1": _ask_deepcpf1,
+    "pair_cnn": _ask_pair_cnn,
+    "protein_cnn": _ask_protein_cnn,
+    "targetnet": _ask_targetnet,
+}

@@ -43,8 +43,9 @@ ALLOWED: dict[str, set[str]] = {
     "inference": {"files", "settings", "shards", "tables", "hub", *_LOWER},
     "targets": _SUBJECT,
     "guides": _SUBJECT,
+    "proteins": _SUBJECT,
     "interpret": _SUBJECT,
-    "doctor": {"hub", "targets"},
+    "doctor": {"hub", "proteins", "targets"},
     "cli": {
         "doctor",
         "files",
@@ -58,7 +59,7 @@ ALLOWED: dict[str, set[str]] = {
         "interpret",
         "merging",
     }
-    | {"targets", "guides", *_LOWER},
+    | {"targets", "guides", "proteins", *_LOWER},
 }
 # Rooms that do not know each other, not through a third one either.
 STRANGERS = [("training", "inference"), ("training", "interpret")]

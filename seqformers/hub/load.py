@@ -38,7 +38,7 @@ __all__ = [
     "read_config",
 ]
 
-PACKAGED = ("targetnet", "deepcpf1", "pair_cnn")
+PACKAGED = ("targetnet", "deepcpf1", "pair_cnn", "protein_cnn")
 OWN_COMMANDS = {"targetnet": "scan-targets", "deepcpf1": "score-guides"}
 
 # Numbers a model is built with, at least 1; a word or a negative number there builds another model without a word.

@@ -52,6 +52,10 @@ def _batches(*, first: int, last: int, cls: int, sep: int, mask: int, own_start:
         residue = (tokens >= first) & (tokens <= last)
         if head.endswith(("SequenceClassification", "PairClassification")):
             out["labels"] = torch.tensor([0, 1, 1, 1])
+        elif head.endswith("ForAnnotation"):
+            out["signal_labels"] = torch.tensor([0, 1, 1, 0])
+            out["topology_labels"] = torch.where(residue, tokens % 4, -100)
+            out["structure_labels"] = torch.where(residue, tokens % 3, -100)
         elif head.endswith("TokenClassification"):
             out["labels"] = torch.where(residue, tokens % 2, -100)
         elif head.endswith("ContactPrediction"):
@@ -73,6 +77,9 @@ def _batches(*, first: int, last: int, cls: int, sep: int, mask: int, own_start:
 
 def _lengthen(batch: Batch, by: int) -> Batch:
     longer = lengthen_tokens(batch, by)
+    for name in ("topology_labels", "structure_labels"):
+        if name in batch:
+            longer[name] = torch.nn.functional.pad(batch[name], (0, by), value=-100)
     if "labels" in batch and batch["labels"].ndim == 3:
         longer["labels"] = torch.nn.functional.pad(batch["labels"], (0, by, 0, by), value=-100)
     return longer
@@ -122,6 +129,12 @@ def _tape_resnet_initial(name: str, parameter: torch.Tensor) -> tuple[str, float
     return _weight_norm(name, parameter) or bert_initial(name, parameter)
 
 
+def _protein_cnn_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    if ".conv." in name:
+        return _uniform(8 * 5)
+    return _weight_norm(name, parameter) or bert_initial(name, parameter)
+
+
 def _unirep_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
     if ".rnn." in f".{name}":
         inputs = 6 if ".wx." in name or ".wmx." in name else 10
@@ -163,7 +176,7 @@ def _case(model_type: str, config: dict[str, Any], **kwargs: Any) -> FamilyCase:
         model_type=model_type,
         config=config,
         lengthen=_lengthen,
-        label_names=("labels", "same_family"),
+        label_names=("labels", "same_family", "signal_labels", "topology_labels", "structure_labels"),
         **({"attentions": ()} | kwargs),
     )
 
@@ -214,6 +227,18 @@ PROTEIN_CASES: tuple[FamilyCase, ...] = (
         {"hidden_size": 16, "num_hidden_layers": 2, **_HEAD},
         batch=_TAPE_BATCH,
         initial=_tape_resnet_initial,
+    ),
+    _case(
+        "protein_cnn",
+        {
+            "hidden_size": 16,
+            "bottleneck_size": 8,
+            "num_hidden_layers": 2,
+            "hidden_dropout_prob": 0.0,
+            "classifier_hidden_size": 12,
+        },
+        batch=_TAPE_BATCH,
+        initial=_protein_cnn_initial,
     ),
     _case("unirep", {"embedding_size": 6, "hidden_size": 10, **_HEAD}, batch=_UNIREP_BATCH, initial=_unirep_initial),
     _case("onehot", dict(_HEAD), batch=_TAPE_BATCH, initial=_onehot_initial),

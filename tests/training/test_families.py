@@ -28,10 +28,11 @@ SMALL = {
     "p_elmo": {"lm_hidden_size": 8, "lm_num_layers": 1, "input_size": 8, "hidden_size": 8, "num_hidden_layers": 1},
     "tape_lstm": {"embedding_size": 8, "hidden_size": 8, "num_hidden_layers": 1},
     "tape_resnet": {"hidden_size": 16, "num_hidden_layers": 2},
+    "protein_cnn": {"hidden_size": 16, "bottleneck_size": 8, "num_hidden_layers": 2},
     "unirep": {"hidden_size": 8},
     "onehot": {},
 }
-PRESETS = {"tape_lstm": "tape", "tape_resnet": "tape", "unirep": "unirep", "onehot": "tape"}
+PRESETS = {"tape_lstm": "tape", "tape_resnet": "tape", "protein_cnn": "tape", "unirep": "unirep", "onehot": "tape"}
 TOKENIZERS = {family: {"preset": preset} for family, preset in PRESETS.items()} | {"seq_cnn": {"k": 1}}
 QUICK = {"per_device_train_batch_size": 8, "max_steps": 3, "use_cpu": True, "report_to": "none"}
 

@@ -1,0 +1,316 @@
+"""Train the packaged protein annotator: masked residues first, then its three heads together, or each from nothing.
+
+    python -m benchmarks.tables.annotator_training pretrain --data DATA --work work/annotator --minutes 20
+    python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --minutes 25
+    python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm scratch-signal \
+        --steps 300
+
+A run ends by the clock or after so many steps; what was seen is written beside the weights. A killed run goes on from
+its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks._results import commit
+from benchmarks.tables.annotator_data import IGNORED, Labelled, encode, load_labelled, load_unlabelled
+from seqformers.modeling.protein.configuration_protein_cnn import ProteinCnnConfig
+from seqformers.modeling.protein.modeling_protein_cnn import ProteinCnnForAnnotation, ProteinCnnForMaskedLM
+
+__all__ = ["ARMS", "main"]
+
+LENGTH, ROWS, SIGNAL_ROWS, SIGNAL_LENGTH = 256, 32, 96, 70
+RATES = {"pretrain": 2e-3, "annotate": 1.5e-3}
+MASK, PAD, FIRST_RESIDUE, LAST_RESIDUE = 1, 0, 5, 29
+# Share of the batches of each task; what a topology batch consists of.
+SHARES = {"structure": 0.42, "topology": 0.33, "signal": 0.15, "masked": 0.10}
+KINDS = {"alpha": 0.55, "globular_signal": 0.2, "globular": 0.2, "beta": 0.05}
+# Arm -> tasks it is trained on, whether from pretrained weights.
+ARMS: dict[str, tuple[tuple[str, ...], bool]] = {
+    "packaged": (("structure", "topology", "signal"), True),
+    **{f"scratch-{task}": ((task,), False) for task in ("structure", "topology", "signal")},
+    **{f"pretrained-{task}": ((task,), True) for task in ("structure", "topology", "signal")},
+}
+_CHECKPOINT_SECONDS = 120
+
+
+class Corpus:
+    """Crops of unlabelled proteins, masked."""
+
+    def __init__(self, sequences: list[str]):
+        self.ids = [encode(sequence).astype(np.uint8) for sequence in sequences]
+        self.chance = np.array([min(len(ids), 2 * LENGTH) for ids in self.ids], dtype=np.float64)
+        self.chance /= self.chance.sum()
+        self.ends = np.cumsum(self.chance)
+
+    def batch(self, rng: np.random.Generator, rows: int = ROWS) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Masked ids, attention mask and labels (rows, LENGTH)."""
+        ids = np.full((rows, LENGTH), PAD, np.int64)
+        for row, pick in enumerate(np.searchsorted(self.ends, rng.random(rows)).clip(max=len(self.ids) - 1)):
+            whole = self.ids[pick]
+            start = rng.integers(0, max(len(whole) - LENGTH, 0) + 1)
+            piece = whole[start : start + LENGTH]
+            ids[row, : len(piece)] = piece
+        chosen = (rng.random(ids.shape) < 0.15) & (ids >= FIRST_RESIDUE)
+        labels = np.where(chosen, ids, IGNORED)
+        action = rng.random(ids.shape)
+        other = rng.integers(FIRST_RESIDUE, LAST_RESIDUE + 1, ids.shape)
+        masked = np.where(chosen & (action < 0.8), MASK, np.where(chosen & (action >= 0.9), other, ids))
+        return torch.from_numpy(masked), torch.from_numpy(ids != PAD).long(), torch.from_numpy(labels)
+
+
+class LabelledDraws:
+    """Batches of one labelled task; each row is a crop with its labels."""
+
+    def __init__(self, task: str, rows: list[Labelled]):
+        self.task, self.rows = task, rows
+        self.ids = [encode(row.sequence) for row in rows]
+        kinds = np.array(["globular_signal" if row.kind == "globular" and row.signal else row.kind for row in rows])
+        chance = np.ones(len(rows))
+        if task == "topology":
+            for kind, share in KINDS.items():
+                chance[kinds == kind] = share / max((kinds == kind).sum(), 1)
+        elif task == "structure":
+            chance = np.array([min(len(ids), 2 * LENGTH) for ids in self.ids], dtype=np.float64)
+        self.ends = np.cumsum(chance / chance.sum())
+
+    def batch(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Inputs and labels of one step."""
+        rows, length = (SIGNAL_ROWS, SIGNAL_LENGTH + 2) if self.task == "signal" else (ROWS, LENGTH)
+        ids = np.full((rows, length), PAD, np.int64)
+        labels = {name: np.full((rows, length), IGNORED, np.int64) for name in ("topology", "structure")}
+        signal = np.full(rows, -1, np.int64)
+        for place, pick in enumerate(np.searchsorted(self.ends, rng.random(rows)).clip(max=len(self.ids) - 1)):
+            row, whole = self.rows[pick], self.ids[pick]
+            start = int(rng.integers(0, max(len(whole) - length, 0) + 1))
+            if row.kind == "globular" or rng.random() < 0.15:
+                start = 0  # the start of a protein is where its signal peptide is
+            piece = whole[start : start + length]
+            ids[place, : len(piece)] = piece
+            if row.signal is not None and start == 0:
+                signal[place] = row.signal
+            for name, values in (("topology", row.topology), ("structure", row.structure)):
+                if values is not None:
+                    padded = np.r_[IGNORED, values, IGNORED][start : start + length]
+                    labels[name][place, : len(padded)] = padded
+        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(ids != PAD).long()}
+        return batch | {
+            "signal_labels": torch.from_numpy(signal),
+            "topology_labels": torch.from_numpy(labels["topology"]),
+            "structure_labels": torch.from_numpy(labels["structure"]),
+        }
+
+
+class Run:
+    """One training by the clock: schedule, checkpoint, facts."""
+
+    def __init__(self, folder: Path, modules: nn.Module, rate: float, limit: tuple[float, int], seed: int):
+        self.folder, self.modules = folder, modules
+        self.seconds, self.steps = limit[0] * 60 or math.inf, limit[1] or math.inf
+        self.optimizer = torch.optim.AdamW(modules.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
+        self.rate, self.seed = rate, seed
+        self.facts: dict[str, Any] = {
+            "steps": 0,
+            "residues": 0,
+            "seconds": 0.0,
+            "cpu_seconds": 0.0,
+            "losses": {},
+            "batches": {},
+        }
+        self.ema: dict[str, torch.Tensor] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "checkpoint.pt"
+        if self.path.is_file():
+            saved = torch.load(self.path, weights_only=False)
+            modules.load_state_dict(saved["modules"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.facts, self.ema = saved["facts"], saved["ema"]
+        self.rng = np.random.default_rng([seed, self.facts["steps"]])
+        torch.manual_seed(seed + self.facts["steps"])
+
+    def train(self, step: Callable[[np.random.Generator], tuple[str, torch.Tensor, int]]) -> None:
+        """Call `step` (name of the loss, loss, residues) until the time is up."""
+        begin, cpu, saved = time.time(), time.process_time(), time.time()
+        before, cpu_before = self.facts["seconds"], self.facts["cpu_seconds"]
+        averages: dict[str, float] = self.facts["losses"]
+        while (done := self._done(before + time.time() - begin)) < 1:
+            warm = min(1.0, (self.facts["steps"] + 1) / 100)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            with torch.autocast("cpu", torch.bfloat16):
+                name, loss, residues = step(self.rng)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
+            self.optimizer.step()
+            self._average()
+            value = float(loss.detach())
+            averages[name] = 0.98 * averages.get(name, value) + 0.02 * value
+            self.facts["steps"] += 1
+            self.facts["batches"][name] = self.facts["batches"].get(name, 0) + 1
+            self.facts["residues"] += residues
+            self.facts["seconds"] = before + time.time() - begin
+            self.facts["cpu_seconds"] = cpu_before + time.process_time() - cpu
+            if self.facts["steps"] % 50 == 0:
+                said = " ".join(f"{key} {value:.3f}" for key, value in averages.items())
+                print(
+                    f"{done:.2f} step {self.facts['steps']} {self.facts['residues'] / 1e6:.1f} M: {said}", flush=True
+                )
+            if time.time() - saved > _CHECKPOINT_SECONDS:
+                self.save()
+                saved = time.time()
+        self.save()
+
+    def _done(self, seconds: float) -> float:
+        return max(seconds / self.seconds, self.facts["steps"] / self.steps)
+
+    def _average(self, decay: float = 0.995) -> None:
+        state = self.modules.state_dict()
+        if self.ema is None:
+            self.ema = {name: value.detach().clone() for name, value in state.items()}
+        for name, value in state.items():
+            if value.is_floating_point():
+                self.ema[name].lerp_(value.detach(), 1 - decay)
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        part = self.path.with_suffix(".part")
+        saved = {"modules": self.modules.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save(saved | {"facts": self.facts, "ema": self.ema}, part)
+        part.replace(self.path)
+
+    def finish(self) -> None:
+        """Use the averaged weights."""
+        assert self.ema is not None
+        self.modules.load_state_dict(self.ema)
+
+
+def pretrain(data: Path, work: Path, limit: tuple[float, int], seed: int) -> None:
+    """Masked residues."""
+    sequences = load_unlabelled(data, work / "frames.parquet")
+    order = np.random.default_rng(0).permutation(len(sequences))
+    held, used = [sequences[i] for i in order[:500]], [sequences[i] for i in order[500:]]
+    corpus, torch_seed = Corpus(used), seed
+    torch.manual_seed(torch_seed)
+    model = ProteinCnnForMaskedLM(ProteinCnnConfig(hidden_dropout_prob=0.0)).train()
+    run = Run(work / "pretrained", model, RATES["pretrain"], limit, seed)
+
+    def step(rng: np.random.Generator) -> tuple[str, torch.Tensor, int]:
+        ids, mask, labels = corpus.batch(rng)
+        return "masked", masked_loss(model, ids, mask, labels), int(mask.sum())
+
+    run.train(step)
+    run.finish()
+    model.eval().save_pretrained(work / "pretrained")
+    facts = run.facts | {"sequences": len(used), "residues_of_corpus": sum(map(len, used)), "commit": commit()}
+    facts |= {"parameters": sum(p.numel() for p in model.parameters()), "minutes": limit[0], "seed": seed}
+    facts |= _held_out(model, held)
+    (work / "pretrained" / "facts.json").write_text(json.dumps(facts, indent=1))
+    print(json.dumps(facts, indent=1), flush=True)
+
+
+def masked_loss(model: ProteinCnnForMaskedLM, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor):
+    """Cross-entropy of the masked residues; the decoder is applied to these alone."""
+    hidden = model.protein_cnn(attention_mask=mask, inputs_embeds=embedded(model, ids)).last_hidden_state
+    chosen = labels != IGNORED
+    logits = model.lm_decoder(model.lm_norm(nn.functional.gelu(model.lm_dense(hidden[chosen]))))
+    return nn.functional.cross_entropy(logits.float(), labels[chosen])
+
+
+def embedded(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Vectors of the tokens in bfloat16, so that the whole stream between the blocks is."""
+    return model.protein_cnn.embeddings(ids).bfloat16()
+
+
+@torch.inference_mode()
+def _held_out(model: ProteinCnnForMaskedLM, held: list[str]) -> dict[str, float]:
+    corpus, rng, right, count, loss = Corpus(held), np.random.default_rng(1), 0, 0, 0.0
+    letters = np.zeros(LAST_RESIDUE + 1)
+    for _ in range(20):
+        ids, mask, labels = corpus.batch(rng)
+        logits, chosen = model(ids, mask).logits, labels != IGNORED
+        right += int((logits.argmax(-1) == labels)[chosen].sum())
+        loss += float(nn.functional.cross_entropy(logits[chosen], labels[chosen], reduction="sum"))
+        count += int(chosen.sum())
+        letters += np.bincount(labels[chosen].numpy(), minlength=LAST_RESIDUE + 1)
+    return {
+        "masked_accuracy": right / count,
+        "masked_perplexity": math.exp(loss / count),
+        "most_common_residue": float(letters.max() / letters.sum()),
+    }
+
+
+def annotate(data: Path, work: Path, limit: tuple[float, int], seed: int, arm: str) -> None:
+    """The heads, from pretrained weights or from nothing."""
+    tasks, warm = ARMS[arm]
+    train, _, facts = load_labelled(data)
+    torch.manual_seed(seed)
+    model = ProteinCnnForAnnotation(ProteinCnnConfig()).train()
+    language = ProteinCnnForMaskedLM(model.config).train()
+    if warm:
+        language = ProteinCnnForMaskedLM.from_pretrained(work / "pretrained", hidden_dropout_prob=0.1).train()
+        model.protein_cnn.load_state_dict(language.protein_cnn.state_dict())
+    language.protein_cnn = model.protein_cnn  # one encoder for all four losses
+    draws = {task: LabelledDraws(task, train[task]) for task in tasks}
+    shares = {task: SHARES[task] for task in tasks}
+    corpus = None
+    if arm == "packaged":
+        corpus = Corpus(load_unlabelled(data, work / "frames.parquet"))
+        shares["masked"] = SHARES["masked"]
+    names, ends = list(shares), np.cumsum(list(shares.values())) / sum(shares.values())
+    run = Run(work / f"{arm}.{seed}", nn.ModuleList([model, language]), RATES["annotate"], limit, seed)
+
+    def step(rng: np.random.Generator) -> tuple[str, torch.Tensor, int]:
+        name = names[int(np.searchsorted(ends, rng.random()))]
+        if name == "masked":
+            assert corpus is not None
+            ids, mask, labels = corpus.batch(rng)
+            return name, 0.5 * masked_loss(language, ids, mask, labels), int(mask.sum())
+        batch = draws[name].batch(rng)
+        embeds = embedded(model, batch.pop("input_ids"))
+        return name, model(inputs_embeds=embeds, **batch).loss, int(batch["attention_mask"].sum())
+
+    run.train(step)
+    run.finish()
+    model.eval().save_pretrained(work / f"{arm}.{seed}")
+    facts |= run.facts | {"arm": arm, "seed": seed, "minutes": limit[0], "shares": shares, "commit": commit()}
+    facts["parameters"] = sum(p.numel() for p in model.parameters())
+    (work / f"{arm}.{seed}" / "facts.json").write_text(json.dumps(facts, indent=1))
+    print(json.dumps(facts, indent=1), flush=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["pretrain", "annotate"])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the public data")
+    parser.add_argument("--work", type=Path, default=Path("work/annotator"))
+    parser.add_argument("--minutes", type=float, default=0, help="end by the clock")
+    parser.add_argument("--steps", type=int, default=0, help="end by the steps")
+    parser.add_argument("--arm", default="packaged", choices=list(ARMS))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if not (options.minutes or options.steps):
+        parser.error("give --minutes or --steps")
+    torch.set_num_threads(1)
+    limit = (options.minutes, options.steps)
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.what == "pretrain":
+        pretrain(options.data, options.work, limit, options.seed)
+    else:
+        annotate(options.data, options.work, limit, options.seed, options.arm)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Proteins annotated by the packaged model: signal peptide, membrane topology, secondary structure."""
