@@ -576,6 +576,7 @@ def annotate_proteins(
     gff: Annotated[Path | None, typer.Option(help="Also write the segments as GFF3.")] = None,
     model: Annotated[str | None, typer.Option(help="Folder or Hub name; else the packaged model.")] = None,
     on_error: OnError = "raise",
+    shard: Part = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the outputs.")] = False,
     resume: Resume = False,
@@ -596,8 +597,8 @@ def annotate_proteins(
     from seqformers.proteins.annotate import annotate_proteins as run_annotate
 
     remarks = run_annotate(
-        proteins, output, model=model, plot=plot, gff=gff, on_error=on_error, device=device, overwrite=overwrite,
-        resume=resume, progress=_shows_progress(),
+        proteins, output, model=model, plot=plot, gff=gff, on_error=on_error, shard=shard, device=device,
+        overwrite=overwrite, resume=resume, progress=_shows_progress(),
     )  # fmt: skip
     for line in remarks.lines():
         typer.echo(f"warning: {line}", err=True)

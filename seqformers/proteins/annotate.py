@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
@@ -24,6 +24,7 @@ from seqformers.pictures import save_picture
 from seqformers.proteins.annotator import ProteinAnnotation, ProteinAnnotator
 from seqformers.proteins.picture import draw_annotation
 from seqformers.proteins.segments import segments_of
+from seqformers.shards import Shard
 from seqformers.tables import TableWriter
 
 __all__ = ["COLUMNS", "annotate_proteins", "annotation_table"]
@@ -42,6 +43,11 @@ _FEATURES = {
 }  # fmt: skip
 
 
+class _Protein(NamedTuple):
+    id: str
+    sequence: str
+
+
 def annotate_proteins(
     source: str | Path,
     output: str | Path,
@@ -50,6 +56,7 @@ def annotate_proteins(
     plot: bool | str | Path = False,
     gff: str | Path | None = None,
     on_error: OnError = "raise",
+    shard: str | None = None,
     device: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -73,6 +80,7 @@ def annotate_proteins(
         gff (`str` or `Path`, *optional*): Also write the segments of the topologies as GFF3, positions from 1.
         on_error (`"raise"` or `"skip"`, defaults to `"raise"`): At a record that is no protein: stop, or leave it out
             and count it.
+        shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the proteins; `merge` joins their tables.
         device (`str`, *optional*): Torch device.
         overwrite (`bool`): Replace existing outputs once the new ones are whole.
         resume (`bool`): Go on after the rows that an interrupted run of the same call has written.
@@ -89,11 +97,16 @@ def annotate_proteins(
     check_source(source, "FASTA file")
     if is_stream(source) and (resume or plot):
         raise ValueError(f"{source} can be read only once; for --resume and --plot save it as a file")
-    remarks = Remarks(on_error)
+    if shard is not None and (plot or gff is not None):
+        raise ValueError(
+            "--plot and --gff are of a whole table; merge the shards, then give this command without --shard, with "
+            "--resume and the merged table as --output"
+        )
+    part, remarks = Shard.parse(shard, source), Remarks(on_error)
     annotator = model if isinstance(model, ProteinAnnotator) else ProteinAnnotator(model, device=device)
     settings = {
         "input": fingerprint(source), "model": annotator.fingerprint, "on_error": on_error,
-        "version": version("seqformers"),
+        "version": version("seqformers"), **part.settings,
     }  # fmt: skip
     options: dict[str, Any] = {"settings": settings, "overwrite": overwrite, "resume": resume}
     inputs = [source]
@@ -110,7 +123,8 @@ def annotate_proteins(
             if not table.finished:
                 bar = tqdm(desc="annotating", unit=" residues", unit_scale=True, leave=False, disable=not progress)
                 with bar:
-                    for rows in _rows(source, annotator, remarks, table.rows_done, bar.update):
+                    proteins = part.of_records(_proteins(source, remarks), source)
+                    for rows in _rows(proteins, annotator, table.rows_done, bar.update):
                         table.write(rows)
         if listing is not None and not listing.finished:
             _write_segments(output, listing.start())
@@ -143,19 +157,22 @@ def annotation_table(
     """
     remarks = Remarks(on_error)
     annotator = model if isinstance(model, ProteinAnnotator) else ProteinAnnotator(model, device=device)
-    rows = [row for rows in _rows(proteins, annotator, remarks) for row in rows]
+    rows = [row for rows in _rows(_proteins(proteins, remarks), annotator) for row in rows]
     remarks.warn()
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _rows(
-    source: Any, annotator: ProteinAnnotator, remarks: Remarks, done: int = 0, advance: Any = lambda residues: None
+    proteins: Iterable[_Protein],
+    annotator: ProteinAnnotator,
+    done: int = 0,
+    advance: Callable[[int], object] = lambda residues: None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows in the order of the records, without the first `done`, annotated many proteins at a time."""
     names: list[str] = []
     sequences: list[str] = []
     letters = 0
-    for number, (name, sequence) in enumerate(_proteins(source, remarks)):
+    for number, (name, sequence) in enumerate(proteins):
         if number < done:
             continue
         names.append(name)
@@ -170,7 +187,7 @@ def _rows(
         advance(letters)
 
 
-def _proteins(source: Any, remarks: Remarks) -> Iterator[tuple[str, str]]:
+def _proteins(source: Any, remarks: Remarks) -> Iterator[_Protein]:
     """Ids and letters of the records that are proteins; what is odd is counted, or refused by name."""
     if isinstance(source, str | Path):
         quiet = Remarks(remarks.on_error)
@@ -196,7 +213,7 @@ def _proteins(source: Any, remarks: Remarks) -> Iterator[tuple[str, str]]:
             remarks.note("records hold only X; what is said of them is a guess", repr(name))
         elif odd := sum(map(sequence.count, "BJOUZ")):
             remarks.note("letters B, J, O, U, Z were read as D, L, K, C, E", f"{odd} in {name!r}", odd)
-        yield name, sequence
+        yield _Protein(name, sequence)
     for what, count in quiet.counts.items():
         for example in quiet.examples[what][:1]:
             remarks.note(what, example, count)
@@ -245,7 +262,7 @@ def _write_segments(table: str | Path, target: Path) -> None:
                 name = quote(str(row.id), safe=".:^*$@!+_?-|")
                 file.write(f"##sequence-region {name} 1 {max(len(topology), 1)}\n" if topology else "")
                 for kind, start, end in segments_of(topology, "SMio"):
-                    score = f"{row.signal_peptide_probability:g}" if kind == "S" else "."
+                    score = f"{float(row.signal_peptide_probability):g}" if kind == "S" else "."
                     fields = (name, "seqformers", _FEATURES[kind], start + 1, end, score, ".", ".", ".")
                     file.write("\t".join(map(str, fields)) + "\n")
 

@@ -1,0 +1,376 @@
+"""The packaged protein annotator on held-out proteins, beside what it has to beat; and its packaging.
+
+    python -m benchmarks.tables.annotator evaluate --data DATA --work work/annotator
+    python -m benchmarks.tables.annotator package --work work/annotator
+
+The trainings themselves are `benchmarks.tables.annotator_training`. Tests: CB513, the test rows of the signal peptides
+(first 70 residues), helical membrane proteins of fold 3 of TMbed, and all other proteins of that fold for what is
+found where nothing is. Every interval is a bootstrap over proteins (over distinct sequences where rows repeat);
+differences to the packaged model are paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks._results import RESULTS, write_result
+from benchmarks.tables.annotator_baselines import hydropathy_membrane, linear_residues, linear_signal, matthews
+from benchmarks.tables.annotator_data import Labelled, load_labelled
+from benchmarks.tables.annotator_training import ARMS
+from seqformers.hub.load import packaged_model
+from seqformers.metrics.topology import segments_agree
+from seqformers.proteins.annotator import ProteinAnnotation, ProteinAnnotator
+from seqformers.proteins.segments import LETTERS
+
+__all__ = ["evaluate", "main"]
+
+METRICS = {
+    "structure": ("q3", "q3_per_protein"),
+    "signal": ("mcc", "accuracy"),
+    "topology": ("residue_accuracy", "membrane_mcc", "protein_accuracy"),
+}
+MAIN = {"structure": "q3", "signal": "mcc", "topology": "residue_accuracy"}
+_RESAMPLES = 1000
+Score = Callable[[np.ndarray], dict[str, float]]
+
+
+def structure_score(calls: list[np.ndarray], rows: list[Labelled]) -> Score:
+    """Q3 of the proteins with the given numbers: residues alike, and proteins alike."""
+    right = np.array([np.sum(call == row.structure) for call, row in zip(calls, rows, strict=True)], dtype=float)
+    known = np.array([np.sum(row.structure >= 0) for row in rows], dtype=float)
+
+    def score(drawn: np.ndarray) -> dict[str, float]:
+        return {
+            "q3": right[drawn].sum() / known[drawn].sum(),
+            "q3_per_protein": float(np.mean(right[drawn] / known[drawn])),
+        }
+
+    return score
+
+
+def signal_score(values: np.ndarray, rows: list[Labelled]) -> Score:
+    """MCC and accuracy of decision values (above 0: signal peptide)."""
+    truth, found = np.array([row.signal == 1 for row in rows]), np.asarray(values) > 0
+    return lambda drawn: {
+        "mcc": matthews(truth[drawn], found[drawn]),
+        "accuracy": float((truth == found)[drawn].mean()),
+    }
+
+
+def topology_score(
+    calls: list[np.ndarray] | None, membrane: list[np.ndarray], paths: list[np.ndarray] | None, rows: list[Labelled]
+) -> Score:
+    """Residues right of inside, outside and membrane; MCC of the membrane alone; proteins with all segments right."""
+    known = [(row.topology >= 0) & (row.topology < 3) for row in rows]
+    total = np.array([mask.sum() for mask in known], dtype=float)
+    right = (
+        None
+        if calls is None
+        else np.array(
+            [np.sum((call == row.topology)[mask]) for call, row, mask in zip(calls, rows, known, strict=True)],
+            dtype=float,
+        )
+    )
+    table = np.array(
+        [
+            [np.sum((row.topology == 2)[mask] & m[mask]), np.sum((row.topology != 2)[mask] & ~m[mask]),
+             np.sum((row.topology != 2)[mask] & m[mask]), np.sum((row.topology == 2)[mask] & ~m[mask])]
+            for m, row, mask in zip(membrane, rows, known, strict=True)
+        ],
+        dtype=float,
+    )  # fmt: skip
+    whole = None if paths is None else np.array([_all_right(p, row) for p, row in zip(paths, rows, strict=True)])
+
+    def score(drawn: np.ndarray) -> dict[str, float]:
+        both, neither, wrong, missed = table[drawn].sum(0)
+        below = (both + wrong) * (both + missed) * (neither + wrong) * (neither + missed)
+        found = {"membrane_mcc": (both * neither - wrong * missed) / below**0.5 if below else 0.0}
+        if right is not None:
+            found["residue_accuracy"] = right[drawn].sum() / total[drawn].sum()
+        if whole is not None:
+            found["protein_accuracy"] = float(whole[drawn].mean())
+        return found
+
+    return score
+
+
+def _all_right(path: np.ndarray, row: Labelled) -> bool:
+    """Whether the segments agree; a segment where nothing is known of the residues counts as wrong."""
+    return segments_agree(path, row.topology)
+
+
+def compared(scores: dict[str, Score], groups: np.ndarray) -> dict[str, Any]:
+    """Every arm's metrics with bootstrap sd and interval, and the packaged model's paired difference to it."""
+    rng = np.random.default_rng(0)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    draws = [
+        np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]) for _ in range(_RESAMPLES)
+    ]
+    everything = np.arange(len(groups))
+    values = {arm: [score(drawn) for drawn in draws] for arm, score in scores.items()}
+    table = {}
+    for arm, score in scores.items():
+        entry: dict[str, Any] = {"metrics": score(everything), "sd": {}, "interval": {}, "packaged_minus": {}}
+        for name in entry["metrics"]:
+            own = np.array([value[name] for value in values[arm]])
+            entry["sd"][name] = float(own.std(ddof=1))
+            entry["interval"][name] = np.quantile(own, [0.025, 0.975]).tolist()
+            if arm != "packaged" and name in values["packaged"][0]:
+                apart = np.array([value[name] for value in values["packaged"]]) - own
+                entry["packaged_minus"][name] = {
+                    "value": scores["packaged"](everything)[name] - entry["metrics"][name],
+                    "sd": float(apart.std(ddof=1)),
+                    "interval": np.quantile(apart, [0.025, 0.975]).tolist(),
+                }
+        table[arm] = entry
+    return table
+
+
+def _calls(answers: list[ProteinAnnotation], task: str) -> list[np.ndarray]:
+    if task == "structure":
+        return [answer.structure_probabilities.argmax(1) for answer in answers]
+    return [answer.topology_probabilities[:, :3].argmax(1) for answer in answers]
+
+
+def _paths(answers: list[ProteinAnnotation]) -> list[np.ndarray]:
+    return [np.array([LETTERS.index(letter) for letter in answer.topology]) for answer in answers]
+
+
+def _annotated(model: ProteinAnnotator, rows: list[Labelled]) -> list[ProteinAnnotation]:
+    answers: list[ProteinAnnotation] = []
+    for start in range(0, len(rows), 256):
+        answers += model.annotate([row.sequence for row in rows[start : start + 256]])
+    return answers
+
+
+def _logit(answers: list[ProteinAnnotation]) -> np.ndarray:
+    return np.array([answer.signal_probability - 0.5 for answer in answers])
+
+
+def evaluate(data: Path, work: Path) -> dict[str, Any]:
+    """Score every arm that has been trained, and the shortcuts."""
+    train, tests, rows = load_labelled(data)
+    helical = [row for row in tests["topology"] if row.kind == "alpha"]
+    others = [row for row in tests["topology"] if row.kind != "alpha"]
+    tests = tests | {"topology": helical}
+    arms = {arm: work / f"{arm}.0" for arm in ARMS if (work / f"{arm}.0" / "facts.json").is_file()}
+    models = {arm: ProteinAnnotator(folder) for arm, folder in arms.items()}
+    scores: dict[str, dict[str, Score]] = {task: {} for task in METRICS}
+    for arm, model in models.items():
+        for task in ARMS[arm][0]:
+            answers = _annotated(model, tests[task])
+            print(arm, task, flush=True)
+            if task == "structure":
+                scores[task][arm] = structure_score(_calls(answers, task), tests[task])
+            elif task == "signal":
+                scores[task][arm] = signal_score(_logit(answers), tests[task])
+            else:
+                calls, paths = _calls(answers, task), _paths(answers)
+                scores[task][arm] = topology_score(calls, [call == 2 for call in calls], paths, helical)
+    _add_shortcuts(scores, train, tests)
+    groups = {task: np.unique([row.sequence for row in tests[task]], return_inverse=True)[1] for task in METRICS}
+    result: dict[str, Any] = {
+        "tests": {
+            task: {
+                "rows": len(tests[task]),
+                "distinct": int(groups[task].max() + 1),
+                "arms": compared(scores[task], groups[task]),
+            }
+            for task in METRICS
+        },
+        "data": rows,
+        "training": {arm: json.loads((folder / "facts.json").read_text()) for arm, folder in arms.items()},
+        "pretraining": json.loads((work / "pretrained" / "facts.json").read_text()),
+    }
+    result["whole_proteins"] = whole_proteins(models["packaged"], others, helical)
+    write_result("annotator", result, data="CB513, SignalP 5 test rows, fold 3 of TMbed", seeds=[0])
+    return result
+
+
+def _add_shortcuts(
+    scores: dict[str, dict[str, Score]], train: dict[str, list[Labelled]], tests: dict[str, Any]
+) -> None:
+    for name, values in linear_signal(train["signal"], tests["signal"]).items():
+        scores["signal"][name] = signal_score(values, tests["signal"])
+    for task, classes in (("structure", 3), ("topology", 4)):
+        logits = linear_residues(task, train[task], tests[task], classes)
+        calls = [values[:, :3].argmax(1) for values in logits]
+        if task == "structure":
+            scores[task]["one-hot linear"] = structure_score(calls, tests[task])
+        else:
+            scores[task]["one-hot linear"] = topology_score(calls, [call == 2 for call in calls], None, tests[task])
+    alpha = [row for row in train["topology"] if row.kind == "alpha"]
+    membrane, _ = hydropathy_membrane(alpha, tests["topology"])
+    scores["topology"]["Kyte-Doolittle"] = topology_score(None, membrane, None, tests["topology"])
+    shares = np.bincount(np.concatenate([row.structure[row.structure >= 0] for row in train["structure"]]))
+    majority = [np.full(len(row.sequence), shares.argmax()) for row in tests["structure"]]
+    scores["structure"]["majority"] = structure_score(majority, tests["structure"])
+
+
+def whole_proteins(model: ProteinAnnotator, others: list[Labelled], helical: list[Labelled]) -> dict[str, Any]:
+    """Fold 3 at full length: signal peptides and where they end, helices where there are none, and the other way."""
+    globular = [row for row in others if row.kind == "globular"]
+    answers, membrane = _annotated(model, globular), _annotated(model, helical)
+    truth = np.array([row.signal == 1 for row in globular])
+    found = np.array([answer.signal_end is not None for answer in answers])
+    ends = [
+        (answer.signal_end or 0) - int((row.topology == 3).sum())
+        for row, answer in zip(globular, answers, strict=True)
+        if row.signal and answer.signal_end
+    ]
+    return {
+        "globular_proteins": len(globular),
+        "signal_mcc": matthews(truth, found),
+        "signal_peptides": int(truth.sum()),
+        "signal_ends_within_3": float(np.mean(np.abs(ends) <= 3)),
+        "signal_ends_exact": float(np.mean(np.array(ends) == 0)),
+        "globular_with_a_helix": float(np.mean([answer.num_membrane > 0 for answer in answers])),
+        "helical_proteins": len(membrane),
+        "helical_without_a_helix": float(np.mean([answer.num_membrane == 0 for answer in membrane])),
+    }
+
+
+def page(outcome: dict[str, Any]) -> str:
+    """The results as a page."""
+    result = outcome["result"]
+    lines = ["# The packaged protein annotator", "", f"`{outcome['command']}`, commit {outcome['commit']}.", ""]
+    lines += ["Value ± standard deviation of a bootstrap over proteins; in brackets the packaged model's paired lead."]
+    for task, found in result["tests"].items():
+        lines += ["", f"## {task.capitalize()} ({found['rows']:,} rows, {found['distinct']:,} distinct)", ""]
+        lines += ["| arm | " + " | ".join(METRICS[task]) + " |", "|---" * (len(METRICS[task]) + 1) + "|"]
+        for arm, entry in found["arms"].items():
+            lines.append(f"| {arm} | " + " | ".join(_cell(entry, name) for name in METRICS[task]) + " |")
+    lines += ["", "## Whole proteins of fold 3", "", "| measured | value |", "|---|---|"]
+    lines += [f"| {name.replace('_', ' ')} | {_number(value)} |" for name, value in result["whole_proteins"].items()]
+    lines += ["", "## Training", "", "| arm | steps | residues read | CPU seconds |", "|---|---|---|---|"]
+    for arm, facts in {"masked residues": result["pretraining"], **result["training"]}.items():
+        lines.append(f"| {arm} | {facts['steps']:,} | {facts['residues']:,} | {facts['cpu_seconds']:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(entry: dict[str, Any], name: str) -> str:
+    if name not in entry["metrics"]:
+        return "-"
+    lead = entry["packaged_minus"].get(name)
+    said = "" if lead is None else f" ({lead['value']:+.3f} ± {lead['sd']:.3f})"
+    return f"{entry['metrics'][name]:.3f} ± {entry['sd'][name]:.3f}{said}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def package(work: Path, output: Path) -> None:
+    """Write the packaged repository: the weights, and a card whose figures come from `results/annotator.json`."""
+    from seqformers import ProteinCnnForAnnotation, ProteinTokenizer
+    from seqformers.hub.repository import write_model_repository
+
+    model = ProteinCnnForAnnotation.from_pretrained(work / "packaged.0").eval()
+    write_model_repository(output, model, tokenizer=ProteinTokenizer("tape"), card=_card(model))
+    for path in [*output.glob("*.py"), output / "vocab.txt"]:
+        path.unlink(missing_ok=True)  # the package holds this already; a push writes it again
+
+
+def _card(model: Any) -> str:
+    from seqformers.hub.cards import render_model_card
+
+    outcome = json.loads((RESULTS / "annotator.json").read_text())
+    result = outcome["result"]
+    tests = {"structure": "CB513", "signal": "signal peptides, test rows", "topology": "TMbed, fold 3, helical"}
+    arms = {task: result["tests"][task]["arms"] for task in tests}
+    facts, before = result["training"]["packaged"], result["pretraining"]
+    baselines: dict[str, dict[str, float]] = {}
+    for task in tests:
+        for arm, entry in arms[task].items():
+            if arm != "packaged" and MAIN[task] in entry["metrics"]:
+                name = arm.replace(f"scratch-{task}", "from scratch").replace(f"pretrained-{task}", "this task alone")
+                baselines.setdefault(name, {})[MAIN[task]] = round(entry["metrics"][MAIN[task]], 4)
+    low = {task: arms[task]["packaged"]["interval"][MAIN[task]] for task in tests}
+    whole = result["whole_proteins"]
+    return render_model_card(
+        "protein_cnn",
+        {
+            "name": "Protein annotator, packaged with seqformers",
+            "license": "apache-2.0",
+            "tags": ["protein", "signal-peptide", "transmembrane", "secondary-structure"],
+            "summary": "Signal peptide, membrane topology and secondary structure of a protein, from one small "
+            "convolutional encoder with three heads: `seqformers annotate-proteins proteins.fasta -o table.tsv`.",
+            "intended_use": "A quick first look at many proteins, offline, on a CPU: which ones are secreted, which "
+            "cross the membrane and how often, which parts are helix, strand or coil.",
+            "limits": [
+                "Not of the level of large protein language models (ESM-C, ProtT5) or of methods that read "
+                "alignments; "
+                "SignalP 6, TMbed and NetSurfP 3 know more.",
+                "Helical membrane proteins only: strands of outer-membrane barrels are not looked for.",
+                "Training and test rows of the signal peptides are a random split, so relatives stand in both.",
+            ],
+            "parameters": sum(weight.numel() for weight in model.parameters()),
+            "data": [
+                {"name": "Open reading frames of bacteria, archaea, phages, plasmids (pyrodigal), Swiss-Prot families",
+                 "description": f"{before['sequences']:,} unlabelled proteins"},
+                {"name": "NetSurfP-2.0 training proteins", "citation": "Klausen et al. 2019, Proteins",
+                 "splits": {"train": facts["train"]["structure"]}},
+                {"name": "SignalP 5 training rows", "citation": "Almagro Armenteros et al. 2019, Nat Biotechnol",
+                 "splits": {"train": facts["train"]["signal"]}},
+                {"name": "TMbed, folds 0 to 2", "citation": "Bernhofer & Rost 2022, BMC Bioinformatics",
+                 "licence": "Apache-2.0", "splits": {"train": facts["train"]["topology"]}},
+            ],
+            "hyperparameters": {
+                "masked-residue steps": before["steps"], "steps of the heads": facts["steps"],
+                "residues read in all": before["residues"] + facts["residues"],
+            },
+            "command": "python -m benchmarks.tables.annotator_training annotate",
+            "task_type": "token-classification",
+            "metrics": {task: {MAIN[task]: round(arms[task]["packaged"]["metrics"][MAIN[task]], 4)} for task in tests},
+            "tested_on": tests,
+            "seeds": [0],
+            "baselines": baselines,
+            "baseline_split": "structure",
+            "leakage": {f"{task}: training rows dropped as relatives of another task's test": count
+                        for task, count in facts["dropped"].items()},
+            "environment": {"hours": round((before["cpu_seconds"] + facts["cpu_seconds"]) / 3600, 2),
+                            "device": "one CPU thread"},
+            "notes": [
+                *(f"{tests[task]}: {MAIN[task].replace('_', ' ')}, 95 % of a bootstrap over proteins "
+                  f"{low[task][0]:.3f} to {low[task][1]:.3f}." for task in tests),
+                f"Whole proteins of fold 3: signal peptides MCC {whole['signal_mcc']:.3f}; "
+                f"{whole['signal_ends_within_3']:.0%} of those found end within three residues of the annotation; "
+                f"{whole['globular_with_a_helix']:.1%} of {whole['globular_proteins']:,} proteins without membrane "
+                f"helices are given one, {whole['helical_without_a_helix']:.1%} of {whole['helical_proteins']:,} with "
+                "some are given none.",
+            ],
+            "versions": outcome["versions"],
+        },
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("actions", nargs="+", choices=["evaluate", "report", "package"])
+    parser.add_argument("--data", type=Path, help="folder of the public data")
+    parser.add_argument("--work", type=Path, default=Path("work/annotator"))
+    parser.add_argument("--output", type=Path, default=packaged_model("protein_cnn"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if "evaluate" in options.actions:
+        if options.data is None:
+            parser.error("give --data")
+        evaluate(options.data, options.work)
+    if {"evaluate", "report"} & set(options.actions):
+        outcome = json.loads((RESULTS / "annotator.json").read_text())
+        (RESULTS / "annotator.md").write_text(page(outcome))
+        print(page(outcome))
+    if "package" in options.actions:
+        package(options.work, options.output)
+
+
+if __name__ == "__main__":
+    main()
