@@ -26,6 +26,7 @@ from seqformers.files import fingerprint
 from seqformers.hub.devices import pick_device, pick_precision, quiet_loading
 from seqformers.hub.download import fetch_repository
 from seqformers.tokenization.reading import Reading, reading_of
+from seqformers.tokenization.spaced import read_letter_by_letter
 
 __all__ = [
     "PACKAGED",
@@ -243,7 +244,7 @@ def _load_encoder(folder: Path, *, needed: bool) -> Any:
     auto = transformers.AutoProcessor if (folder / _ENCODER_FILES[2]).is_file() else transformers.AutoTokenizer
     try:
         with quiet_loading():
-            return auto.from_pretrained(folder, trust_remote_code=False)
+            return read_letter_by_letter(auto.from_pretrained(folder, trust_remote_code=False))
     except Exception as error:  # whatever a torn file makes the readers raise
         raise ValueError(f"the tokenizer or processor in {folder} cannot be loaded: {_line(error)}") from error
 
@@ -315,7 +316,10 @@ def _refuse_misfit(folder: Path, auto_class: str | None, model: Any, info: Any, 
             "first (seqformers finetune) and pass that run"
         )
     if missing:
-        raise ValueError(f"{weights} lacks {missing[0]}, which config.json asks for; the two do not belong together")
+        raise ValueError(
+            f"{weights} lacks {missing[0]}, which config.json asks for; the two do not belong together"
+            f"{_own_code(folder)}"
+        )
     layers = {re.sub(r"\.\d+\.", ".#.", name) for name in model.state_dict()}
     for name in sorted(info["unexpected_keys"]):
         inner = name.removeprefix(prefix)
@@ -323,6 +327,13 @@ def _refuse_misfit(folder: Path, auto_class: str | None, model: Any, info: Any, 
             raise ValueError(
                 f"{weights} holds {name}, a layer that config.json leaves out; they do not belong together"
             )
+
+
+def _own_code(folder: Path) -> str:
+    """What is to be said of a repository whose weights are for code that it brings, which is never run here."""
+    named = read_config(folder).get("auto_map") or {}
+    others = [str(name) for name in named.values() if class_named(str(name).rpartition(".")[2]) is None]
+    return f" (they are for code of its own, {others[0]}, which is not run here)" if others else ""
 
 
 def _weight_file(folder: Path) -> Path:

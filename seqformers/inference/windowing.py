@@ -9,6 +9,7 @@ import numpy as np
 
 from seqformers.datasets_scripts.common.windows import window_starts
 from seqformers.hub.load import Loaded
+from seqformers.hub.positions import max_tokens
 
 __all__ = ["Span", "Windowing", "check_count", "context_letters", "reverse_complement"]
 
@@ -98,7 +99,7 @@ def reverse_complement(sequence: str) -> str:
 def context_letters(loaded: Loaded) -> tuple[int, int]:
     """Letters of the reads a model was trained on (where its run says so), and the most letters it reads at once."""
     config, tokenizer, reading = loaded.config, loaded.encoder, loaded.reading
-    tokens = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    tokens = max_tokens(config) or tokenizer.model_max_length
     tokens = min(int(tokens), int(tokenizer.model_max_length)) - tokenizer.num_special_tokens_to_add()
     most = reading.letters(tokens * (getattr(config, "max_chunks", None) or 1))
     return getattr(config, "read_length", None) or most, most

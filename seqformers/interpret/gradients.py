@@ -48,7 +48,12 @@ def gradient_profile(loaded: Loaded, sequence: str, column: int, *, steps: int =
         repeated = {name: value.expand(len(embedded), *value.shape[1:]) for name, value in inputs.items()}
         return model(inputs_embeds=embedded, **repeated).logits[:, column]
 
-    parts = IntegratedGradients(logit).attribute(embeddings, baseline, n_steps=steps, internal_batch_size=8)
+    try:
+        parts = IntegratedGradients(logit).attribute(embeddings, baseline, n_steps=steps, internal_batch_size=8)
+    except TypeError as error:  # ESM-C reads ids alone
+        raise ValueError(
+            f"{type(model).__name__} takes no embeddings in place of ids, so it has no gradients"
+        ) from error
     scores = parts.sum(-1)[0].detach().double().cpu().numpy()[own[0]]
     starts, ends = places[0][own[0]].T
     width = ends - starts

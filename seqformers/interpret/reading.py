@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from seqformers.hub.load import Loaded
+from seqformers.hub.positions import max_tokens
 from seqformers.inference.windowing import Span
 
 __all__ = ["cut_into_contexts", "read_batches", "spread_to_bases"]
@@ -19,7 +20,7 @@ def cut_into_contexts(span: Span, loaded: Loaded) -> list[Span]:
 
     A classifier of several chunks reads longer windows than its encoder; other windows are one part.
     """
-    room = getattr(loaded.config, "max_position_embeddings", None)
+    room = max_tokens(loaded.config)
     if room is None:
         return [span]
     reading, letters = loaded.reading, span.letters
@@ -49,6 +50,8 @@ def read_batches(
             warnings.simplefilter("ignore")  # unknown letters are counted over the whole file
             encoded = loaded.encoder(texts, padding=True, return_special_tokens_mask=True, return_tensors="np")
         own = np.asarray(encoded.pop("special_tokens_mask")) == 0
+        if own.shape != np.asarray(encoded["input_ids"]).shape:  # ESM's tokenizer counts an end that it does not add
+            own = ~np.isin(encoded["input_ids"], loaded.encoder.all_special_ids)
         own &= np.asarray(encoded["attention_mask"]) != 0
         inputs = encoded.convert_to_tensors("pt").to(loaded.exact.device)
         yield part, dict(inputs), own, _places(texts, own, loaded)

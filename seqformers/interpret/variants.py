@@ -23,6 +23,7 @@ from seqformers.datasets_scripts.common.remarks import Remarks
 from seqformers.datasets_scripts.common.vcf import Variant, check_contigs, check_reference, read_vcf
 from seqformers.files import Output
 from seqformers.hub.load import Loaded
+from seqformers.inference.embed import residue_mask
 from seqformers.inference.records import read_sequences
 from seqformers.inference.scores import Scorer
 from seqformers.inference.windowing import Windowing, reverse_complement
@@ -191,8 +192,8 @@ def _tokens(loaded: Loaded, texts: Sequence[str]) -> tuple[dict[str, torch.Tenso
     """The model's inputs, and which tokens stand for the sequence."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # unknown letters are counted over the whole file
-        batch = dict(loaded.encoder(list(texts), padding=True, return_special_tokens_mask=True, return_tensors="pt"))
-    own = (batch.pop("special_tokens_mask") == 0) & (batch["attention_mask"] != 0)
+        batch = dict(loaded.encoder(list(texts), padding=True, return_tensors="pt"))
+    own = residue_mask(batch, loaded.encoder)
     device = loaded.exact.device
     return {key: value.to(device) for key, value in batch.items()}, own.to(device)
 

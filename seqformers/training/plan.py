@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,9 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from seqformers._families import FAMILIES, Family, family_of, tokenizer_modules
 from seqformers.files import did_you_mean
-from seqformers.hub.load import model_folder
+from seqformers.hub.load import model_folder, read_config
+from seqformers.hub.positions import max_tokens
+from seqformers.tokenization.spaced import read_letter_by_letter
 from seqformers.training.recipe import Recipe
 
 __all__ = ["Plan", "resolve"]
@@ -102,8 +105,21 @@ class Plan:
         cls = self.model_class
         set_seed(seed)
         if self.source is not None:
-            return cls.from_pretrained(self.source, config=config)
+            model, info = cls.from_pretrained(self.source, config=config, output_loading_info=True)
+            self._refuse_missing(model, info["missing_keys"])
+            return model
         return cls.from_config(config) if cls.__name__.startswith("AutoModel") else cls(config)
+
+    def _refuse_missing(self, model: Any, missing: Iterable[str]) -> None:
+        """A pretrained encoder that is not there would be drawn anew without a word."""
+        encoder = f"{model.base_model_prefix}."
+        lacking = sorted(name for name in missing if name.startswith(encoder) and "pooler" not in name)
+        if lacking:
+            raise ValueError(
+                f"{self.recipe.model.from_} lacks {lacking[0]} ({len(lacking)} weights of the encoder are missing), "
+                f"so it is no {model.config.model_type}, as its config.json says; if it brings code of its own "
+                "(auto_map), that is not run here"
+            )
 
 
 def resolve(recipe: Recipe) -> Plan:
@@ -119,7 +135,7 @@ def resolve(recipe: Recipe) -> Plan:
     source = None if recipe.model.from_ is None else model_folder(recipe.model.from_)
     encoder = _encoder(recipe, family, source)
     config = _config(recipe, family, source, encoder, recipe.model.config)
-    places = getattr(config, "max_position_embeddings", None)
+    places = max_tokens(config)
     if source is None and places is not None and getattr(encoder, "model_max_length", places) < places:
         encoder.model_max_length = places  # of a new tokenizer it is a guess
     return Plan(
@@ -168,7 +184,7 @@ def _encoder(recipe: Recipe, family: Family | None, source: Path | None) -> Any:
     options = {key: value for key, value in recipe.tokenizer.items() if key not in _NOT_INIT}
     processor = kind == "processor" or (kind is None and family is not None and family.processor is not None)
     if source is not None:
-        encoder = (AutoProcessor if processor else AutoTokenizer).from_pretrained(source)
+        encoder = read_letter_by_letter((AutoProcessor if processor else AutoTokenizer).from_pretrained(source))
         for name, value in options.items():
             if hasattr(encoder, name) and getattr(encoder, name) != value:
                 raise ValueError(
@@ -220,6 +236,8 @@ def _config(recipe: Recipe, family: Family | None, source: Path | None, encoder:
         if name not in known:
             continue
         given = recipe.model.config.get(name)
+        if name == "vocab_size" and source is not None and (read_config(source).get(name) or 0) >= found:
+            continue  # the table of a pretrained model may have room to spare
         if name in ("k", "stride") and given is not None and given != found:
             raise ValueError(f"model.config.{name}={given} does not fit the tokenizer's {name}={found}")
         values.setdefault(name, found)
@@ -259,7 +277,7 @@ def _told_by(encoder: Any) -> dict[str, Any]:
 def _max_length(recipe: Recipe, config: Any) -> int | None:
     """Tokens an input may have: `tokenizer.max_length`, or what the model's position table and chunks hold."""
     given = recipe.tokenizer.get("max_length")
-    places = getattr(config, "max_position_embeddings", None)
+    places = max_tokens(config)
     chunks = getattr(config, "max_chunks", 1)
     if places is not None and recipe.task != "pretrain" and chunks > 1:
         places = (places - 2) * chunks + 2
