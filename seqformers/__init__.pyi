@@ -4,8 +4,14 @@ from seqformers.guides.score import guide_table, score_guides
 from seqformers.inference.embed import embed
 from seqformers.inference.predict import predict
 from seqformers.merging import merge
+from seqformers.modeling.dna.configuration_kmer2vec import Kmer2VecConfig
 from seqformers.modeling.dna.configuration_kmer_bert import KmerBertConfig
 from seqformers.modeling.dna.configuration_seq_cnn import SeqCnnConfig
+from seqformers.modeling.dna.modeling_kmer2vec import (
+    Kmer2VecForPreTraining,
+    Kmer2VecForSequenceClassification,
+    Kmer2VecModel,
+)
 from seqformers.modeling.dna.modeling_kmer_bert import (
     KmerBertForMaskedLM,
     KmerBertForPreTraining,
@@ -102,6 +108,10 @@ __all__ = [
     "DeepCpf1Config",
     "DeepCpf1Model",
     "DeepCpf1Processor",
+    "Kmer2VecConfig",
+    "Kmer2VecForPreTraining",
+    "Kmer2VecForSequenceClassification",
+    "Kmer2VecModel",
     "KmerBertConfig",
     "KmerBertForMaskedLM",
     "KmerBertForPreTraining",

@@ -98,6 +98,17 @@ FAMILIES: tuple[Family, ...] = (
         tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
     ),
     Family(
+        model_type="kmer2vec",
+        room="dna",
+        config="Kmer2VecConfig",
+        models={
+            "AutoModel": "Kmer2VecModel",
+            "AutoModelForPreTraining": "Kmer2VecForPreTraining",
+            "AutoModelForSequenceClassification": "Kmer2VecForSequenceClassification",
+        },
+        tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
+    ),
+    Family(
         model_type="deepcpf1",
         room="guides",
         config="DeepCpf1Config",

@@ -79,6 +79,11 @@ class Plan:
         return "CausalLM" in name or name in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
 
     @property
+    def learns_words(self) -> bool:
+        """Whether the head tells words from their neighbours, so that nothing is hidden and no token is predicted."""
+        return self.family is not None and self.family.model_type == "kmer2vec" and self.recipe.task == "pretrain"
+
+    @property
     def has_tokenizer(self) -> bool:
         """Whether the encoder is a tokenizer, and not a processor."""
         return hasattr(self.encoder, "pad_token_id")

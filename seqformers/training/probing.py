@@ -50,13 +50,50 @@ def train_probe(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]
     features = {split: features_of(run, trainer, split, cache=cache) for split in ("train", held) if split is not None}
     strength, weight, bias = _fit(run, features, held)
     _write_into(last_linear(model), weight, bias)
+    few = _few_shots(run, features["train"], trainer, seed, cache=cache)
     return model, {
+        **({"shots": few} if few else {}),
         "c": strength,
         "parameters": int(sum(p.numel() for p in model.parameters())),
         "trained_parameters": int(weight.size + bias.size),
         "features": int(features["train"].shape[1]),
         "train_seconds": time.perf_counter() - began,
     }
+
+
+def _few_shots(run: Run, train: np.ndarray, trainer: Any, seed: int, *, cache: bool) -> dict[str, Any]:
+    """Scores on the test split of probes that saw few rows a class: `{"10": {"mcc": {"mean": .., "sd": ..}}}`.
+
+    Each draw takes as many rows of every class at random and fits with c = 1, since nothing is left to choose it by
+    (the protocol of GENEB-like comparisons: full, 10 and 1 rows a class).
+    """
+    shots, draws = run.recipe.probe.get("shots") or [], run.recipe.probe.get("draws") or 20
+    if not shots:
+        return {}
+    if min(shots) < 1 or draws < 1:
+        raise ValueError(f"probe.shots and probe.draws must be at least 1, got {shots} and {draws}")
+    if run.table.task.kind != "classification" or "test" not in run.table.splits:
+        raise ValueError("probe.shots draws rows a class and scores them on test: it needs classes and a test split")
+    labels, truth = run.table.labels("train"), run.table.labels("test")
+    rows = [np.flatnonzero(labels == number) for number in range(len(run.table.task.names))]
+    if min(map(len, rows)) < max(shots):
+        smallest = run.table.task.names[int(np.argmin(list(map(len, rows))))]
+        raise ValueError(f"probe.shots={shots}, but class {smallest!r} has {min(map(len, rows))} training rows")
+    test = features_of(run, trainer, "test", cache=cache)
+    found: dict[str, Any] = {}
+    for count in shots:
+        rng = np.random.default_rng([seed, count])
+        scores = []
+        for _ in range(draws):
+            chosen = np.concatenate([rng.choice(part, count, replace=False) for part in rows])
+            weight, bias = _solve(train[chosen], labels[chosen], 1.0, run.table.task)
+            scores.append(run.table.task.score(test @ weight.T + bias, truth, run.metrics, run.table.groups("test")))
+        found[str(count)] = {
+            name: {"mean": float(np.mean(values)), "sd": float(np.std(values))}
+            for name in scores[0]
+            if np.isfinite(values := [score[name] for score in scores]).all()
+        }
+    return found
 
 
 def last_linear(model: Any) -> Any:

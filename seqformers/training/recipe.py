@@ -148,7 +148,8 @@ class Recipe:
         metrics (`list[str]`): Names in `seqformers.metrics.registry.METRICS`; the first chooses checkpoint and
             published seed.
         baselines (`BaselineRecipe`): Shortcuts.
-        probe (`dict`): `c` (inverse strengths of the ridge to try on validation), `cache` (keep features on disk).
+        probe (`dict`): `c` (inverse strengths of the ridge to try on validation), `cache` (keep features on disk),
+            `shots` (also fit on so many rows a class, such as [1, 10], drawn `draws` times, default 20).
         tune (`TuneRecipe`): Search space of `tune`.
         portable (`bool`): Also write the form that stock transformers loads, where the family has one.
         power_watts (`float`, *optional*): Power draw assumed by the card's cost estimate.
@@ -189,7 +190,7 @@ class Recipe:
 
 
 _NESTED = {"model": ModelRecipe, "data": DataRecipe, "baselines": BaselineRecipe, "tune": TuneRecipe}
-_PROBE = {"c": float | list[float], "cache": bool}
+_PROBE = {"c": float | list[float], "cache": bool, "shots": list[int], "draws": int}
 _MASKING = {
     "mlm_probability": float,
     "span": int,

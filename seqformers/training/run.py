@@ -95,7 +95,7 @@ class Run:
         """
         plan = resolve(replace(recipe, training={**DEFAULTS[recipe.task], **recipe.training}))
         pretraining = recipe.task == "pretrain"
-        head = "CausalLM" if pretraining and plan.is_causal else plan.head
+        head = "CausalLM" if pretraining and plan.is_causal else "words" if plan.learns_words else plan.head
         table = load_table(recipe.data, head, labelled=not pretraining, names=names)
         metrics = table.task.check_metrics(recipe.metrics)
         if needs_groups(metrics) and table.group is None:
@@ -133,7 +133,7 @@ class Run:
         """The collator that hides tokens: spans of bases for k-mers, residues for proteins, none of a causal model."""
         encoder = self.plan.encoder
         options = {key: value for key, value in self.recipe.masking.items() if key != "seed"}
-        causal = self.plan.is_causal
+        causal = self.plan.is_causal or self.plan.learns_words
         collator: Any = DataCollatorForLanguageModeling
         if isinstance(encoder, ProteinTokenizer):
             collator = DataCollatorForResidueLanguageModeling
@@ -326,7 +326,7 @@ class Run:
         metrics = self._metrics(outcome, split) | {"loss": (outcome.metrics or {}).get(f"{split}_loss", np.nan)}
         metrics = {name: value for name, value in metrics.items() if np.isfinite(value)}
         if isinstance(self.collate, LanguageModelBatches):
-            metrics["perplexity"] = float(np.exp(min(metrics["loss"], 100.0)))
+            metrics |= {} if self.plan.learns_words else {"perplexity": float(np.exp(min(metrics["loss"], 100.0)))}
         if task.of_rows and is_main_process():
             labels = outcome.label_ids if task.labels_in_batch else self.table.labels(split)
             columns = {"label": list(np.asarray(labels)), **task.columns(outcome.predictions)}

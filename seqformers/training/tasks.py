@@ -26,6 +26,7 @@ __all__ = [
     "Ranking",
     "Residues",
     "Task",
+    "WordVectors",
     "settle_task",
 ]
 
@@ -277,6 +278,22 @@ class NextTokens(MaskedTokens):
         return torch.cat([none, logits[:, :-1].argmax(-1)], 1).masked_fill(labels == IGNORED, IGNORED)
 
 
+class WordVectors(MaskedTokens):
+    """Pretraining: words told from others by their neighbours; the loss is all there is to say."""
+
+    kind = "word vectors"
+
+    def keep(self, logits: Any, labels: Any) -> Any:
+        """Nothing of the vectors: one -100 a token."""
+        return labels.new_full(labels.shape, IGNORED)
+
+    def score(
+        self, predictions: Any, labels: Any, metrics: Iterable[str], groups: np.ndarray | None = None
+    ) -> dict[str, float]:
+        """No metric beside the loss."""
+        return {}
+
+
 def settle_task(
     splits: dict[str, Any], label: str | None, *, head: str | None, known: list[str] | None
 ) -> tuple[Task, dict[str, Any]]:
@@ -289,6 +306,8 @@ def settle_task(
         known (`list[str]`, *optional*): Classes of a trained model in the order of its outputs.
     """
     if label is None:
+        if head == "words":
+            return WordVectors(), splits
         return (NextTokens if "CausalLM" in (head or "") else MaskedTokens)(), splits
     head = head or ""
     if "ContactPrediction" in head:

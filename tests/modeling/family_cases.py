@@ -238,6 +238,44 @@ SEQ_CNN = FamilyCase(
     attentions=(),
 )
 
+
+def _kmer2vec_batch(head: str, seed: int) -> Batch:
+    """The rows of the k-mer BERT; words of a row tell it, and each other."""
+    batch = _kmer_bert_batch("KmerBertModel", seed)
+    if head == "Kmer2VecForSequenceClassification":
+        batch["labels"] = torch.tensor([0, 1, 1, 0])
+    elif head == "Kmer2VecForPreTraining":
+        ids = batch["input_ids"] = torch.where(batch["input_ids"] > 4, batch["input_ids"] % 4 + 5, batch["input_ids"])
+        batch["labels"] = torch.where(ids > 4, ids, -100)
+        batch["negatives"] = torch.randint(20, 60, (*ids.shape, 3), generator=torch.Generator().manual_seed(seed))
+    return batch
+
+
+def _kmer2vec_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    """word2vec's start: uniform within 1 / (2 width), the other table zero."""
+    if name.endswith("word_embeddings.weight"):
+        return "uniform", 0.5 / parameter.shape[1] / 3**0.5
+    zero = name.endswith("bias") or name.startswith("contexts")
+    return ("constant", 0.0) if zero else ("normal", parameter.shape[1] ** -0.5)
+
+
+def _lengthen_words(batch: Batch, by: int) -> Batch:
+    longer = lengthen_tokens({name: value for name, value in batch.items() if name != "negatives"}, by)
+    if "negatives" in batch:
+        longer["negatives"] = torch.nn.functional.pad(batch["negatives"], (0, 0, 0, by), value=9)
+    return longer
+
+
+KMER2VEC = FamilyCase(
+    model_type="kmer2vec",
+    config={"k": 3, "hidden_size": 16, "window": 2, "num_negatives": 3},
+    batch=_kmer2vec_batch,
+    initial=_kmer2vec_initial,
+    lengthen=_lengthen_words,
+    embeddings=False,  # of pretraining there are none; tested with the family
+    attentions=(),
+)
+
 from tests.modeling.family_cases_protein import PROTEIN_CASES  # noqa: E402 (it needs the names above)
 
-CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, PAIR_CNN, SEQ_CNN, *PROTEIN_CASES)
+CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, PAIR_CNN, SEQ_CNN, KMER2VEC, *PROTEIN_CASES)

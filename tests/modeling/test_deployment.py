@@ -11,9 +11,9 @@ import torch
 
 import seqformers
 from seqformers._families import FAMILIES, family_of
-from tests.modeling.family_cases import DEEPCPF1, KMER_BERT, SEQ_CNN, TARGETNET
+from tests.modeling.family_cases import DEEPCPF1, KMER2VEC, KMER_BERT, SEQ_CNN, TARGETNET
 
-CASES = {case.model_type: case for case in (KMER_BERT, TARGETNET, DEEPCPF1, SEQ_CNN)}
+CASES = {case.model_type: case for case in (KMER_BERT, TARGETNET, DEEPCPF1, SEQ_CNN, KMER2VEC)}
 FEW = [family for family in FAMILIES if family.model_type in CASES]
 HEADS = [(family, head) for family in FEW for head in dict.fromkeys(family.models.values())]
 every_head = pytest.mark.parametrize(("family", "head"), HEADS, ids=[head for _, head in HEADS])
@@ -47,6 +47,7 @@ def test_hidden_states_are_given_on_request(family: Any, head: str) -> None:
         "kmer_bert": lambda: 1 + config.num_hidden_layers,
         "targetnet": lambda: 2 + sum(config.num_blocks[1:]),
         "deepcpf1": lambda: 2 + len(config.hidden_sizes),
+        "kmer2vec": lambda: 1,
         "seq_cnn": lambda: 2 + len(config.num_filters),
     }
     assert len(states) == expected[family.model_type]()
@@ -138,6 +139,8 @@ def test_onnx_gives_the_same_for_any_batch_size(family: Any, head: str, tmp_path
 @every_head
 def test_dynamic_quantisation_stays_close(family: Any, head: str) -> None:
     model, batch = make(family, head)
+    if not any(isinstance(module, torch.nn.Linear) for module in model.modules()):
+        pytest.skip("no linear layer")
     expected = first(model(**batch))
     small = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
     kinds = {type(module).__module__ for module in small.modules()}

@@ -21,6 +21,7 @@ SMALL = {
         "max_position_embeddings": 64,
     },
     "plus_rnn": {"hidden_size": 8, "num_hidden_layers": 1},
+    "kmer2vec": {"hidden_size": 8},
     "seq_cnn": {"num_filters": [8], "filter_widths": [5]},
     "deepcpf1": {},
     "targetnet": {},
@@ -48,7 +49,7 @@ def _rna(rows: int, length: int, rng: np.random.Generator) -> list[str]:
 def _case(family: str, rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
     """Columns of a table and what they mean to the encoder."""
     labels = (np.arange(24) % 2).tolist()
-    if family in ("kmer_bert", "seq_cnn"):
+    if family in ("kmer_bert", "kmer2vec", "seq_cnn"):
         return {"sequence": _rna(24, 40, rng), "label": labels}, {"text": "sequence"}
     if family == "deepcpf1":
         contexts = [text.replace("U", "T") for text in _rna(24, 34, rng)]

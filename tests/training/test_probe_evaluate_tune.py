@@ -86,6 +86,18 @@ def test_features_are_computed_once(probe_recipe, tmp_path, monkeypatch):
     assert len(calls) == 6
 
 
+def test_probes_of_few_rows_a_class_are_what_a_fit_on_them_gives(probe_recipe, tmp_path):
+    changes = ["seeds=[0]", "probe.shots=[1, 8]", "probe.draws=3", "metrics=[mcc, accuracy]"]
+    run = probe(probe_recipe, changes, output=tmp_path / "run")
+    found = json.loads((run / "metrics.json").read_text())["per_seed"][0]["shots"]
+    assert set(found) == {"1", "8"} and set(found["8"]) == {"mcc", "accuracy"}
+    assert found["8"]["mcc"]["mean"] > 0.3 and found["8"]["mcc"]["sd"] > 0  # GC decides
+    again = probe(probe_recipe, changes, output=tmp_path / "again")
+    assert json.loads((again / "metrics.json").read_text())["per_seed"][0]["shots"] == found
+    with pytest.raises(ValueError, match=r"probe.shots=\[9999\], but class '.*' has \d+ training rows"):
+        probe(probe_recipe, ["probe.shots=[9999]"], output=tmp_path / "bad")
+
+
 def test_a_probe_of_numbers(probe_recipe, tmp_path):
     rng = np.random.default_rng(5)
     texts, _ = sequences(60, rng)

@@ -1,0 +1,97 @@
+"""Vectors of the words (k-mers, residues) that a model reads: nearest words, and a file for word2vec's readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seqformers.files import Output
+from seqformers.hub.load import Loaded, load_model
+
+__all__ = ["WordVectors", "word_vectors", "write_word2vec"]
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """The table of a model's vectors.
+
+    Args:
+        words (`list[str]`): Words in the order of their ids, special tokens left out.
+        matrix (`np.ndarray` of shape `(words, width)`): Their vectors, float32.
+    """
+
+    words: list[str]
+    matrix: np.ndarray
+
+    def of(self, word: str) -> np.ndarray:
+        """The vector of a word, `(width,)`.
+
+        Raises:
+            ValueError: the model does not know it.
+        """
+        if word not in self._number:
+            raise ValueError(f"no vector of {word!r}; the words are such as {', '.join(self.words[:3])}")
+        return self.matrix[self._number[word]]
+
+    def nearest(self, word: str | np.ndarray, count: int = 10) -> list[tuple[str, float]]:
+        """The words of the largest cosine to a word or vector, itself left out: `(word, cosine)`, nearest first."""
+        vector = self.of(word) if isinstance(word, str) else np.asarray(word)
+        lengths = np.linalg.norm(self.matrix, axis=1) * np.linalg.norm(vector)
+        cosines = self.matrix @ vector / np.maximum(lengths, np.finfo(np.float32).tiny)
+        order = [place for place in np.argsort(-cosines, kind="stable").tolist() if self.words[place] != word]
+        return [(self.words[place], float(cosines[place])) for place in order[:count]]
+
+    @property
+    def _number(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self.words)}
+
+
+def word_vectors(model: str | Path | Loaded) -> WordVectors:
+    """The vectors of the words of any model with a table of embeddings: `kmer2vec`, `kmer_bert`, and stock ones.
+
+    Args:
+        model (`str`, `Path` or `Loaded`): Run folder, Hub repository, or a model with its tokenizer.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: it has no table of vectors.
+    """
+    loaded = model if isinstance(model, Loaded) else load_model(model)
+    base = loaded.model.base_model
+    table = getattr(base.get_input_embeddings(), "weight", None)
+    if table is None or not hasattr(loaded.encoder, "get_vocab"):
+        raise ValueError(f"{loaded.name} is a {loaded.config.model_type} model, which has no vectors of words")
+    special = set(loaded.encoder.all_special_tokens)
+    vocabulary = sorted(loaded.encoder.get_vocab().items(), key=lambda entry: entry[1])
+    known = [(word, number) for word, number in vocabulary if word not in special and number < len(table)]
+    import torch
+
+    ids = torch.tensor([number for _, number in known], device=table.device)
+    ids = base.words(ids) if hasattr(base, "words") else ids  # both strands of a k-mer may have one vector
+    return WordVectors([word for word, _ in known], table[ids].detach().float().cpu().numpy())
+
+
+def write_word2vec(model: str | Path | Loaded, output: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the vectors as word2vec's text: a line `words width`, then a line a word (`ACGTAC 0.1 -0.2 ...`).
+
+    Args:
+        model (`str`, `Path` or `Loaded`): As in `word_vectors`.
+        output (`str` or `Path`): File to write; gensim reads it by `KeyedVectors.load_word2vec_format`.
+        overwrite (`bool`): Replace it if it is there.
+
+    Returns:
+        `Path`: `output`.
+    """
+    vectors = word_vectors(model)
+    lines = [f"{len(vectors.words)} {vectors.matrix.shape[1]}"]
+    lines += [
+        f"{word} {' '.join(f'{value:.8g}' for value in row)}"
+        for word, row in zip(vectors.words, vectors.matrix.tolist(), strict=True)
+    ]
+    with Output(output, "word2vec", inputs=[], settings={}, overwrite=overwrite) as place:
+        partial = place.start()
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        place.finish()
+    return Path(output)
