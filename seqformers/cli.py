@@ -51,6 +51,9 @@ OnError = Annotated[
     Literal["raise", "skip"], typer.Option(help="At a record that cannot be used: raise, or skip it and count.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+Curves = Annotated[
+    Path | None, typer.Option("--plot", help="Picture of losses and scores over steps (.png, .svg, .pdf).")
+]
 Part = Annotated[
     str | None,
     typer.Option(
@@ -344,6 +347,7 @@ def pretrain(
     *,
     output: RunFolder = None,
     overwrite: OverwriteRun = False,
+    plot: Curves = None,
     resume: Resume = False,
 ) -> None:
     """Pretrain a masked language model by a recipe; the run folder is a Hub repository.
@@ -355,7 +359,7 @@ def pretrain(
     Resume after a kill by adding `--resume`. Every key of the recipe can be changed, for example
     `training.learning_rate=5e-4 model.config.num_hidden_layers=6`.
     """
-    _train("pretrain", recipe, overrides, output, overwrite=overwrite, resume=resume)
+    _train("pretrain", recipe, overrides, output, plot=plot, overwrite=overwrite, resume=resume)
 
 
 @app.command(rich_help_panel=_TRAIN)
@@ -365,6 +369,7 @@ def finetune(
     *,
     output: RunFolder = None,
     overwrite: OverwriteRun = False,
+    plot: Curves = None,
     resume: Resume = False,
 ) -> None:
     r"""Fine-tune on labels, from a pretrained run or from scratch (`model.from=null`), several seeds in one go.
@@ -376,7 +381,7 @@ def finetune(
 
     Prints mean and spread over the seeds beside the shortcut baselines.
     """
-    _train("finetune", recipe, overrides, output, overwrite=overwrite, resume=resume)
+    _train("finetune", recipe, overrides, output, plot=plot, overwrite=overwrite, resume=resume)
 
 
 @app.command(rich_help_panel=_TRAIN)
@@ -428,13 +433,17 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Parquet file for label and scores of every row.")] = None,
     baselines: Annotated[bool, typer.Option("--baselines", help="Also fit and score the shortcuts.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Picture of ROC, precision and recall, calibration, confusion (.png, .svg, .pdf)."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output files.")] = False,
 ) -> None:
     """Score a run on its test rows, or on other rows of the same form.
 
     A complete call:
 
-        seqformers evaluate runs/ft data.path=data/reads-1000 --split test --baselines --output scores.json
+        seqformers evaluate runs/ft data.path=data/reads-1000 --baselines --output scores.json --plot scores.png
     """
     from seqformers.training.evaluation import evaluate as score
     from seqformers.training.report import print_scores
@@ -446,17 +455,27 @@ def evaluate(
         output=output,
         predictions=predictions,
         baselines=baselines,
+        plot=plot,
         overwrite=overwrite,
     )
     print_scores(f"{run} on {split}", {split: result["metrics"]}, result.get("baselines", {}), split)
 
 
 def _train(
-    task: str, recipe: Path, overrides: list[str] | None, output: Path | None, *, overwrite: bool, resume: bool
+    task: str,
+    recipe: Path,
+    overrides: list[str] | None,
+    output: Path | None,
+    *,
+    plot: Path | None = None,
+    overwrite: bool,
+    resume: bool,
 ) -> None:
     from seqformers.training.recipe import load_recipe
     from seqformers.training.report import print_run
 
+    if plot is not None and plot.exists() and not (overwrite or resume):  # before hours of training
+        raise FileExistsError(f"{plot} is there; choose another name or replace it with --overwrite")
     words = list(overrides or [])
     output = output or Path("runs") / recipe.stem
     command = " ".join(["seqformers", task, recipe.name, *words])
@@ -476,6 +495,10 @@ def _train(
         typer.echo("interrupted; run the same command with --resume to go on", err=True)
         raise typer.Exit(130) from None
     print_run(folder)
+    if plot is not None:
+        from seqformers.training.plots import save_curves
+
+        save_curves(folder, plot, overwrite=overwrite or resume)
     after = {
         "pretrain": f"seqformers finetune RECIPE model.from={folder} data.path=LABELLED   # or probe",
         "probe": f"seqformers finetune RECIPE model.from={folder} data.path=LABELLED",

@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "hub": {"_families", "files", "tables", *_LOWER},
     "convert": {"_families", "files", "hub", *_LOWER},
     "datasets": {"files", "settings", "shards", "tables", "hub", *_LOWER},
-    "training": {"_families", "files", "settings", "tables", "metrics", "datasets", "hub", *_LOWER},
+    "training": {"_families", "files", "pictures", "settings", "tables", "metrics", "datasets", "hub", *_LOWER},
     "inference": {"files", "settings", "shards", "tables", "hub", *_LOWER},
     "targets": _SUBJECT,
     "guides": _SUBJECT,

@@ -11,10 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from transformers import AutoConfig
 
 from seqformers.files import MARK, Output, finite, write_json
+from seqformers.hub.devices import quiet_loading
 from seqformers.hub.load import model_folder
+from seqformers.pictures import check_picture, save_picture
+from seqformers.training.plots import draw_scores
 from seqformers.training.recipe import DataRecipe, Recipe, load_recipe
 from seqformers.training.run import Run
 
@@ -29,6 +33,7 @@ def evaluate(
     output: str | Path | None = None,
     predictions: str | Path | None = None,
     baselines: bool = False,
+    plot: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Score a run folder on a split of its own data, or of other data of the same form.
@@ -41,6 +46,8 @@ def evaluate(
         output (`str` or `Path`, *optional*): JSON file to write.
         predictions (`str` or `Path`, *optional*): Parquet file for the label and scores of every row.
         baselines (`bool`): Also fit the shortcuts on the training split and score them here.
+        plot (`str` or `Path`, *optional*): Picture of the scores, `.png`, `.svg` or `.pdf`: ROC, precision and recall,
+            calibration and confusion of classes; measured against predicted for regression.
         overwrite (`bool`): Replace the output files.
 
     Returns:
@@ -52,6 +59,7 @@ def evaluate(
         ValueError: an output is an input, no recipe in the folder, class names that differ from the model's, or
             unusable rows.
     """
+    plot = None if plot is None else check_picture(plot)
     name, run = str(run), model_folder(run)
     if not (run / "recipe.yaml").is_file():
         raise ValueError(f"{run} is no finished run: it has no recipe.yaml")
@@ -64,7 +72,7 @@ def evaluate(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqformers-")))
         written = [
             None if path is None else stack.enter_context(Output(path, "evaluate", inputs=inputs, overwrite=overwrite))
-            for path in (output, predictions)
+            for path in (output, predictions, plot)
         ]
         result = {"run": Path(name).name if Path(name).is_absolute() else name, "split": split}
         result |= _score(recipe, run, split, scratch, baselines=baselines)
@@ -75,6 +83,14 @@ def evaluate(
         if written[1] is not None and found.is_file():
             shutil.copyfile(found, written[1].start())
             written[1].finish()
+        if written[2] is not None:
+            rows = pd.read_parquet(found) if found.is_file() else pd.DataFrame()
+            save_picture(
+                draw_scores(rows, f"{result['run']}, {split}"),
+                written[2].start(),
+                kind=written[2].path.suffix[1:].lower(),
+            )
+            written[2].finish()
     return result
 
 
@@ -82,7 +98,8 @@ def _score(recipe: Recipe, run: Path, split: str, scratch: Path, *, baselines: b
     prepared = Run.prepare(recipe, scratch, names=_names_of(AutoConfig.from_pretrained(run)))
     if split not in prepared.table.splits:
         raise ValueError(f"the data has no split {recipe.data.splits.get(split)!r} (set data.splits.{split})")
-    model = prepared.plan.model_class.from_pretrained(run)
+    with quiet_loading():
+        model = prepared.plan.model_class.from_pretrained(run)
     trainer = prepared.make_trainer(0, scratch, model, precise=True)
     metrics, speed = prepared.score(trainer, split, scratch)
     result = {"data": prepared.table.facts, "metrics": metrics, "rows_per_second": speed["rows_per_second"]}
