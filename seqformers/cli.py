@@ -203,11 +203,26 @@ def scan_targets(
     pairs: Annotated[
         Path | None, typer.Option(help="Table with columns mirna_id and mrna_id; else all pairs.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="TargetNet folder or Hub name; else the packaged one.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder or Hub name; pair_cnn (the default) or targetnet is in the package.")
+    ] = None,
     sites: Annotated[bool, typer.Option("--sites", help="One row a site instead of one a pair.")] = False,
     windows: Annotated[
         bool, typer.Option("--windows", help="TargetNet's own 40-nt windows, as published, in place of sites.")
     ] = False,
+    criterion: Annotated[
+        str | None,
+        typer.Option(
+            help="TargetNet's candidates: targetnet, miraw-6-1:10, miraw-7-1:10, miraw-7-2:10, targetscan, pita, all."
+        ),
+    ] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Distance of TargetNet's windows, nt; else 1.")] = None,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Read every window with the whole network, ten times slower.")
+    ] = False,
+    energy: Annotated[
+        bool, typer.Option("--energy/--no-energy", help="Duplex energies, where ViennaRNA is installed.")
+    ] = True,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out pairs (with --sites, sites) that score less, 0 to 1.")
     ] = 0.0,
@@ -226,22 +241,25 @@ def scan_targets(
 
         seqformers scan-targets --mirna mirnas.fa --mrna utrs.fa --output targets.tsv
 
-    Columns: mirna_id, mrna_id, score (of the best site), num_sites, best_start and best_end (its seed match, 0-based,
-    half-open, on the 5'->3' mRNA), site_type, alignment (miRNA 5'->3' / marks / mRNA 3'->5').
+    Columns: mirna_id, mrna_id, score (of all sites together), num_sites, best_start and best_end (the best one's seed
+    match, 0-based, half-open, on the 5'->3' mRNA), site_type, alignment (miRNA 5'->3' / marks / mRNA 3'->5'),
+    best_score, energy (kcal/mol, with the extra rna). --sites lists every canonical seed match, and other places that
+    score 0.5 or more.
 
-    Read scores (0 to 1) as ranks among the mRNAs of one miRNA, not as probabilities: the best of the many sites of a
-    long mRNA is high by chance, and most pairs that are no targets score above 0.5, too.
+    Read scores (0 to 1) as ranks among the mRNAs of one miRNA, not as probabilities: many mRNAs hold a good site that
+    does little.
 
-    With --windows rows are windows of 40 nt as the original makes them: a site shows in several, and one in the first
-    24 or the last 4 nt of an mRNA in none.
+    A small network finds the places that the whole one reads; --exhaustive has it read everything.
+
+    --model targetnet, --windows and --criterion answer with a TargetNet. With --windows rows are windows of 40 nt as
+    the original makes them: a site shows in several, and one in the first 24 or the last 4 nt of an mRNA in none.
     """
     from seqformers.targets.scan import scan_target_files
 
     report = scan_target_files(
-        mirna, mrna, output, pairs=pairs, model=model, sites=sites, windows=windows, min_score=min_score,
-        on_error=on_error, shard=shard, overwrite=overwrite, resume=resume, threads=threads, device=device,
-        progress=not (quiet or _quiet),
-        plot=plot,
+        mirna, mrna, output, pairs=pairs, model=model, sites=sites, windows=windows, criterion=criterion, step=step,
+        exhaustive=exhaustive, energy=energy, min_score=min_score, on_error=on_error, shard=shard,
+        overwrite=overwrite, resume=resume, threads=threads, device=device, progress=not (quiet or _quiet), plot=plot,
     )  # fmt: skip
     for line in report.lines():
         typer.echo(f"warning: {line}", err=True)

@@ -200,14 +200,11 @@ def _ask_targetnet() -> str:
 
 
 def _ask_pair_cnn() -> str:
-    import torch
+    from seqformers.targets.scan import scan_targets
 
-    from seqformers.hub.load import load_model
-
-    loaded = load_model("pair_cnn", family="pair_cnn")
-    with torch.no_grad():
-        logits = loaded.model(**loaded.encoder([_LET7] * 2, [_SITE, _SITE[::-1]])).logits
-    return _expect("a let-7 site scores above its reverse", logits[0] > logits[1])
+    table = scan_targets({"let-7a": _LET7}, {"site": _SITE, "reversed": _SITE[::-1]}, energy=False)
+    score = dict(zip(table["mrna_id"], table["score"], strict=True))
+    return _expect("a let-7 site scores above its reverse", score["site"] > score["reversed"])
 
 
 def _ask_deepcpf1() -> str:

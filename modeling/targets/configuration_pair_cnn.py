@@ -30,6 +30,8 @@ class PairCnnConfig(PreTrainedConfig):
         hidden_size (`int`, defaults to 64): Units of the layer before the logit.
         num_members (`int`, defaults to 1): `"diagonal"`: networks in the file whose logits are averaged.
         dropout (`float`, defaults to 0.15): While training.
+        pair_rule (`dict[str, float]`, *optional*): How the sites of a whole mRNA make its score: the weights `bias`,
+            `sites` and `length` of a logistic rule on the log of the sites' summed odds and of the mRNA's length.
 
     Examples:
         >>> PairCnnConfig().channels
@@ -55,6 +57,7 @@ class PairCnnConfig(PreTrainedConfig):
     hidden_size: int = 64
     num_members: int = 1
     dropout: float | int = 0.15
+    pair_rule: dict[str, float] | None = None
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -65,6 +68,8 @@ class PairCnnConfig(PreTrainedConfig):
             raise ValueError(
                 f"channels and kernel_sizes are of the same convolutions; got {self.channels} and {self.kernel_sizes}"
             )
+        if self.pair_rule is not None and set(self.pair_rule) != {"bias", "sites", "length"}:
+            raise ValueError(f"pair_rule has the weights bias, sites and length; got {sorted(self.pair_rule)}")
         if self.num_members < 1:
             raise ValueError(f"num_members must be 1 or more; got {self.num_members}")
         if self.kind == "diagonal":

@@ -11,6 +11,8 @@ from transformers import BatchFeature, ProcessorMixin
 
 __all__ = ["PairCnnProcessor"]
 
+SHORTEST, LONGEST = 10, 41  # nucleotides of a miRNA to scan with; of a long one the model reads the first
+
 _IDS = np.full(256, 255, dtype=np.uint8)
 for _letters, _id in (("Aa", 1), ("Cc", 2), ("Gg", 3), ("UuTt", 4), ("NRYSWKMBDHVnryswkmbdhv", 5)):
     _IDS[np.frombuffer(_letters.encode(), np.uint8)] = _id
@@ -41,6 +43,24 @@ class PairCnnProcessor(ProcessorMixin):
         super().__init__(**kwargs)
         self.max_mirna_length = max_mirna_length
         self.target_length = target_length
+
+    def encode_mirna(self, sequence: str, name: str = "miRNA") -> np.ndarray:
+        """Codes of one miRNA to scan with, `(length,)` uint8: A 0, C 1, G 2, U or T 3, another nucleotide letter 4.
+
+        Raises:
+            ValueError: a letter is no nucleotide, or the length is none of a mature miRNA; the message names `name`.
+        """
+        codes = _IDS[np.frombuffer(sequence.encode("ascii", "replace"), np.uint8)] - 1
+        if (codes == 254).any():
+            at = int(np.flatnonzero(codes == 254)[0])
+            hint = " (a protein? the model reads RNA or DNA)" if sequence[at].isalpha() else ""
+            raise ValueError(f"{name}: {sequence[at]!r} at position {at + 1} is no nucleotide letter{hint}")
+        if not SHORTEST <= len(codes) <= LONGEST:
+            raise ValueError(
+                f"{name}: a miRNA has {SHORTEST} to {LONGEST} nucleotides here, this one {len(codes)}; give the "
+                "mature miRNA, not the hairpin or the seed alone"
+            )
+        return codes
 
     def encode_mirnas(self, mirnas: Sequence[str]) -> np.ndarray:
         """Ids of miRNAs, 5'->3': `(n, longest)` uint8, at most `max_mirna_length` columns.

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 PACKAGED = ("targetnet", "deepcpf1", "pair_cnn", "protein_cnn")
-OWN_COMMANDS = {"targetnet": "scan-targets", "deepcpf1": "score-guides"}
+OWN_COMMANDS = {"pair_cnn": "scan-targets", "targetnet": "scan-targets", "deepcpf1": "score-guides"}
 
 # Numbers a model is built with, at least 1; a word or a negative number there builds another model without a word.
 _COUNTS = (
@@ -220,11 +220,6 @@ def _refuse_other_family(run: str | Path, kind: str, family: str | None) -> None
     if family is None and kind in OWN_COMMANDS:
         raise ValueError(
             f"{run} is a {kind} model, with a command of its own: seqformers {OWN_COMMANDS[kind]} --model {run}"
-        )
-    if family is None and kind == "pair_cnn":  # no command reads pairs of sites yet
-        raise ValueError(
-            f"{run} is a pair_cnn model, which scores pairs of a miRNA and a site in Python: "
-            "AutoProcessor.from_pretrained and AutoModel.from_pretrained of it, as its card shows"
         )
     if family is not None and kind != family:
         what = f"{OWN_COMMANDS[family]} needs" if family in OWN_COMMANDS else "this needs"

@@ -20,7 +20,7 @@ _COLOURS = {
 
 
 def draw_target_sites(
-    scored: Any, mirna: str, mrna: str, *, title: str = "", threshold: float | None = None
+    scored: Any, mirna: str, mrna: str, *, title: str = "", threshold: float | None = None, duplex: Any = None
 ) -> Figure:
     """Draw the score of every site at its place on the mRNA, and the best one's pairing.
 
@@ -31,12 +31,19 @@ def draw_target_sites(
         mrna (`str`): mRNA, 5'->3'.
         title (`str`): Above the picture.
         threshold (`float`, *optional*): Where a dashed line stands.
+        duplex (*optional*): Of a model that reads the pairing matrix: has `lines`, the best site's duplex in text,
+            `letters`, the stretch of mRNA, `first`, its first nucleotide counted from 1, and `added`, what each pair
+            of the miRNA with it adds to the site's logit, `(m, len(letters))`.
 
     Returns:
         `matplotlib.figure.Figure`.
     """
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    sites, text = figure.subplots(2, 1, height_ratios=(3, 1))
+    figure = Figure(figsize=(9, 4.2 if duplex is None else 8.2), layout="constrained")
+    if duplex is None:
+        sites, text = figure.subplots(2, 1, height_ratios=(3, 1))
+    else:
+        sites, matrix, text = figure.subplots(3, 1, height_ratios=(3, 4, 1))
+        _draw_matrix(figure, matrix, mirna, duplex)
     for kind in reversed(_COLOURS):  # canonical sites on top
         mine = [((start + end) / 2, score) for start, end, score, _, found, *_ in scored.sites if found == kind]
         if mine:
@@ -56,8 +63,20 @@ def draw_target_sites(
     if scored.num_sites:
         sites.legend(loc="upper right", fontsize=7, ncols=len(_COLOURS))
     text.axis("off")
-    text.text(0.5, 0.5, _pairing(scored, mirna, mrna), family="monospace", ha="center", va="center", ma="left")
+    pairing = _pairing(scored, mirna, mrna) if duplex is None else "\n".join(duplex.lines)
+    text.text(0.5, 0.5, pairing, family="monospace", ha="center", va="center", ma="left")
     return figure
+
+
+def _draw_matrix(figure: Figure, axes: Any, mirna: str, duplex: Any) -> None:
+    """What each pair adds: the miRNA from below, 5' to 3', the mRNA from the left; a duplex is a falling diagonal."""
+    added = duplex.added
+    most = max(float(abs(added).max()), 1e-6)
+    image = axes.imshow(added, cmap="RdBu_r", vmin=-most, vmax=most, origin="lower", aspect="auto")
+    axes.set_xticks(range(added.shape[1]), list(duplex.letters), fontsize=7)
+    axes.set_yticks(range(added.shape[0]), list(mirna[: added.shape[0]]), fontsize=7)
+    axes.set(xlabel=f"best site, nt {duplex.first} on of the mRNA (5'→3')", ylabel="miRNA (5'→3')")
+    figure.colorbar(image, ax=axes, label="adds to the site's logit")
 
 
 def _pairing(scored: Any, mirna: str, mrna: str) -> str:

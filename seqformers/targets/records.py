@@ -14,7 +14,6 @@ from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.datasets_scripts.common.remarks import Remarks
 from seqformers.datasets_scripts.common.tables import open_table
 from seqformers.modeling.targets.targetnet_sites import UNKNOWN, WINDOW, encode_rna
-from seqformers.targets.sites import pad_ends
 
 __all__ = ["ScanReport", "TargetRecords", "find_pairs", "pair_all", "read_pairs"]
 
@@ -84,9 +83,9 @@ class TargetRecords:
 
     Args:
         kind (`str`): `"miRNA"` or `"mRNA"`.
-        processor (`TargetNetProcessor`): Says which miRNAs fit.
+        processor: Of the model; says which miRNAs fit.
         report (`ScanReport`): Told of what cannot be used or is odd.
-        pad (`bool`): Put unknown letters before and after mRNAs, so that sites at their ends are seen.
+        padding (`tuple[int, int]`): Unknown letters to put before and after each, so that sites at ends are seen.
         on_disk (`bool`): Keep the codes in a temporary file.
 
     Attributes:
@@ -97,14 +96,19 @@ class TargetRecords:
         refused (`set[str]`): Ids of records left out.
     """
 
-    def __init__(self, kind: str, processor: Any, report: ScanReport, *, pad: bool = False, on_disk: bool = False):
-        self.kind, self.processor, self.report, self.pad = kind, processor, report, pad
+    def __init__(
+        self,
+        kind: str,
+        processor: Any,
+        report: ScanReport,
+        *,
+        padding: tuple[int, int] = (0, 0),
+        on_disk: bool = False,
+    ):
+        self.kind, self.processor, self.report, self.padding = kind, processor, report, padding
         self.ids: list[str] = []
         self.codes: Any = _CodeFile() if on_disk else []
-        self.before, self._added = 0, 0
-        if pad:
-            none, self.before = pad_ends(np.zeros(0, np.uint8), processor.step)
-            self._added = len(none)
+        self.before = padding[0]
         self.index: dict[str, int] = {}
         self.refused: set[str] = set()
 
@@ -113,22 +117,28 @@ class TargetRecords:
 
     @classmethod
     def from_mapping(
-        cls, sequences: Mapping[str, str], kind: str, processor: Any, report: ScanReport, *, pad: bool = False
+        cls,
+        sequences: Mapping[str, str],
+        kind: str,
+        processor: Any,
+        report: ScanReport,
+        *,
+        padding: tuple[int, int] = (0, 0),
     ) -> TargetRecords:
         """Records from a dict id -> sequence."""
         if not isinstance(sequences, Mapping):
             raise ValueError(f"give the {kind}s as a dict from id to sequence, not as {type(sequences).__name__}")
-        records = cls(kind, processor, report, pad=pad)
+        records = cls(kind, processor, report, padding=padding)
         for name, sequence in sequences.items():
             records._add(name, sequence, f"{kind} {name!r}")
         return records._complete(f"the dict of {kind}s")
 
     @classmethod
     def from_fasta(
-        cls, path: str | Path, kind: str, processor: Any, report: ScanReport, *, pad: bool = False
+        cls, path: str | Path, kind: str, processor: Any, report: ScanReport, *, padding: tuple[int, int] = (0, 0)
     ) -> TargetRecords:
         """Records of a FASTA file; mRNAs go to a temporary file, so memory does not grow with them."""
-        records = cls(kind, processor, report, pad=pad, on_disk=kind == "mRNA")
+        records = cls(kind, processor, report, padding=padding, on_disk=kind == "mRNA")
         for number, record in enumerate(read_fasta(path, remarks=report), 1):
             records._add(record.id, record.sequence, f"{path}: record {number} ({record.id})")
         return records._complete(str(path))
@@ -152,13 +162,15 @@ class TargetRecords:
         upper = sequence.upper()
         if "T" in upper and "U" in upper:
             report.note(f"{kind}s mix T and U, read as the same letter", key)
+        if kind == "miRNA" and len(codes) > self.processor.max_mirna_length:
+            report.note(f"miRNAs are longer than the {self.processor.max_mirna_length} nt that the model reads", key)
         if kind == "mRNA" and not len(codes):
             report.note("mRNAs are empty, so they have no site and score 0", key)
-        elif kind == "mRNA" and not self.pad and len(codes) < WINDOW:
+        elif kind == "mRNA" and not any(self.padding) and len(codes) < WINDOW:
             report.note(f"mRNAs are shorter than {WINDOW} nt, so they have no window and score 0", key)
         self.index[key] = len(self.ids)
         self.ids.append(key)
-        self.codes.append(pad_ends(codes, self.processor.step)[0] if self.pad else codes)
+        self.codes.append(np.pad(codes, self.padding, constant_values=UNKNOWN) if any(self.padding) else codes)
 
     def _complete(self, where: str) -> TargetRecords:
         if not self.ids:
@@ -167,7 +179,7 @@ class TargetRecords:
 
     def length(self, index: int) -> int:
         """Letters of a record, without the padding."""
-        return len(self.codes[index]) - self._added
+        return len(self.codes[index]) - sum(self.padding)
 
     def sequence(self, key: str) -> str:
         """The letters of a record, as RNA."""

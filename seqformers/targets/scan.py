@@ -1,4 +1,4 @@
-"""Which mRNAs does a microRNA act on: score pairs of sequences with a TargetNet, over whole transcriptomes."""
+"""Which mRNAs does a microRNA act on: score pairs of sequences, over whole transcriptomes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from seqformers.datasets_scripts.common.streams import check_source, is_stream
 from seqformers.datasets_scripts.common.tables import open_table
 from seqformers.files import Output, fingerprint, safe_name
 from seqformers.shards import Shard
+from seqformers.targets.engines import open_scanner
 from seqformers.targets.output import ScanOutput
 from seqformers.targets.plot import plot_target_sites
 from seqformers.targets.records import ScanReport, TargetRecords, find_pairs, pair_all, read_pairs
-from seqformers.targets.scanner import PAIR_COLUMNS, SITE_COLUMNS, ScoredPair, TargetScanner
+from seqformers.targets.scanner import ScoredPair
 
 __all__ = ["scan_target_files", "scan_targets"]
 
@@ -38,54 +39,76 @@ def scan_targets(
     sites: bool = False,
     windows: bool = False,
     min_score: float = 0.0,
+    criterion: str | None = None,
+    step: int | None = None,
+    exhaustive: bool = False,
+    energy: bool = True,
     on_error: Literal["raise", "skip"] = "raise",
     threads: int | None = None,
     device: str | None = None,
 ) -> pd.DataFrame:
     """Score miRNA-mRNA pairs.
 
-    The network scores windows of 40 nt. Windows that show the same site are one site here, with the coordinates of
-    its seed match (without a canonical one: of the ten bases opposite nucleotides 1 to 10), and the ends of mRNAs are
-    padded, so that a site there has its windows, too. `windows` gives the windows as the original does.
+    A site is a canonical seed match, whatever it scores, or another place that the network scores 0.5 or more. Windows
+    that show the same site are one site, with the coordinates of its seed match (without a canonical one: of the ten
+    bases opposite nucleotides 1 to 10), and the ends of mRNAs are padded, so that a site there is seen, too.
 
-    A score ranks: the best of many windows is high by chance, so compare mRNAs of one miRNA with each other. It is no
-    probability that the miRNA acts on the mRNA.
+    The score of a pair is of all its sites and the mRNA's length, by a rule learned on pairs of whole 3'UTRs. A score
+    ranks: compare mRNAs of one miRNA with each other. It is no probability that the miRNA acts on the mRNA.
+
+    A TargetNet (`model="targetnet"`, or with `windows`) scores windows of 40 nt, and a pair by its best site.
 
     Args:
-        mirnas (`Mapping[str, str]`): id -> mature miRNA, 5'->3', RNA or DNA letters, 10 to 41 nt.
+        mirnas (`Mapping[str, str]`): id -> mature miRNA, 5'->3', RNA or DNA letters, 10 to 41 nt; the pair CNN of the
+            package reads the first 24.
         mrnas (`Mapping[str, str]`): id -> 3'UTR (or any target), 5'->3'.
         pairs (iterable of `(mirna_id, mrna_id)` or `pd.DataFrame`, *optional*): Pairs to score, in the order of the
             answer; a data frame has columns `mirna_id` and `mrna_id`. By default every miRNA with every mRNA.
-        model (`str`, `Path` or `TargetNetModel`, *optional*): Folder, Hub repository or model; by default the one
-            that comes with the package.
+        model (`str`, `Path`, `PairCnnModel` or `TargetNetModel`, *optional*): Folder, Hub repository, model, or
+            `pair_cnn` (the default) or `targetnet` for those that come with the package.
         sites (`bool`): One row a site instead of one a pair.
-        windows (`bool`): The original's windows in place of sites: `num_sites` counts candidate windows, coordinates
-            are their 40 nt, an mRNA of less has none, and a site in the first 24 or the last 4 nt is not seen.
+        windows (`bool`): A TargetNet's windows in place of sites, as the original has them: `num_sites` counts
+            candidate windows, coordinates are their 40 nt, an mRNA of less has none, and a site in the first 24 or the
+            last 4 nt is not seen.
         min_score (`float`): Leave out pairs (with `sites`, sites) that score less; 0 to 1.
+        criterion (`str`, *optional*): Which windows a TargetNet takes for candidate sites: `targetnet`,
+            `miraw-6-1:10`, `miraw-7-1:10`, `miraw-7-2:10`, `targetscan`, `pita` or `all`.
+        step (`int`, *optional*): Distance of a TargetNet's windows, counted from the mRNA's 3' end; 1 by default.
+        exhaustive (`bool`): Let the pair CNN itself look at every window of every mRNA. Otherwise a network about
+            fifteen times smaller does, and the pair CNN at what it finds, and at all seed matches.
+        energy (`bool`): Add the energy of each reported site's duplex, where ViennaRNA is installed
+            (`pip install 'seqformers[rna]'`).
         on_error (`str`): `"raise"` at the first bad record, or `"skip"` it with a counted warning.
         threads (`int`, *optional*): Worker threads; by default one a core.
         device (`str`, *optional*): Where the network runs; by default a GPU if there is one.
 
     Returns:
-        `pd.DataFrame`: Columns `PAIR_COLUMNS`: `score` of the best site (0 without one), `num_sites`, `best_start` and
+        `pd.DataFrame`: `mirna_id`, `mrna_id`, `score` of the pair (0 without a site), `num_sites`, `best_start` and
         `best_end` of the best one, 0-based half-open on the 5'->3' mRNA, `site_type` its canonical seed match or
-        `non-canonical` (`none` without a site), `alignment` its extended seed: miRNA 5'->3' / marks / mRNA 3'->5'.
-        With `sites`, columns `SITE_COLUMNS`.
+        `non-canonical` (`none` without a site), `alignment` its extended seed: miRNA 5'->3' / marks / mRNA 3'->5';
+        of a pair CNN also `best_score` of that site and `energy` of its duplex (kcal/mol; missing without ViennaRNA).
+        With `sites` one row a site: `start`, `end`, `score`, `pairings`, `site_type` and `alignment` of each; of a
+        pair CNN also `to_end`, the nucleotides between it and the mRNA's 3' end, `window_start` and `window_end` of
+        the stretch that was scored, and `energy`.
 
     Raises:
         ValueError: a record cannot be used, or a pair names an unknown id.
 
     Examples:
         >>> from seqformers.targets.scan import scan_targets
-        >>> table = scan_targets({"let-7a": "UGAGGUAGUAGGUUGUAUAGUU"}, {"u": "A" * 25 + "AACUACCUCA" + "G" * 20})
+        >>> utr = "GGAGCAAUCUCAACUGACUUAGUUAGUAAGCAUUCAAACUACCUCAUUUAAGC"
+        >>> table = scan_targets({"let-7a": "UGAGGUAGUAGGUUGUAUAGUU"}, {"utr": utr})
         >>> table[["num_sites", "best_start", "best_end", "site_type"]].values.tolist()
-        [[1, 27, 35, '8mer']]
+        [[1, 38, 46, '8mer']]
     """
     _check_min_score(min_score)
     report = ScanReport(on_error)
-    scanner = TargetScanner(model, windows=windows, threads=threads, device=device)
+    scanner = open_scanner(
+        model, windows=windows, criterion=criterion, step=step, exhaustive=exhaustive, energy=energy, threads=threads,
+        device=device,
+    )  # fmt: skip
     small = TargetRecords.from_mapping(mirnas, "miRNA", scanner.processor, report)
-    large = TargetRecords.from_mapping(mrnas, "mRNA", scanner.processor, report, pad=not windows)
+    large = TargetRecords.from_mapping(mrnas, "mRNA", scanner.processor, report, padding=scanner.padding)
     if pairs is None:
         numbered = pair_all(small, large)
     else:
@@ -93,7 +116,7 @@ def scan_targets(
         numbered = find_pairs(((f"pair {n}", pair) for n, pair in enumerate(named, 1)), small, large, report)
     rows = [row for scored in scanner.scan(small, large, numbered, sites=sites) for row in scored.rows(min_score)]
     report.warn()
-    table = pd.DataFrame(rows, columns=list(SITE_COLUMNS if sites else PAIR_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(scanner.site_columns if sites else scanner.pair_columns))
     return table if sites else table.astype({"best_start": "Int64", "best_end": "Int64"})  # may be missing
 
 
@@ -107,6 +130,10 @@ def scan_target_files(
     sites: bool = False,
     windows: bool = False,
     min_score: float = 0.0,
+    criterion: str | None = None,
+    step: int | None = None,
+    exhaustive: bool = False,
+    energy: bool = True,
     on_error: Literal["raise", "skip"] = "raise",
     shard: str | None = None,
     overwrite: bool = False,
@@ -130,6 +157,10 @@ def scan_target_files(
         sites (`bool`): One row a site.
         windows (`bool`): As in `scan_targets`.
         min_score (`float`): Leave out pairs (with `sites`, sites) that score less; 0 to 1.
+        criterion (`str`, *optional*): As in `scan_targets`.
+        step (`int`, *optional*): As in `scan_targets`.
+        exhaustive (`bool`): As in `scan_targets`.
+        energy (`bool`): As in `scan_targets`.
         on_error (`str`): `"raise"` or `"skip"`.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the pairs; `seqformers.merge` joins them.
         overwrite (`bool`): Replace `output` (and `plot`) once the new one is whole.
@@ -159,7 +190,10 @@ def scan_target_files(
             "--resume and --plot"
         )
     part, report = Shard.parse(shard, *inputs), ScanReport(on_error)
-    scanner = TargetScanner(model, windows=windows, threads=threads, device=device)
+    scanner = open_scanner(
+        model, windows=windows, criterion=criterion, step=step, exhaustive=exhaustive, energy=energy, threads=threads,
+        device=device,
+    )  # fmt: skip
     names = ("mirna", "mrna", "pairs")
     settings = {name: fingerprint(source) for name, source in zip(names, inputs, strict=False)} | {
         "model": scanner.fingerprint, "sites": sites, "windows": windows, "min_score": min_score, "on_error": on_error,
@@ -171,13 +205,13 @@ def scan_target_files(
         if plot is not None:
             job = "scan-targets --plot"
             pictures = stack.enter_context(Output(plot, job, folder=True, inputs=[*inputs, output], **options))
-        schema = SITE_COLUMNS if sites else PAIR_COLUMNS
+        schema = scanner.site_columns if sites else scanner.pair_columns
         with ScanOutput(output, schema, report, inputs=inputs, **options) as table:
             drawn = pictures is None or pictures.finished
             if table.finished and drawn:
                 return report
             small = TargetRecords.from_fasta(mirna, "miRNA", scanner.processor, report)
-            large = TargetRecords.from_fasta(mrna, "mRNA", scanner.processor, report, pad=not windows)
+            large = TargetRecords.from_fasta(mrna, "mRNA", scanner.processor, report, padding=scanner.padding)
             if not table.finished:
                 total = len(small) * len(large)
                 numbered = part.of_items(pair_all(small, large), total)
@@ -217,7 +251,7 @@ def _write(
         bar.update(len(block))
 
 
-def _plot_best(table: Path, mirnas: TargetRecords, mrnas: TargetRecords, scanner: TargetScanner, folder: Path) -> None:
+def _plot_best(table: Path, mirnas: TargetRecords, mrnas: TargetRecords, scanner: Any, folder: Path) -> None:
     """Pictures of the pairs that the finished table scores highest, named by rank and ids."""
     rows = (row for _, row in open_table(table, required=(), text=("mirna_id", "mrna_id")).rows())
     pairs = (

@@ -22,9 +22,9 @@ from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
 from seqformers.modeling.targets.targetnet_sites import SITE_TYPES, WINDOW, SiteBatch, draw_alignments, plan_site_jobs
 from seqformers.targets.records import TargetRecords
-from seqformers.targets.sites import merge_windows
+from seqformers.targets.sites import merge_windows, pad_ends
 
-__all__ = ["PAIR_COLUMNS", "SITE_COLUMNS", "ScoredPair", "TargetScanner"]
+__all__ = ["PAIR_COLUMNS", "SITE_COLUMNS", "ScoredPair", "TargetScanner", "cores"]
 
 PAIR_COLUMNS = {
     "mirna_id": str, "mrna_id": str, "score": float, "num_sites": int, "best_start": int, "best_end": int,
@@ -89,6 +89,8 @@ class TargetScanner:
         ValueError: the folder or repository holds no TargetNet, or an option is out of its range.
     """
 
+    pair_columns, site_columns = PAIR_COLUMNS, SITE_COLUMNS
+
     def __init__(
         self,
         model: Any = None,
@@ -114,7 +116,11 @@ class TargetScanner:
         self.processor = processor or own or TargetNetProcessor(encode_alignment=self.model.config.encode_alignment)
         self.fingerprint = {"weights": weights, "selection": self.processor.options()}
         self.windows = windows
-        self.threads = threads or _cores()
+        self.padding = (0, 0)
+        if not windows:
+            padded, before = pad_ends(np.zeros(0, np.uint8), self.processor.step)
+            self.padding = before, len(padded) - before
+        self.threads = threads or cores()
         self.batch_size = batch_size or (256 if self.device.type == "cpu" else 65_536)
         self.job_windows = 16_384 if self.device.type == "cpu" else 131_072
 
@@ -266,6 +272,6 @@ def _by_pair(found: np.ndarray) -> list[np.ndarray]:
     return np.split(found, np.flatnonzero(np.diff(found["pair"])) + 1) if len(found) else []
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -32,7 +32,7 @@ def make_scanner(**options):
 def sites_of(scanner, mirna, mrna):
     report = ScanReport()
     small = TargetRecords.from_mapping({"m": mirna}, "miRNA", scanner.processor, report)
-    large = TargetRecords.from_mapping({"u": mrna}, "mRNA", scanner.processor, report, pad=not scanner.windows)
+    large = TargetRecords.from_mapping({"u": mrna}, "mRNA", scanner.processor, report, padding=scanner.padding)
     (scored,) = scanner.scan(small, large, pair_all(small, large), sites=True)
     return scored
 
@@ -118,7 +118,7 @@ class TestSeedMatches:
     def test_a_site_is_listed_once(self):
         mrna = "A" * 25 + "AACUACCUCA" + "G" * 20
         assert len(scan_targets({"m": LET7}, {"u": mrna}, sites=True, windows=True)) == 5
-        (row,) = scan_targets({"m": LET7}, {"u": mrna}, sites=True).itertuples()
+        (row,) = scan_targets({"m": LET7}, {"u": mrna}, model="targetnet", sites=True).itertuples()
         assert mrna[row.start : row.end] == "CUACCUCA"
 
     def test_padding_moves_windows_and_changes_none(self, scanner):

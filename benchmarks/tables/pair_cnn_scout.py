@@ -1,0 +1,195 @@
+"""The scout of a target scan: a small pair CNN that learns what the packaged one says of windows, and what it misses.
+
+export SEQFORMERS_DATA=...
+python -m benchmarks.tables.pair_cnn_scout train --work runs/pair_cnn_scout
+python -m benchmarks.tables.pair_cnn_scout package measure --work runs/pair_cnn_scout
+
+It learns from the packaged network's logits as it slides along stretches of 3'UTRs; no label is used. `measure` scans
+miRNAs that it has not learned from against 3'UTRs in both ways, and counts what the exhaustive scan ranks in its top
+1 % and the default one does not find.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks._results import data_folder, write_result
+from benchmarks.tables.pair_cnn_data import read_pairs
+from seqformers import PairCnnConfig, PairCnnModel, PairCnnProcessor
+from seqformers.datasets_scripts.miraw.miraw import read_target_table
+from seqformers.hub.load import packaged_model
+from seqformers.targets.places import BEFORE, WINDOW
+from seqformers.targets.scan import scan_targets
+
+SHAPE: dict[str, Any] = {
+    "pair_size": 16, "target_size": 8, "channels": [16, 16], "kernel_sizes": [5, 5], "num_heads": 2, "hidden_size": 16,
+    "dropout": 0.0,
+}  # fmt: skip
+STRETCH, STRETCHES, ROWS, STEPS, RATE = 1_000, 8, 4, 12_000, 0.01
+HELD = 60  # miRNAs that it does not learn from
+UTRS = ("miraw_test_0_4.parquet", "deeptargetpro_pairs_0_4.parquet")
+
+
+def known_mirnas(folder: Path) -> list[str]:
+    """The miRNAs of the chimeric reads, 20 nt or longer, in a fixed random order; the last `HELD` are held out."""
+    pairs = read_pairs(folder)
+    names = sorted(mirna for mirna in pairs.loc[pairs["split"] == "train", "mirna_seq"].unique() if len(mirna) >= 20)
+    return list(np.random.default_rng(0).permutation(names))
+
+
+def whole_utrs(folder: Path, shortest: int = 1) -> list[str]:
+    """3'UTRs of the whole-mRNA tests; their labels are not read."""
+    tables = [read_target_table(folder / name)["mrna_seq"] for name in UTRS]
+    return [utr for utr in pd.concat(tables).drop_duplicates() if len(utr) >= shortest]
+
+
+def lessons(folder: Path, work: Path) -> dict[str, np.ndarray]:
+    """Stretches of 3'UTRs for each miRNA, and the packaged network's logits along them; kept in `work`."""
+    path = work / "lessons.npz"
+    if not path.exists():
+        model, processor = PairCnnModel.from_pretrained(packaged_model("pair_cnn")).eval(), PairCnnProcessor()
+        utrs, generator = whole_utrs(folder, 300), np.random.default_rng(1)
+        rows: dict[str, list[np.ndarray]] = {"mirnas": [], "stretches": [], "logits": []}
+        for mirna in known_mirnas(folder)[:-HELD]:
+            stretches = np.zeros((STRETCHES, STRETCH + WINDOW), np.uint8)
+            for row, number in zip(stretches, generator.choice(len(utrs), STRETCHES), strict=True):
+                begin = generator.integers(0, max(len(utrs[number]) - STRETCH, 0) + 1)
+                letters = processor.encode_targets([utrs[number][begin : begin + STRETCH]])[0]
+                row[BEFORE : BEFORE + len(letters)] = letters
+            ids = np.zeros(24, np.uint8)
+            ids[: min(len(mirna), 24)] = processor.encode_mirnas([mirna[:24]])[0]
+            logits = model.score_windows(torch.from_numpy(ids), torch.from_numpy(stretches)).numpy()
+            for name, value in zip(rows, (ids, stretches, logits), strict=True):
+                rows[name].append(value)
+        np.savez(path, **{name: np.array(values) for name, values in rows.items()})
+    return dict(np.load(path))
+
+
+def train(work: Path) -> None:
+    """Write `scout`: squared differences of logits, those of good windows counting more."""
+    if (work / "scout" / "model.safetensors").exists():
+        return
+    started, found = time.process_time(), lessons(data_folder("mirna_target"), work)
+    mirnas, stretches, logits = (torch.from_numpy(found[name]) for name in ("mirnas", "stretches", "logits"))
+    torch.manual_seed(0)
+    model = PairCnnModel(PairCnnConfig(**SHAPE)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
+    generator = np.random.default_rng(0)
+    for step in range(STEPS):
+        mirna = int(generator.integers(len(mirnas)))
+        rows = torch.from_numpy(generator.choice(STRETCHES, ROWS, replace=False))
+        wanted = logits[mirna, rows]
+        given = slid(model, mirnas[mirna], stretches[mirna, rows])
+        loss = ((given - wanted) ** 2 * (0.3 + torch.sigmoid(wanted - 1))).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 1_000 == 0:
+            print(step, round(loss.item(), 4), round(time.process_time() - started), flush=True)
+    model.eval().save_pretrained(work / "scout")
+    (work / "scout.json").write_text(json.dumps({"cpu_seconds": round(time.process_time() - started)}))
+
+
+def slid(model: PairCnnModel, mirna: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """As `score_windows` of one member, with gradients: `(batch, windows)`."""
+    member, ids = model.members[0], mirna[None].long()
+    letters = model._letters(targets.long())
+    registers = max(WINDOW + int((ids > 0).sum()) - 2 * model.config.min_overlap + 1, 1)
+    read = member.read(*member.registers(ids, letters), letters)
+    return member.slide(*read, registers, targets.shape[1] - WINDOW + 1, 1)
+
+
+def package(work: Path) -> None:
+    """Put the scout beside the packaged network."""
+    PairCnnModel.from_pretrained(work / "scout").save_pretrained(packaged_model("pair_cnn").parent / "pair_cnn_scout")
+
+
+def measure(work: Path, utrs: int) -> None:
+    """Write `results/pair_cnn_scout.json`: what the default scan misses of the exhaustive one's best."""
+    folder = data_folder("mirna_target")
+    mirnas = {mirna: mirna for mirna in known_mirnas(folder)[-HELD:]}
+    drawn = np.random.default_rng(2).permutation(whole_utrs(folder))[:utrs]
+    mrnas = {f"u{number}": utr for number, utr in enumerate(drawn)}
+    result: dict[str, Any] = json.loads((work / "scout.json").read_text())
+    result |= {"mirnas": len(mirnas), "utrs": len(mrnas), "nucleotides": sum(map(len, mrnas.values()))}
+    tables = {}
+    for exhaustive in (False, True):
+        for sites in (False, True):
+            started = time.process_time()
+            table = scan_targets(mirnas, mrnas, sites=sites, exhaustive=exhaustive, energy=False, threads=1)
+            tables[exhaustive, sites] = table
+            result[f"cpu_seconds_{'exhaustive' if exhaustive else 'default'}"] = round(
+                time.process_time() - started, 1
+            )
+    result |= lost_sites(tables[True, True], tables[False, True]) | lost_pairs(
+        tables[True, False], tables[False, False]
+    )
+    write_result("pair_cnn_scout", result, data="mirna_target", seeds=[0])
+    print(json.dumps(result, indent=1))
+
+
+def lost_sites(whole: pd.DataFrame, found: pd.DataFrame, share: float = 0.01) -> dict[str, Any]:
+    """Of the best `share` of the exhaustive scan's sites, those that share no base with a site of the default scan."""
+    best = whole.nlargest(int(len(whole) * share), "score")
+    places = {
+        pair: table[["start", "end"]].to_numpy() for pair, table in found.groupby(["mirna_id", "mrna_id"], sort=False)
+    }
+    none = np.zeros((0, 2), int)
+    lost = []
+    for site in best.itertuples():
+        there = places.get((site.mirna_id, site.mrna_id), none)
+        lost.append(not ((there[:, 0] < site.end) & (there[:, 1] > site.start)).any())
+    return {
+        "sites": len(whole),
+        "sites_of_the_default_scan": len(found),
+        "best_sites": len(best),
+        "best_sites_lost": int(np.sum(lost)),
+        "share_of_best_sites_lost": round(float(np.mean(lost)), 5),
+    }
+
+
+def lost_pairs(whole: pd.DataFrame, found: pd.DataFrame, share: float = 0.01) -> dict[str, Any]:
+    """Of the best `share` of the exhaustive scan's pairs, those that the default scan scores less by more than 0.05."""
+    order = whole["score"].rank(ascending=False, method="first")
+    best = order <= len(whole) * share
+    lost = best & (found["score"] < whole["score"] - 0.05)
+    ranks = found["score"].rank(ascending=False, method="first")
+    return {
+        "pairs": len(whole),
+        "best_pairs": int(best.sum()),
+        "best_pairs_lost": int(lost.sum()),
+        "share_of_best_pairs_lost": round(float(lost.sum() / best.sum()), 5),
+        "best_pairs_in_the_default_top_2_percent": round(float((ranks[best] <= 2 * share * len(whole)).mean()), 5),
+        "spearman_of_pair_scores": round(float(whole["score"].corr(found["score"], method="spearman")), 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("actions", nargs="+", choices=["train", "package", "measure"])
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--utrs", type=int, default=150, help="3'UTRs to measure on")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    given.work.mkdir(parents=True, exist_ok=True)
+    if "train" in given.actions:
+        train(given.work)
+    if "package" in given.actions:
+        package(given.work)
+    if "measure" in given.actions:
+        measure(given.work, given.utrs)
+
+
+if __name__ == "__main__":
+    main()
