@@ -1,0 +1,472 @@
+"""Networks over the pairing matrix of a miRNA and a target, by its diagonals or in two dimensions.
+
+The first layer is linear in the cells of the matrix, so what a cell adds to a logit can be said: `pair_contributions`.
+
+Sources: the two-dimensional shape is that of miRBind2 (BioGeMT/miRBind_2.0, MIT). The diagonal reader is this
+package's. Cell (i, j) lies in register i + j, since the strands run against each other: miRNA nucleotide i + 1 faces
+target nucleotide j + 1, both counted from their 5' ends, and in register r the target nucleotide facing the miRNA's
+first is r + 1. Ids are 0 for nothing, 1 to 4 for A C G U, 5 for an unknown letter.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_pair_cnn import PairCnnConfig
+
+LETTERS = 4
+UPSTREAM = 8  # filters over the target are centred this many nucleotides 5' of the one facing the miRNA's first
+_ROWS_AT_ONCE = 128  # without gradients: what fits a CPU's cache
+_LOWEST = -1e4  # stands for minus infinity where a register is not real
+
+__all__ = ["PairCnnModel", "PairCnnOutput", "PairCnnPreTrainedModel"]
+
+
+@dataclass
+class PairCnnOutput(ModelOutput):
+    """What `PairCnnModel` returns.
+
+    Args:
+        loss (`torch.FloatTensor`, *optional*): Mean binary cross-entropy over members, weighted where weights are
+            given; returned when `labels` are given.
+        logits (`torch.FloatTensor`): `(batch,)`, the mean of the members'.
+        member_logits (`torch.FloatTensor`, *optional*): `(members, batch)`, when there are several.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    member_logits: torch.Tensor | None = None
+
+
+class PairCnnPairLayer(nn.Module):
+    """Vectors of the cells, summed along each anti-diagonal."""
+
+    def __init__(self, config: PairCnnConfig):
+        super().__init__()
+        self.length, self.margin = config.max_mirna_length, config.max_mirna_length - config.min_overlap
+        self.weight = nn.Parameter(torch.empty(self.length, LETTERS, LETTERS, config.pair_size))
+
+    def vectors(self, mirna_ids: torch.Tensor, *, backwards: bool = False) -> torch.Tensor:
+        """What each letter opposite each nucleotide of the miRNA adds: `(batch, length, 4, size)`, 0 after its end.
+
+        With `backwards`, from the last nucleotide to the first.
+        """
+        position = torch.arange(self.length, device=mirna_ids.device)
+        if backwards:
+            position, mirna_ids = position.flip(0), mirna_ids.flip(1)
+        known = (mirna_ids > 0) & (mirna_ids <= LETTERS)
+        vectors = self.weight[position, mirna_ids.sub(1).clamp(0, LETTERS - 1)]
+        return vectors * known[..., None, None].to(vectors.dtype)
+
+    def forward(self, mirna_ids: torch.Tensor, letters: torch.Tensor) -> torch.Tensor:
+        """Sum over each register.
+
+        Args:
+            mirna_ids (`torch.LongTensor` of shape `(batch or 1, max_mirna_length)`): One row serves all targets.
+            letters (`torch.Tensor` of shape `(batch, 4, columns)`): One-hot targets.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, size, registers)`.
+        """
+        kernels = self.vectors(mirna_ids, backwards=True)  # a register reads the target forwards
+        letters = nn.functional.pad(letters, (self.margin, self.margin))
+        if len(kernels) == 1:
+            return nn.functional.conv1d(letters, kernels[0].permute(2, 1, 0))
+        batch, _, columns = letters.shape
+        flat = letters.transpose(1, 2).contiguous()
+        windows = flat.as_strided(
+            (batch, columns - self.length + 1, self.length * LETTERS), (columns * LETTERS, LETTERS, 1)
+        )
+        return torch.bmm(windows, kernels.flatten(1, 2)).transpose(1, 2)
+
+
+class PairCnnBlock(nn.Module):
+    """Convolution over registers, batch norm, GELU, dropout of whole channels; plus the input where widths agree."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dropout: float):
+        super().__init__()
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
+        self.norm = nn.BatchNorm1d(out_channels)
+        self.dropout = nn.Dropout1d(dropout)
+        self.use_skip = in_channels == out_channels
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """`(batch, channels, registers)` to the same with other channels."""
+        changed = self.dropout(nn.functional.gelu(self.norm(self.conv(hidden_states))))
+        return hidden_states + changed if self.use_skip else changed
+
+
+class PairCnnDiagonal(nn.Module):
+    """One diagonal reader: registers, convolutions over them, attention and maximum over them, a logit."""
+
+    def __init__(self, config: PairCnnConfig):
+        super().__init__()
+        self.min_overlap = config.min_overlap
+        self.margin = config.max_mirna_length - config.min_overlap
+        half = config.target_kernel_size // 2
+        # Register r is column r + margin - (length - 1) of the padded pair layer; keep the target's filters beside it.
+        shift = config.max_mirna_length - 1 - self.margin
+        self.left, self.right = half + UPSTREAM - shift, half - UPSTREAM + self.margin
+        self.pair = PairCnnPairLayer(config)
+        self.pair_norm = nn.BatchNorm1d(config.pair_size)
+        self.target = nn.Conv1d(LETTERS + 1, config.target_size, config.target_kernel_size)
+        widths = [config.pair_size + config.target_size, *config.channels]
+        self.blocks = nn.ModuleList(
+            PairCnnBlock(a, b, width, config.dropout)
+            for (a, b), width in zip(pairwise(widths), config.kernel_sizes, strict=True)
+        )
+        self.num_heads = config.num_heads
+        self.attention = nn.Conv1d(widths[-1], config.num_heads, 1)
+        self.value = nn.Conv1d(widths[-1], widths[-1], 1)
+        self.hidden = nn.Linear(2 * widths[-1], config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+
+    def registers(self, mirna_ids: torch.Tensor, letters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums of the pair layer `(batch, size, registers)`, and the known cells in each `(batch, registers)`."""
+        known = ((mirna_ids > 0) & (mirna_ids <= LETTERS)).to(letters.dtype).flip(1)
+        facing = nn.functional.pad(letters.sum(1), (self.margin, self.margin))
+        if len(known) == 1:
+            cells = nn.functional.conv1d(facing[:, None], known[:, None])[:, 0]
+        else:
+            cells = torch.bmm(facing.unfold(1, known.shape[1], 1), known[:, :, None])[..., 0]
+        return self.pair(mirna_ids, letters), cells
+
+    def read(
+        self, sums: torch.Tensor, cells: torch.Tensor, letters: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features `(batch, channels, registers)` and which registers are real `(batch, 1, registers)`."""
+        real = (cells > self.min_overlap - 0.5)[:, None]
+        known = letters.sum(1, keepdim=True)
+        target = nn.functional.pad(torch.cat([letters, known], 1), (self.left, self.right))
+        target = nn.functional.gelu(self.target(target))
+        hidden = torch.cat([self.pair_norm(sums), target.to(sums.dtype)], 1)
+        kept = real.to(hidden.dtype)  # a product with a mask of another type takes several times as long
+        hidden = hidden * kept
+        for block in self.blocks:
+            hidden = block(hidden)
+            hidden = hidden * kept.to(hidden.dtype)
+        return hidden, real
+
+    def forward(self, sums: torch.Tensor, cells: torch.Tensor, letters: torch.Tensor) -> torch.Tensor:
+        """Logits, `(batch,)`."""
+        hidden, real = self.read(sums, cells, letters)
+        batch, channels, registers = hidden.shape
+        weights = self.attention(hidden).masked_fill(~real, _LOWEST).softmax(-1) * real
+        values = self.value(hidden).view(batch, self.num_heads, channels // self.num_heads, registers)
+        pooled = torch.einsum("bhr,bhcr->bhc", weights, values).flatten(1)
+        return self.answer(pooled, hidden.masked_fill(~real, _LOWEST).amax(-1) * real.any(-1))
+
+    def answer(self, pooled: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
+        """Logits from what was pooled, both `(..., channels)`."""
+        hidden = self.hidden(self.dropout(torch.cat([pooled, highest], -1)))
+        return self.classifier(self.dropout(nn.functional.gelu(hidden)))[..., 0]
+
+    def slide(self, hidden: torch.Tensor, real: torch.Tensor, registers: int, windows: int, step: int) -> torch.Tensor:
+        """Pool `registers` at a time instead of all: logits `(batch, windows)`.
+
+        Sums and maxima over a stretch come from those over powers of two: no difference of large sums is taken. A
+        register whose weight is below e^-80 of the row's largest counts as if it had that.
+        """
+        scores = self.attention(hidden).masked_fill(~real, _LOWEST)
+        weights = (scores - scores.amax(-1, keepdim=True)).clamp(min=-80.0).exp() * real
+        values = self.value(hidden).unflatten(1, (self.num_heads, -1)) * weights[:, :, None]
+        total = _running(weights, registers, torch.add)[..., ::step][..., :windows]
+        pooled = _running(values, registers, torch.add)[..., ::step][..., :windows]
+        pooled = (pooled / total[:, :, None].clamp(min=1e-37)).flatten(1, 2)
+        highest = _running(hidden.masked_fill(~real, _LOWEST), registers, torch.maximum)[..., ::step][..., :windows]
+        highest = highest.masked_fill(highest <= _LOWEST, 0.0)
+        return self.answer(pooled.transpose(1, 2), highest.transpose(1, 2))
+
+
+def _running(values: torch.Tensor, width: int, join: Callable[..., torch.Tensor]) -> torch.Tensor:
+    """Join `width` neighbours along the last axis, each once: `(..., n)` to `(..., n - width + 1)`."""
+    have, power, joined = 0, 1, values
+    places = values.shape[-1] - width + 1
+    while True:
+        if width & power:
+            part = values[..., have : have + places]
+            joined = part if have == 0 else join(joined, part)
+            have += power
+        if have == width:
+            return joined
+        values = join(values[..., :-power], values[..., power:])
+        power *= 2
+
+
+class PairCnnMatrix(nn.Module):
+    """The two-dimensional network: a linear layer on pairs, convolutions with pooling, two linear layers."""
+
+    def __init__(self, config: PairCnnConfig):
+        super().__init__()
+        self.shape = (config.max_mirna_length, config.target_length)
+        self.pair = nn.Linear(LETTERS * LETTERS + 2, config.pair_size)
+        widths = [config.pair_size, *config.channels]
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, width, padding=(width - 1) // 2)
+            for (a, b), width in zip(pairwise(widths), config.kernel_sizes, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in config.channels)
+        self.dropout = nn.Dropout(config.dropout)
+        self.hidden = nn.Linear(config.flat_size, config.hidden_size)
+        self.hidden_norm = nn.BatchNorm1d(config.hidden_size)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+
+    def cells(self, mirna_ids: torch.Tensor, target_ids: torch.Tensor) -> torch.Tensor:
+        """Kind of each cell, `(batch, rows, columns)`: 0 to 15 the pairs by miRNA letter, 17 where one is unknown.
+
+        Kind 16 is the original's own token for padding, which its encoder never writes.
+        """
+        if target_ids.shape[1] > self.shape[1]:
+            raise ValueError(
+                f"a target of {target_ids.shape[1]} nt does not fit the {self.shape[1]} columns of this model's matrix"
+            )
+        mirna_ids = nn.functional.pad(mirna_ids, (0, self.shape[0] - mirna_ids.shape[1]))
+        target_ids = nn.functional.pad(target_ids, (0, self.shape[1] - target_ids.shape[1]))
+        rows, columns = mirna_ids[:, :, None], target_ids[:, None, :]
+        known = (rows > 0) & (rows <= LETTERS) & (columns > 0) & (columns <= LETTERS)
+        return torch.where(known, (rows - 1) * LETTERS + columns - 1, LETTERS * LETTERS + 1)
+
+    def vectors(self, kinds: torch.Tensor) -> torch.Tensor:
+        """The pair layer's outputs, `(batch, size, rows, columns)`."""
+        return (nn.functional.embedding(kinds, self.pair.weight.t()) + self.pair.bias).permute(0, 3, 1, 2)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Logits `(batch,)` from the pair layer's outputs."""
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            hidden_states = nn.functional.leaky_relu(norm(conv(hidden_states)), 0.1)
+            hidden_states = self.dropout(nn.functional.max_pool2d(hidden_states, 2))
+        hidden = nn.functional.leaky_relu(self.hidden_norm(self.hidden(hidden_states.flatten(1))), 0.1)
+        return self.classifier(self.dropout(hidden))[:, 0]
+
+
+class PairCnnPreTrainedModel(PreTrainedModel):
+    """Base class: configuration, weight initialisation, loading and saving."""
+
+    config: PairCnnConfig
+    base_model_prefix = "pair_cnn"
+    # The loss is a mean over its own batch, and `**kwargs` would make Trainer leave out its division by the
+    # accumulated batches.
+    accepts_loss_kwargs = False
+    main_input_name = "target_ids"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Uniform within 1/sqrt(fan-in) for convolutions and linear layers, zero bias; cells start as pairs.
+
+        The vector of a cell is the strength of its pair (G-C 1.3, A-U 1, G-U 0.4, less 0.3, which makes others
+        negative) times a smooth random profile over the miRNA, plus N(0, 0.05).
+        """
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
+            init.kaiming_uniform_(module.weight, a=5**0.5)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+            init.zeros_(module.running_mean)
+            init.ones_(module.running_var)
+            init.zeros_(module.num_batches_tracked)
+        elif isinstance(module, PairCnnPairLayer):
+            length, _, _, size = module.weight.shape
+            profile = nn.functional.avg_pool1d(torch.randn(size, length), 5, 1, 2).T
+            strength = torch.full((LETTERS, LETTERS), -0.3)
+            for one, other, pair in ((0, 3, 1.0), (1, 2, 1.3), (2, 3, 0.4)):
+                strength[one, other] = strength[other, one] = pair - 0.3
+            start = 0.75 * profile[:, None, None] * strength[..., None]
+            init.copy_(module.weight, start + 0.05 * torch.randn(module.weight.shape))
+
+
+class PairCnnModel(PairCnnPreTrainedModel):
+    """Score of a miRNA and a stretch of target, from the pairing matrix of the two.
+
+    Args:
+        config (`PairCnnConfig`): Shape of the network.
+
+    Examples:
+        >>> import torch
+        >>> from seqformers import PairCnnConfig, PairCnnModel
+        >>> model = PairCnnModel(PairCnnConfig()).eval()
+        >>> model(torch.ones(2, 22, dtype=torch.long), torch.ones(2, 50, dtype=torch.long)).logits.shape
+        torch.Size([2])
+    """
+
+    def __init__(self, config: PairCnnConfig):
+        super().__init__(config)
+        if config.kind == "matrix":
+            self.matrix = PairCnnMatrix(config)
+        else:
+            self.members = nn.ModuleList(PairCnnDiagonal(config) for _ in range(config.num_members))
+        self.post_init()
+
+    def forward(
+        self,
+        mirna_ids: torch.Tensor,
+        target_ids: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        row_weights: torch.Tensor | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> PairCnnOutput | tuple[torch.Tensor, ...]:
+        """Score pairs.
+
+        Args:
+            mirna_ids (`torch.Tensor` of shape `(batch, m)`): From `PairCnnProcessor`, 5'->3'; any integer type. What
+                exceeds `max_mirna_length` is not read.
+            target_ids (`torch.Tensor` of shape `(batch, t)`): 5'->3'; zeros before or behind count as nothing.
+            labels (`torch.Tensor` of shape `(batch,)`, *optional*): 0 or 1, or a probability.
+            row_weights (`torch.Tensor` of shape `(batch,)`, *optional*): How much each label counts; 1 by default.
+            return_dict (`bool`, *optional*): `False` for a tuple.
+            **kwargs: Other outputs of the processor; not used.
+
+        Returns:
+            `PairCnnOutput`.
+        """
+        mirna_ids, target_ids = self._ids(mirna_ids), target_ids.long()
+        if self.training or target_ids.device.type != "cpu":
+            logits = self._read(mirna_ids, target_ids)
+        else:
+            parts = zip(mirna_ids.split(_ROWS_AT_ONCE), target_ids.split(_ROWS_AT_ONCE), strict=True)
+            logits = torch.cat([self._read(*part) for part in parts], 1)
+        output = PairCnnOutput(logits=logits.mean(0))
+        if len(logits) > 1:
+            output.member_logits = logits
+        if labels is not None:
+            output.loss = self._loss(logits, labels, row_weights)
+        return output if return_dict is not False else output.to_tuple()
+
+    @torch.no_grad()
+    def score_windows(
+        self, mirna_ids: torch.Tensor, target_ids: torch.Tensor, *, width: int | None = None, step: int = 1
+    ) -> torch.Tensor:
+        """Score every window of long targets for one miRNA, each register read once.
+
+        A window's registers are those in which the miRNA and the window have `min_overlap` cells in common. They are
+        read with what surrounds the window, so a score is near that of the window cut out, but not equal to it.
+
+        Args:
+            mirna_ids (`torch.Tensor` of shape `(m,)` or `(1, m)`): One miRNA.
+            target_ids (`torch.Tensor` of shape `(batch, t)`): Targets, zeros behind the shorter ones.
+            width (`int`, *optional*): Nucleotides a window; by default `target_length`.
+            step (`int`, defaults to 1): Nucleotides from window to window.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, windows)`: logits; window w starts at nucleotide w x step, and a target
+            shorter than a window has one, of the whole of it.
+        """
+        if self.config.kind != "diagonal":
+            raise ValueError("only a diagonal reader slides along a target; cut the windows and call the model")
+        mirna_ids = self._ids(mirna_ids.reshape(1, -1))
+        width = min(width or self.config.target_length, target_ids.shape[1])
+        windows = (target_ids.shape[1] - width) // step + 1
+        least = self.config.min_overlap
+        length = int(((mirna_ids > 0) & (mirna_ids <= LETTERS)).sum())
+        registers = max(width + length - 2 * least + 1, 1)
+        letters = self._letters(target_ids.long())
+        found = []
+        for member in self.members:
+            hidden, real = member.read(*member.registers(mirna_ids, letters), letters)
+            found.append(member.slide(hidden, real, registers, windows, step))
+        return torch.stack(found).mean(0)
+
+    def pair_contributions(
+        self, mirna_ids: torch.Tensor, target_ids: torch.Tensor, *, steps: int = 16
+    ) -> torch.Tensor:
+        """What each cell of the pairing matrix adds to the logit: integrated gradients of the pair layer.
+
+        The path runs from no pairing at all (in every cell the mean over the letters that could face the nucleotide;
+        for `"matrix"` the vector of an unknown pair) to the pair that is there. The layer is linear in cells, so the
+        sum over cells is what pairing as a whole adds, up to the error of `steps`; the part that reads the target
+        alone stays as it is.
+
+        Args:
+            mirna_ids (`torch.Tensor` of shape `(batch, m)`): As for `forward`.
+            target_ids (`torch.Tensor` of shape `(batch, t)`): As for `forward`.
+            steps (`int`, defaults to 16): Points on the path.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, max_mirna_length, t)`, in logits.
+        """
+        training = self.training
+        self.eval()
+        try:
+            with torch.enable_grad():
+                parts = self._integrate_matrix if self.config.kind == "matrix" else self._integrate_diagonal
+                return parts(self._ids(mirna_ids), target_ids.long(), steps)
+        finally:
+            self.train(training)
+
+    def _integrate_diagonal(self, mirna_ids: torch.Tensor, target_ids: torch.Tensor, steps: int) -> torch.Tensor:
+        letters = self._letters(target_ids)
+        known = letters.sum(1)
+        batch, columns = target_ids.shape
+        total = letters.new_zeros(batch, self.config.max_mirna_length, columns)
+        for member in self.members:
+            with torch.no_grad():
+                sums, cells = member.registers(mirna_ids, letters)
+                vectors = member.pair.vectors(mirna_ids)  # (batch, length, 4, size)
+                mean = vectors.mean(2)
+                none = member.pair(mirna_ids, known[:, None].expand(-1, LETTERS, -1) / LETTERS)
+                effect = torch.einsum("bilc,blt->bitc", vectors, letters) - mean[:, :, None] * known[:, None, :, None]
+            gradient = torch.zeros_like(sums)
+            for step in range(steps):
+                point = torch.lerp(none, sums, (step + 0.5) / steps).requires_grad_()
+                gradient += torch.autograd.grad(member(point, cells, letters).sum(), point)[0] / steps
+            # Register of cell (i, j) as a column of the pair layer; cells in registers that are left out add nothing.
+            row, column = torch.meshgrid(
+                torch.arange(total.shape[1], device=total.device),
+                torch.arange(columns, device=total.device),
+                indexing="ij",
+            )
+            register = row + column - (self.config.min_overlap - 1)
+            inside = (register >= 0) & (register < gradient.shape[2])
+            of_cell = gradient[:, :, register.clamp(0, gradient.shape[2] - 1)] * inside
+            total += torch.einsum("bitc,bcit->bit", effect, of_cell) / len(self.members)
+        return total
+
+    def _integrate_matrix(self, mirna_ids: torch.Tensor, target_ids: torch.Tensor, steps: int) -> torch.Tensor:
+        with torch.no_grad():
+            kinds = self.matrix.cells(mirna_ids, target_ids)
+            there = self.matrix.vectors(kinds)
+            none = self.matrix.vectors(torch.full_like(kinds, LETTERS * LETTERS + 1))
+        gradient = torch.zeros_like(there)
+        for step in range(steps):
+            point = torch.lerp(none, there, (step + 0.5) / steps).requires_grad_()
+            gradient += torch.autograd.grad(self.matrix(point).sum(), point)[0] / steps
+        return ((there - none) * gradient).sum(1)[:, :, : target_ids.shape[1]]
+
+    def _read(self, mirna_ids: torch.Tensor, target_ids: torch.Tensor) -> torch.Tensor:
+        """Logits of the members, `(members, batch)`."""
+        if self.config.kind == "matrix":
+            return self.matrix(self.matrix.vectors(self.matrix.cells(mirna_ids, target_ids)))[None]
+        letters = self._letters(target_ids)
+        return torch.stack([member(*member.registers(mirna_ids, letters), letters) for member in self.members])
+
+    def _ids(self, mirna_ids: torch.Tensor) -> torch.Tensor:
+        """Exactly `max_mirna_length` columns."""
+        length = self.config.max_mirna_length
+        mirna_ids = mirna_ids[:, :length].long()
+        return nn.functional.pad(mirna_ids, (0, length - mirna_ids.shape[1]))
+
+    def _letters(self, target_ids: torch.Tensor) -> torch.Tensor:
+        """One-hot targets `(batch, 4, t)`; unknown letters and padding are zeros."""
+        rows = torch.zeros(LETTERS + 2, LETTERS, device=target_ids.device, dtype=self.dtype)
+        rows[1 : LETTERS + 1] = torch.eye(LETTERS, device=target_ids.device, dtype=self.dtype)
+        return nn.functional.embedding(target_ids, rows).transpose(1, 2)
+
+    @staticmethod
+    def _loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        """Each member learns for itself."""
+        labels = labels.to(logits.dtype).expand_as(logits)
+        losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(0)
+        if weights is None:
+            return losses.mean()
+        weights = weights.to(losses.dtype)
+        return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
