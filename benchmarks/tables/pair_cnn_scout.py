@@ -160,7 +160,7 @@ def lost_sites(whole: pd.DataFrame, found: pd.DataFrame, share: float = 0.01) ->
 
 
 def lost_pairs(whole: pd.DataFrame, found: pd.DataFrame, share: float = 0.01) -> dict[str, Any]:
-    """Of the best `share` of the exhaustive scan's pairs, those that the default scan scores less by more than 0.05."""
+    """Of the best `share` of the exhaustive scan's pairs, those that the default scan scores less by over 0.05."""
     order = whole["score"].rank(ascending=False, method="first")
     best = order <= len(whole) * share
     lost = best & (found["score"] < whole["score"] - 0.05)

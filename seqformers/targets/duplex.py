@@ -72,8 +72,8 @@ def draw_duplex(mirna: str, stretch: str, pairs: list[tuple[int, int]]) -> tuple
     Examples:
         >>> print(*draw_duplex("UGAGG", "CCAACA", [(0, 5), (1, 4), (3, 1), (4, 0)]), sep="\n")
         CCAACA
-        || :|
-        GG-AGU
+        ||  ||
+        GGA-GU
     """
     above, marks, below = [], [], []
     mirna_at, at = len(mirna), 0  # from the miRNA's 3' end on

@@ -99,7 +99,7 @@ def scan_targets(
         >>> utr = "GGAGCAAUCUCAACUGACUUAGUUAGUAAGCAUUCAAACUACCUCAUUUAAGC"
         >>> table = scan_targets({"let-7a": "UGAGGUAGUAGGUUGUAUAGUU"}, {"utr": utr})
         >>> table[["num_sites", "best_start", "best_end", "site_type"]].values.tolist()
-        [[1, 38, 46, '8mer']]
+        [[2, 38, 46, '8mer']]
     """
     _check_min_score(min_score)
     report = ScanReport(on_error)
