@@ -75,7 +75,9 @@ def draw_duplex(mirna: str, stretch: str, pairs: list[tuple[int, int]]) -> tuple
         ||  ||
         GGA-GU
     """
-    above, marks, below = [], [], []
+    above: list[str] = []
+    marks: list[str] = []
+    below: list[str] = []
     mirna_at, at = len(mirna), 0  # from the miRNA's 3' end on
     for one, other in [*reversed(pairs), (-1, len(stretch))]:
         left, right = stretch[at:other], mirna[one + 1 : mirna_at][::-1]
