@@ -112,7 +112,10 @@ def slid(model: PairCnnModel, mirna: torch.Tensor, targets: torch.Tensor) -> tor
 
 def package(work: Path) -> None:
     """Put the scout beside the packaged network."""
-    PairCnnModel.from_pretrained(work / "scout").save_pretrained(packaged_model("pair_cnn").parent / "pair_cnn_scout")
+    folder = packaged_model("pair_cnn").parent / "pair_cnn_scout"
+    PairCnnModel.from_pretrained(work / "scout").save_pretrained(folder)
+    for path in folder.glob("*.py"):
+        path.unlink()  # the package holds this code already
 
 
 def measure(work: Path, utrs: int) -> None:
