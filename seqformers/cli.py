@@ -539,6 +539,13 @@ _Precision = Annotated[
     Literal["auto", "fp32", "bf16", "int8"],
     typer.Option(help="bf16 is faster where the hardware has it, and less exact; auto: bf16 where it has; int8: CPU."),
 ]
+_Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="local, or ray: an actor a GPU or core of a cluster that sees the files."),
+]
+_RayAddress = Annotated[
+    str | None, typer.Option(help="Of a running Ray cluster, auto or host:port; default: one on this machine.")
+]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")]
 
@@ -556,6 +563,8 @@ def predict(
     precision: _Precision = "fp32",
     on_error: _OnError = "raise",
     shard: Part = None,
+    engine: _Engine = "local",
+    ray_address: _RayAddress = None,
     overwrite: _Overwrite = False,
     resume: _Resume = False,
 ) -> None:
@@ -567,8 +576,8 @@ def predict(
 
     path = run_predict(
         run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
-        device=device, precision=precision, on_error=on_error, shard=shard, overwrite=overwrite, resume=resume,
-        progress=_shows_progress(),
+        device=device, precision=precision, on_error=on_error, shard=shard, engine=engine, ray_address=ray_address,
+        overwrite=overwrite, resume=resume, progress=_shows_progress(),
     )  # fmt: skip
     _say(f"wrote {path}", f"seqformers explain {run} {sequences} --output explained   # which bases decide")
 
@@ -588,6 +597,8 @@ def embed(
     precision: _Precision = "fp32",
     on_error: _OnError = "raise",
     shard: Part = None,
+    engine: _Engine = "local",
+    ray_address: _RayAddress = None,
     overwrite: _Overwrite = False,
     resume: _Resume = False,
 ) -> None:
@@ -599,8 +610,8 @@ def embed(
 
     path = run_embed(
         run, sequences, output, pooling=pooling, layer=layer, window=window, step=step, both_strands=both_strands,
-        batch_size=batch_size, device=device, precision=precision, on_error=on_error, shard=shard,
-        overwrite=overwrite, resume=resume, progress=_shows_progress(),
+        batch_size=batch_size, device=device, precision=precision, on_error=on_error, shard=shard, engine=engine,
+        ray_address=ray_address, overwrite=overwrite, resume=resume, progress=_shows_progress(),
     )  # fmt: skip
     _say(f"wrote {path}", f"import pandas; pandas.read_parquet({str(path)!r})" if path.suffix == ".parquet" else "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.hub.load import Loaded, load_model, model_folder
 from seqformers.inference.engine import run_records
-from seqformers.inference.predict import note_unknown, skip_done
+from seqformers.inference.predict import match_rows, note_unknown, skip_done
+from seqformers.inference.ray_engine import RayJob, check_engine, ray_rows
 from seqformers.inference.records import describe_work, read_sequences, settle_precision
 from seqformers.inference.windowing import Windowing, check_count
 from seqformers.shards import Shard
@@ -41,6 +43,8 @@ def embed(
     precision: str = "fp32",
     on_error: OnError = "raise",
     shard: str | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -67,6 +71,8 @@ def embed(
             `"int8"` (CPU), further off, and it depends on the batch; `"auto"`: bf16 where the hardware has it.
         on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records; `seqformers.merge` joins them.
+        engine (`str`): `"local"`; or `"ray"`: an actor a GPU or core of a Ray cluster that sees the files.
+        ray_address (`str`, *optional*): Of a running cluster, `"auto"` or `host:port`; default: one on this machine.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Go on after an interruption, with the same model, input and options.
         progress (`bool`): Show a progress bar on stderr.
@@ -85,6 +91,7 @@ def embed(
     windowing = Windowing(window, step, both_strands)
     check_count("batch_size", batch_size)
     part, remarks = Shard.parse(shard, sequences), Remarks(on_error)
+    check_engine(engine, ray_address, sequences)
     folder = model_folder(run)
     chosen = settle_precision(precision, device, part)
     settings = describe_work(
@@ -100,9 +107,16 @@ def embed(
         cut = windowing.for_model(loaded)
         records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
         rest = skip_done(part.of_records(records, sequences), table.rows_done, loaded, cut, remarks, "vector")
-        for row in embed_records(
-            rest, loaded, cut, pooling=pooling, layer=layer, batch_size=batch_size, remarks=remarks
-        ):
+        make_rows = partial(embed_records, pooling=pooling, layer=layer)
+        if engine == "ray":
+            job = RayJob(
+                make_rows, COLUMNS, folder.resolve(), "AutoModel", Path(sequences).resolve(), loaded.reading.molecule,
+                cut, batch_size, device, precision, on_error, part, table.rows_done,
+            )  # fmt: skip
+            rows = match_rows(rest, ray_rows(job, ray_address), remarks, "vector")
+        else:
+            rows = make_rows(rest, loaded, cut, batch_size=batch_size, remarks=remarks)
+        for row in rows:
             table.write([row])
     remarks.warn(str(sequences))
     return table.path

@@ -9,6 +9,7 @@ from typing import Any
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.hub.load import Loaded, load_model, model_folder
 from seqformers.inference.engine import known_spans
+from seqformers.inference.ray_engine import RayJob, check_engine, ray_rows
 from seqformers.inference.records import describe_work, read_sequences, settle_precision
 from seqformers.inference.scores import RecordScore, Scorer
 from seqformers.inference.windowing import Windowing, check_count
@@ -34,6 +35,8 @@ def predict(
     precision: str = "fp32",
     on_error: OnError = "raise",
     shard: str | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -62,6 +65,8 @@ def predict(
             `"int8"` (CPU), further off, and it depends on the batch; `"auto"`: bf16 where the hardware has it.
         on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records; `seqformers.merge` joins them.
+        engine (`str`): `"local"`; or `"ray"`: an actor a GPU or core of a Ray cluster that sees the files.
+        ray_address (`str`, *optional*): Of a running cluster, `"auto"` or `host:port`; default: one on this machine.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Go on after an interruption, with the same model, input and options.
         progress (`bool`): Show a progress bar on stderr.
@@ -79,6 +84,7 @@ def predict(
     windowing = Windowing(window, step, both_strands)
     check_count("batch_size", batch_size)
     part, remarks = Shard.parse(shard, sequences), Remarks(on_error)
+    check_engine(engine, ray_address, sequences)
     folder = model_folder(run)
     chosen = settle_precision(precision, device, part)
     settings = describe_work(
@@ -100,7 +106,15 @@ def predict(
         cut = windowing.for_model(loaded)
         records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
         rest = skip_done(part.of_records(records, sequences), table.rows_done, loaded, cut, remarks, "score")
-        for row in predict_records(rest, loaded, cut, batch_size=batch_size, remarks=remarks):
+        if engine == "ray":
+            job = RayJob(
+                predict_records, COLUMNS, folder.resolve(), _HEAD, Path(sequences).resolve(), loaded.reading.molecule,
+                cut, batch_size, device, precision, on_error, part, table.rows_done,
+            )  # fmt: skip
+            rows = match_rows(rest, ray_rows(job, ray_address), remarks, "score")
+        else:
+            rows = predict_records(rest, loaded, cut, batch_size=batch_size, remarks=remarks)
+        for row in rows:
             table.write([row])
     remarks.warn(str(sequences))
     return table.path
@@ -147,6 +161,18 @@ def skip_done(
             yield record
         elif not known_spans(record.sequence, windowing, loaded):
             note_unknown(remarks, record.id, what)
+
+
+def match_rows(
+    records: Iterator[Any], rows: Iterator[dict[str, Any]], remarks: Remarks, what: str
+) -> Iterator[dict[str, Any]]:
+    """Rows that were made elsewhere, beside the records read here, so that what is to be said of them is said here."""
+    for record, row in zip(records, rows, strict=True):
+        if record.id != row["id"]:
+            raise OSError(f"the row of {row['id']!r} came in place of that of {record.id!r}: was the input changed?")
+        if not row["num_windows"]:
+            note_unknown(remarks, row["id"], what)
+        yield row
 
 
 def note_unknown(remarks: Remarks, name: str, what: str) -> None:
