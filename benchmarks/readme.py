@@ -195,11 +195,33 @@ def _import(result: dict[str, Any]) -> str:
     return f"| `import seqformers`, beyond a bare interpreter | {added * 1000:.0f} ms | |"
 
 
+def _embedding(result: dict[str, Any]) -> str:
+    rows = result["rows"]
+    stock = rows["stock BertModel, in order"]["nt_per_s"]
+    ours = {name: rows[f"seqformers {name}"]["nt_per_s"] for name in ("fp32", "bf16", "int8")}
+    ratios = ", ".join(f"{rate / stock:.1f} × ({name})" for name, rate in ours.items())
+    apart = result["largest_difference_from_fp32"]["bf16"]["scores"]
+    return (
+        f"| vectors of reads of mixed length, {result['cores']} cores | {max(ours['fp32'], ours['bf16']):,.0f} nt/s | "
+        f"{ratios} stock BertModel in file order; scores in bf16 differ by at most {apart:.1g} |"
+    )
+
+
+def _records(result: dict[str, Any]) -> str:
+    first, last = result["points"][0], result["points"][-1]
+    return (
+        f"| `predict` around the model, {last['records']:,} records | {last['records_per_s']:,.0f} records/s | "
+        f"{last['largest_memory_mb']:,} MB of memory, {first['largest_memory_mb']:,} MB at {first['records']:,} |"
+    )
+
+
 SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_fasta_windows": _fasta_windows,
     "speed_scan_targets": _scan_targets,
     "speed_score_guides": _score_guides,
     "speed_soft_align": _soft_align,
+    "speed_embedding": _embedding,
+    "speed_records": _records,
     "speed_push": _push,
     "speed_import": _import,
 }
