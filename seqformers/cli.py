@@ -108,6 +108,7 @@ def build(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
     push_to_hub: Annotated[str | None, typer.Option(help="Upload to this Hub data set, owner/name.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Create the Hub repository as private.")] = False,
+    shard: Part = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier build.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep a finished build, else start it again.")] = False,
     show_options: Annotated[bool, typer.Option("--show-options", help="List configurations and options.")] = False,
@@ -151,8 +152,12 @@ def build(
         resume=resume,
         push_to_hub=push_to_hub,
         private=private,
+        shard=shard,
         **read_pairs(words),
     )
+    if shard is not None:
+        typer.echo(f"{folder}: shard {shard}; seqformers merge makes the data set of all of them")
+        return
     if (folder / "report.json").is_file():
         for line in report_lines(json.loads((folder / "report.json").read_text(encoding="utf-8"))):
             typer.echo(line)

@@ -7,6 +7,8 @@ under `datasets_scripts/<name>/`, with
   `name`, `version`, `data_dir`, `data_files`, `description` of `datasets.BuilderConfig`),
 - the card as `README.md` in the builder's folder (YAML front matter and text),
 - optionally `EXTRA_FILES`, names of files that it writes beside its Parquet files (`self._output_dir`),
+- optionally `skips_table(number) -> bool`, asked before the table of that number of a split is made; where it says
+  yes, `_generate_tables` gives None in its place (a build in shards then makes each table once),
 - optionally `report(files) -> dict`, given `{split: [Parquet files]}` after a build; the dict becomes `report.json`,
   and `report_markdown(report) -> str` its section of the card.
 """
@@ -18,13 +20,15 @@ import inspect
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqformers.files import Output, did_you_mean, finite, write_json
+from seqformers.dataset_shards import CALL, BuildCall, keep_tables, use_tables
+from seqformers.files import Output, did_you_mean, finite, write_json, write_text
+from seqformers.shards import Shard, ShardRecord
 
 if TYPE_CHECKING:
     import datasets
@@ -36,6 +40,7 @@ __all__ = [
     "builder_options",
     "dataset_builder",
     "load_dataset",
+    "merge_builds",
     "push_dataset",
 ]
 
@@ -153,6 +158,7 @@ def build_dataset(
     push_to_hub: str | None = None,
     private: bool = False,
     max_shard_size: str | int = "500MB",
+    shard: str | None = None,
     **options: Any,
 ) -> Path:
     """Build a data set into `output` as a Hub data set repository: Parquet files, card, report, build record.
@@ -171,29 +177,86 @@ def build_dataset(
         push_to_hub (`str`, *optional*): `owner/name` of the Hub repository to upload the folder to.
         private (`bool`, *optional*, defaults to `False`): Whether a repository created by the push is private.
         max_shard_size (`str` or `int`, *optional*, defaults to `"500MB"`): Largest Parquet file.
+        shard (`str`, *optional*): `"i/n"`: make only the i-th of n shares of the tables; `seqformers.merge` makes the
+            data set of the folders of all shares. Every share reads the whole input.
         **options: Options of the builder.
 
     Returns:
         `Path`: `output`.
     """
+    part = Shard.parse(shard)
+    if part.count > 1 and push_to_hub is not None:
+        raise ValueError("a shard is no data set; merge all, then seqformers push the folder")
     builder = dataset_builder(dataset, name, data_dir=data_dir, **options)
-    settings = {
-        "dataset": dataset,
-        "config": builder.config.name,
-        "options": {key: str(_without_folder(value)) for key, value in options.items()},
-        "input": _fingerprint(data_dir, options),
-    }
+    settings = _settings(dataset, builder, data_dir, options) | part.settings
     inputs = [] if data_dir is None else [data_dir]
     with Output(
         output, "build", inputs=inputs, settings=settings, folder=True, overwrite=overwrite, resume=resume
     ) as folder:
         if not folder.finished:
             partial = folder.start()
-            for left in partial.iterdir():  # of a killed build: its files may be torn, so it starts again
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-            _build(builder, partial, dataset, data_dir, options, max_shard_size)
+            _clear(partial)
+            if part.count > 1:
+                keep_tables(builder, part, partial)
+                _prepare(builder, output_dir=str(partial / "raw"), file_format="parquet")
+                shutil.rmtree(partial / "raw")
+                call = BuildCall(dataset, name, data_dir, max_shard_size, options)
+                write_text(partial / CALL, call.as_text())
+            else:
+                _build(builder, partial, dataset, data_dir, options, max_shard_size)
             folder.finish()
     return _pushed(folder.path, push_to_hub, private)
+
+
+def merge_builds(
+    shards: Sequence[ShardRecord], output: str | Path, *, overwrite: bool = False, resume: bool = False
+) -> Path:
+    """The data set that the folders of all shards of a build make together; its input is read once more.
+
+    Args:
+        shards (sequence of `ShardRecord`): As `complete_shards` gives them.
+        output (`str` or `Path`): Folder to write.
+        overwrite (`bool`): Replace `output` if it is an earlier build.
+        resume (`bool`): Keep a finished `output` of the same build.
+
+    Raises:
+        FileNotFoundError: the input is not where it was.
+        ValueError: the input has changed since.
+    """
+    folders = [shard.path for shard in shards]
+    call = BuildCall.from_text((folders[0] / CALL).read_text(encoding="utf-8"))
+    builder = dataset_builder(call.dataset, call.name, data_dir=call.data_dir, **call.options)
+    settings = _settings(call.dataset, builder, call.data_dir, call.options)
+    if settings != shards[0].settings:
+        raise ValueError(
+            f"the input {call.data_dir} is not what it was when {folders[0]} was built; build all shards again"
+        )
+    inputs = [*folders, *([] if call.data_dir is None else [call.data_dir])]
+    with Output(
+        output, "build", inputs=inputs, settings=settings, folder=True, overwrite=overwrite, resume=resume
+    ) as folder:
+        if not folder.finished:
+            partial = folder.start()
+            _clear(partial)
+            use_tables(builder, folders)
+            _build(builder, partial, call.dataset, call.data_dir, call.options, call.max_shard_size)
+            folder.finish()
+    return folder.path
+
+
+def _settings(dataset: str, builder: Any, data_dir: str | Path | None, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "config": builder.config.name,
+        "options": {key: str(_without_folder(value)) for key, value in options.items()},
+        "input": _fingerprint(data_dir, options),
+    }
+
+
+def _clear(partial: Path) -> None:
+    """Remove what a killed build left: its files may be torn, so it starts again."""
+    for left in partial.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _build(

@@ -15,7 +15,7 @@ def merge(shards: Sequence[str | Path], output: str | Path, *, overwrite: bool =
 
     Args:
         shards (sequence of `str` or `Path`): The outputs of all shards, in any order, each with its record beside it
-            (`.<name>.seqformers.json`).
+            (`.<name>.seqformers.json`), or the folders of a build.
         output (`str` or `Path`): Where the whole goes; `resume` and further work treat it as the single run's.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Keep a finished output of the same job.
@@ -29,4 +29,9 @@ def merge(shards: Sequence[str | Path], output: str | Path, *, overwrite: bool =
         ValueError: shards of different jobs, models, inputs or options; one that is missing, there twice, or was
             changed; another format.
     """
-    return merge_tables(complete_shards(shards), output, overwrite=overwrite, resume=resume)
+    found = complete_shards(shards)
+    if found[0].job == "build":
+        from seqformers.datasets import merge_builds  # loads what a table needs nothing of
+
+        return merge_builds(found, output, overwrite=overwrite, resume=resume)
+    return merge_tables(found, output, overwrite=overwrite, resume=resume)

@@ -275,3 +275,35 @@ def test_shards_resume_and_the_command_says_what_it_wrote(run, fasta, tmp_path):
     assert CliRunner().invoke(app, words).exit_code == 0
     done = CliRunner().invoke(app, ["merge", str(tmp_path / "a.tsv"), words[6], "-o", str(tmp_path / "m.tsv")])
     assert "of 2 shards" in done.stderr
+
+
+@pytest.fixture
+def genomes(tmp_path):
+    rows = [{"sequence": dna(1500, i), "label": i % 2, "group": f"g{i}"} for i in range(20)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "genomes.parquet")
+    return tmp_path / "genomes.parquet"
+
+
+def build(genomes, output, **options):
+    return seqformers.build_dataset(
+        "phage", "reads-150", output=output, data_dir=genomes, reads_per_genome=5, report_kmers=(), **options
+    )
+
+
+def test_a_data_set_in_shards(genomes, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqformers.datasets_scripts.phage.phage._ROWS_PER_TABLE", 7)
+    whole = build(genomes, tmp_path / "whole")
+    parts = [build(genomes, tmp_path / f"part-{i}", shard=f"{i}/3") for i in (2, 1, 3)]
+    made = [len(list(part.rglob("*.arrow"))) for part in parts]
+    assert all(made) and sum(made) > 10
+    merged = seqformers.merge(parts, tmp_path / "merged")
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(merged) for path in merged.rglob("*") if path.is_file())
+    for file in files:
+        assert (merged / file).read_bytes() == (whole / file).read_bytes(), file
+    build(genomes, merged, resume=True)
+    with pytest.raises(ValueError, match="shard 1/3 is missing"):
+        seqformers.merge([parts[0], parts[2]], tmp_path / "other")
+    genomes.touch()
+    with pytest.raises(ValueError, match="is not what it was"):
+        seqformers.merge(parts, tmp_path / "other")
