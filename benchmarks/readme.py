@@ -108,11 +108,10 @@ def guides() -> str:
     if found is None:
         return "Not measured yet."
     names = {
-        "packaged": "packaged",
+        "packaged": "`--model fast`, packaged",
         "published_weights": "published weights, converted",
         "paper": "the paper's network, trained here, 3 seeds",
         "boosted_trees": "boosted trees on the field's features",
-        "wide_weighted, mean of 3, and trees + crRNA structure": "3 wide networks and trees that read crRNA structure",
         "transformer_6": "6-mer transformer, 3 seeds",
         "pam_alone": "PAM alone",
     }
@@ -121,7 +120,44 @@ def guides() -> str:
         [title, *(_mean(scores[name][data]["spearman"], scores[name][data].get("sd")) for data in ("ht_1_2", "ht_2"))]
         for name, title in names.items()
     ]
-    return "\n".join([*_table(["Spearman", "HT 1-2", "HT 2"], rows), "", _about(found)])
+    best = _result("deepcpf1_best")
+    if best:
+        row = best["result"]["rows"]["best"]
+        rows.insert(
+            0, ["`--model best`, packaged", *(_mean(row[data]["spearman"], None) for data in ("ht_1_2", "ht_2"))]
+        )
+    lines = [*_table(["Spearman", "HT 1-2", "HT 2"], rows), "", _about(found)]
+    return "\n".join([*lines, *([_about(best)] if best else [])])
+
+
+def guides_example() -> str:
+    """The best guides of a gene with their off-targets."""
+    found = _result("guides_example")
+    if found is None:
+        return "Not measured yet."
+    result = found["result"]
+    counts = [name for name in result["rows"][0] if name.startswith("off_targets_")]
+    rows = [
+        [str(row["rank"]), f"{row['cut_start']:,}", f"`{row['protospacer']}`", f"{row['score']:.1f}",
+         "/".join(str(row[name]) for name in counts), f"{row['specificity']:.1f}"]
+        for row in result["rows"]
+    ]  # fmt: skip
+    heading = [
+        "rank",
+        "cut",
+        "protospacer",
+        "indels, %",
+        f"off-targets, 0 to {len(counts) - 1} mismatches",
+        "specificity",
+    ]
+    said = (
+        f"The longest frame of phage {result['phage']} in {result['genomes']} phages "
+        f"({result['bases'] / 1e6:.0f} Mb) with `--genome phages.fa --rank both --no-poly-t "
+        "--genes frame.gff3 --track guides.png`:"
+    )
+    return "\n".join(
+        [said, "", *_table(heading, rows), "", "![guides along the gene](docs/pictures/guides_off_targets.png)"]
+    )
 
 
 def proteins() -> str:
@@ -215,10 +251,30 @@ def _records(result: dict[str, Any]) -> str:
     )
 
 
+def _off_targets(result: dict[str, Any]) -> str:
+    run = result["whole command"]["index built"]
+    size, guides = result["bases"] / 1e6, run["guides"]
+    name = f"{size / 1000:.0f} Gb" if size >= 1000 else f"{size:.0f} Mb"
+    at_hand = result["whole command"]["index at hand"]["seconds"]
+    return (
+        f"| off-targets of {guides:,} guides in {name}, {result['mismatches']} mismatches "
+        f"| {run['seconds']:,.0f} s with the index, {run['peak_gb']:.1f} GB | {at_hand:,.0f} s with it there |"
+    )
+
+
+def _best_guides(result: dict[str, Any]) -> str:
+    rate, fast = (result[name]["guides_per_cpu_s"] for name in ("best", "fast"))
+    again = result["best, again"]["guides_per_cpu_s"]
+    return f"| Cpf1 guides by `best`, one core | {rate:,} guides/s, {again:,} folded before | `fast` {fast:,} |"
+
+
 SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_fasta_windows": _fasta_windows,
     "speed_scan_targets": _scan_targets,
     "speed_score_guides": _score_guides,
+    "speed_best_guides": _best_guides,
+    "speed_off_targets": _off_targets,
+    "speed_off_targets_3000": _off_targets,
     "speed_soft_align": _soft_align,
     "speed_embedding": _embedding,
     "speed_records": _records,
@@ -230,6 +286,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "phage": phage,
     "targets": targets,
     "guides": guides,
+    "guides_example": guides_example,
     "proteins": proteins,
     "speed": speed,
 }

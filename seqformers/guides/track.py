@@ -136,7 +136,7 @@ def plot_guides(guides: Any, records: list[str], *, label_best: int = 5, genes: 
             below.sharex(axis)
             axis.tick_params(labelbottom=False)
             _draw_genes(below, models[name])
-    axes[0].legend(loc="upper right", frameon=False, ncols=3, fontsize=8)
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=3, fontsize=8)
     axes[-1].set_xlabel("cut (0-based position on the forward strand)")
     return figure
 
