@@ -280,7 +280,7 @@ def test_the_page_of_guides_answers_as_the_command(guides: Path, press: Callable
     (tmp_path / "gene.fa").write_text(gene)
     table, bad_pam, none = press(guides, [gene, None, "tttv"], [gene, None, "TTT"], ["ACGT" * 20, None, "TTTV"])
     found = pd.read_csv(io.StringIO(table), sep="\t")
-    expected = guide_table(tmp_path / "gene.fa")
+    expected = guide_table(tmp_path / "gene.fa", model="fast")
     shared = ["record_id", "rank", "strand", "pam_start", "cut_start", "pam", "protospacer", "score", "gc"]
     pd.testing.assert_frame_equal(found[shared], expected[shared], rtol=1e-4, check_dtype=False)
     assert found.unknown_letters.sum() == 1  # a context that the end cuts off
