@@ -97,6 +97,47 @@ def targets() -> str:
     return "\n".join([*_table(["F1 / AUROC / AUROC within miRNAs", *tests], rows), *lines, "", _about(found)])
 
 
+def sites() -> str:
+    """Site-level scores of the pair CNN and what stands beside it."""
+    found = _result("pair_cnn")
+    if found is None:
+        return "Not measured yet."
+    test = found["result"]["tests"]["clash2013_eval"]
+    keys = ("auroc_within_mirna", "average_precision", "auroc")
+    rows = [
+        [name, *(f"{row[key]:.3f} ({row['interval'][key][0]:.3f}-{row['interval'][key][1]:.3f})" for key in keys)]
+        for name, row in test["models"].items()
+        if not name.startswith("seed ") or name == "seed class"
+    ]
+    head = [f"clash2013_eval, {test['rows']:,} pairs", "AUROC within miRNAs", "average precision", "AUROC"]
+    return "\n".join([*_table(head, rows), "", _about(found)])
+
+
+def whole_utrs() -> str:
+    """Rankings of whole 3'UTRs within miRNAs."""
+    found = _result("pair_rule")
+    if found is None:
+        return "Not measured yet."
+    tests = found["result"]["tests"]
+    first = next(iter(next(iter(tests.values()))["auroc_within_mirna"]))
+    beside = ("count of 6mers", "context of seed matches", "TargetNet, published", "TargetNet, packaged")
+    rows = [
+        [name, *(_with_interval(test["auroc_within_mirna"][name]) for test in tests.values())]
+        for name in (first, *beside)
+    ]
+    rows += [
+        [f"the first minus {name}", *(_with_interval(test[f"{first} minus"][name]) for test in tests.values())]
+        for name in beside[:1]
+    ]
+    heads = [f"{name}, {test['mirnas']} miRNAs" for name, test in tests.items()]
+    return "\n".join([*_table(["AUROC within miRNAs", *heads], rows), "", _about(found)])
+
+
+def _with_interval(found: dict[str, Any]) -> str:
+    low, high = found["interval"]
+    return f"{found['value']:.3f} [{low:.3f}, {high:.3f}]"
+
+
 def _difference(name: str, found: dict[str, Any]) -> str:
     low, high = found["interval"]
     return f"{found['value']:+.3f} [{low:+.3f}, {high:+.3f}] ({name})"
@@ -284,6 +325,8 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "phage": phage,
+    "sites": sites,
+    "whole_utrs": whole_utrs,
     "targets": targets,
     "guides": guides,
     "guides_example": guides_example,

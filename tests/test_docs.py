@@ -118,6 +118,7 @@ def test_numbers_of_packaged_cards_come_from_results(subject: str):
     [
         ("tables/virbert.md", "virbert_reads"),
         ("tables/targetnet.md", "targetnet*"),
+        ("tables/pair_rule.md", "pair_rule"),
         ("tables/deepcpf1.md", "deepcpf1*"),
         ("results/proteins.md", "proteins"),
     ],
