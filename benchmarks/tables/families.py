@@ -71,6 +71,7 @@ def run_cell(work: Path, task: str, family: str, arm: str, *, shortcuts: bool) -
     print(f"== {output.name}", flush=True)
     recipe = RECIPES / f"{FAMILIES[family]}.yaml"
     if arm == "random":
+        overrides += ["model.config.strands=mean"] if family == "deepbind" else []  # a probe takes one vector a row
         overrides += ["task=probe", "training={use_cpu: true}", "probe.shots=[1, 10]", "probe.cache=false"]
         training.probe(recipe, overrides, output=output, resume=output.exists())
     else:

@@ -36,6 +36,8 @@ class Kmer2VecConfig(PreTrainedConfig):
             Menegaux and Vert 2019).
         classifier_dropout (`float`, *optional*): Dropout before the classifier; 0 by default.
         class_weights (`list[float]`, *optional*): Weight of each class in the loss of a single label.
+        focal_gamma (`float`, defaults to 0.0): Above 0, the loss of a single label counts rows less that are right
+            already: each term times (1 - probability of the right class) to this power (focal loss).
         read_length (`int`, *optional*): Bases of the longest training row, where a run noted it.
 
     Example:
@@ -64,6 +66,7 @@ class Kmer2VecConfig(PreTrainedConfig):
     both_strands: bool = False
     classifier_dropout: float | int | None = None
     class_weights: list[float] | None = None
+    focal_gamma: float | int = 0.0
     read_length: int | None = None
     pad_token_id: int | None = 0
     tie_word_embeddings: bool = False
@@ -76,7 +79,7 @@ class Kmer2VecConfig(PreTrainedConfig):
         if self.vocab_size < words:
             raise ValueError(f"vocab_size={self.vocab_size} is too small for k={self.k}, which needs {words}")
         check_counts(self, "stride", "hidden_size", "window", "step", "num_negatives")
-        check_sizes(self, "subsampling")
+        check_sizes(self, "subsampling", "focal_gamma")
         check_probabilities(self, "classifier_dropout")
         super().__post_init__(**kwargs)
         check_class_weights(self)

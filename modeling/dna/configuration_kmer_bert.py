@@ -46,6 +46,8 @@ class KmerBertConfig(PreTrainedConfig):
         class_weights (`list[float]`, *optional*):
             Weight of each class in the loss of sequence and token classification with one label, for classes of
             unequal size; the loss is the weighted mean.
+        focal_gamma (`float`, defaults to 0.0): Above 0, the loss of a single label counts rows less that are right
+            already: each term times (1 - probability of the right class) to this power (focal loss).
         read_length (`int`, *optional*):
             Bases of the longest training read, where a run noted it; longer sequences are cut into windows of it.
         cls_token_id (`int`, *optional*, defaults to 2):
@@ -79,6 +81,7 @@ class KmerBertConfig(PreTrainedConfig):
     padding_attention: Literal["masked", "attended", "additive"] = "masked"
     masked_lm_logits: Literal["auto", "all", "labelled"] = "auto"
     class_weights: list[float] | None = None
+    focal_gamma: float | int = 0.0
     read_length: int | None = None
     cls_token_id: int = 2
     sep_token_id: int = 3
@@ -127,7 +130,7 @@ class KmerBertConfig(PreTrainedConfig):
         if self.read_length is not None:
             check_counts(self, "read_length")
         check_probabilities(self, "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-        check_sizes(self, "initializer_range", "layer_norm_eps")
+        check_sizes(self, "initializer_range", "layer_norm_eps", "focal_gamma")
         if self.is_decoder or self.add_cross_attention:
             raise ValueError("KmerBert is an encoder; is_decoder and add_cross_attention must stay False")
         kwargs.pop("model_type", None)  # "bert" when the weights come from a stock BERT

@@ -45,6 +45,8 @@ class SeqCnnConfig(PreTrainedConfig):
             or the mean.
         classifier_dropout (`float`, *optional*): Dropout before the classifier; 0 by default.
         class_weights (`list[float]`, *optional*): Weight of each class in the loss of a single label.
+        focal_gamma (`float`, defaults to 0.0): Above 0, the loss of a single label counts rows less that are right
+            already: each term times (1 - probability of the right class) to this power (focal loss).
         read_length (`int`, *optional*): Bases of the longest training row, where a run noted it.
         initializer_range (`float`, *optional*): Standard deviation of fresh weights; by default sqrt(2 / inputs).
 
@@ -83,6 +85,7 @@ class SeqCnnConfig(PreTrainedConfig):
     strands: Literal["forward", "shared", "max", "mean"] = "forward"
     classifier_dropout: float | int | None = None
     class_weights: list[float] | None = None
+    focal_gamma: float | int = 0.0
     read_length: int | None = None
     initializer_range: float | int | None = None
 
@@ -120,7 +123,7 @@ class SeqCnnConfig(PreTrainedConfig):
         if not all(0 <= share < 1 for share in self.dropouts):
             raise ValueError(f"dropouts must be from 0 to below 1, got {self.dropouts}")
         check_probabilities(self, "lstm_dropout", "dense_dropout", "classifier_dropout")
-        check_sizes(self, "num_dilated_layers", "lstm_size")
+        check_sizes(self, "num_dilated_layers", "lstm_size", "focal_gamma")
         check_class_weights(self)
         if self.strands == "shared":
             self._check_shared()

@@ -85,6 +85,9 @@ def class_loss(
 ) -> torch.Tensor:
     """Mean cross-entropy of classes, weighed by `config.class_weights` where there are any.
 
+    With `config.focal_gamma` above 0 each term is multiplied by (1 - p) ** gamma, p being the probability of the right
+    class, so that rows that are right already count less (Lin et al. 2017).
+
     Args:
         config (`PreTrainedConfig`): Of the model.
         logits (`torch.Tensor` of shape `(..., num_labels)`): Scores.
@@ -102,12 +105,24 @@ def class_loss(
         )
     scores, labels = logits.float().flatten(0, -2), labels.long().flatten()
     if config.class_weights is None:
-        total = nn.functional.cross_entropy(scores, labels, reduction="sum")
+        total = _total(config, scores, labels)
         return total / ((labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch)
     weight = scores.new_tensor(config.class_weights)
-    total = nn.functional.cross_entropy(scores, labels, weight=weight, reduction="sum")
+    total = _total(config, scores, labels, weight)
     counted = weight[labels.clamp(min=0)].masked_fill(labels < 0, 0.0).sum()
     return total / counted.clamp(min=torch.finfo(scores.dtype).tiny)
+
+
+def _total(
+    config: Any, scores: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Sum of the rows' terms, with `config.focal_gamma` by how sure the right class is."""
+    gamma = getattr(config, "focal_gamma", 0.0)
+    if not gamma:
+        return nn.functional.cross_entropy(scores, labels, weight=weight, reduction="sum")
+    right = scores.softmax(-1).gather(-1, labels.clamp(min=0)[:, None])[:, 0]
+    focus = (1 - right).clamp(min=torch.finfo(scores.dtype).tiny) ** gamma
+    return (nn.functional.cross_entropy(scores, labels, weight=weight, reduction="none") * focus).sum()
 
 
 def sequence_loss(

@@ -62,8 +62,8 @@ _TIED = {
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
 _OWN_FIELDS = (
-    "auto_map", "architectures", "class_weights", "classifier_pooling", "masked_lm_logits", "max_chunks", "model_type",
-    "padding_attention",
+    "auto_map", "architectures", "class_weights", "classifier_pooling", "focal_gamma", "masked_lm_logits",
+    "max_chunks", "model_type", "padding_attention",
 )  # fmt: skip
 
 

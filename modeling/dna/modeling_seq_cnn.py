@@ -422,16 +422,18 @@ class SeqCnnForSequenceClassification(DnaTask, SeqCnnPreTrainedModel):
         if inputs_embeds is None and input_ids is not None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         outputs = self._encode(attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs)
-        logits = self.classifier(self.dropout(outputs.pooler_output))
-        if self.config.strands in ("max", "mean"):
+        pooled = outputs.pooler_output
+        if self.config.strands == "mean":  # of vectors, which is that of logits: the classifier is linear
+            pooled = (pooled + self._other_strand(attention_mask, inputs_embeds)) / 2
+        logits = self.classifier(self.dropout(pooled))
+        if self.config.strands == "max":
             other = self._other_strand(attention_mask, inputs_embeds)
-            logits = torch.maximum(logits, other) if self.config.strands == "max" else (logits + other) / 2
+            logits = torch.maximum(logits, self.classifier(self.dropout(other)))
         loss = None if labels is None else sequence_loss(self.config, logits, labels, num_items_in_batch)
         return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
 
     def _other_strand(self, mask: torch.Tensor | None, embeds: torch.Tensor | None) -> torch.Tensor:
-        """Logits of the reverse complements: positions from the last to the first, A for T and C for G."""
+        """Vectors of the reverse complements: positions from the last to the first, A for T and C for G."""
         assert embeds is not None
         turned = torch.cat([embeds[..., :_BASES].flip(1, 2), embeds[..., _BASES:].flip(1)], -1)
-        outputs = self._encode(attention_mask=None if mask is None else mask.flip(1), inputs_embeds=turned)
-        return self.classifier(self.dropout(outputs.pooler_output))
+        return self._encode(attention_mask=None if mask is None else mask.flip(1), inputs_embeds=turned).pooler_output

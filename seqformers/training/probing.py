@@ -137,7 +137,10 @@ def _compute(run: Run, trainer: Any, split: str) -> np.ndarray:
                 caught.clear()
                 model(**batch)
                 if len(caught) != 1 or caught[0].ndim != 2:
-                    raise ValueError(f"{type(model).__name__} does not pass one vector a row to its last layer")
+                    raise ValueError(
+                        f"{type(model).__name__} does not pass one vector a row to its last layer (of seq_cnn, "
+                        "strands='max' passes two: probe it with model.config.strands=mean)"
+                    )
                 parts.append(caught[0])
     finally:
         hook.remove()

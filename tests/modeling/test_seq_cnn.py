@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from seqformers import KmerTokenizer, SeqCnnConfig, SeqCnnForSequenceClassification, SeqCnnModel
 from seqformers.inference.windowing import reverse_complement
+from seqformers.modeling.dna.modeling_dna_heads import class_loss
 from seqformers.modeling.dna.modeling_seq_cnn import SeqCnnBatchNorm, SeqCnnConv
 
 TOKENIZER = KmerTokenizer(k=1, model_max_length=2000, unknown_warning_share=1.0)
@@ -196,3 +197,17 @@ def test_heads_of_one_label_several_and_numbers(labels: torch.Tensor, kind: str)
 def test_the_model_alone_gives_one_vector_a_row() -> None:
     model = SeqCnnModel(SeqCnnConfig.dilated(strands="shared")).eval()
     assert model(**TOKENIZER(sequences(200, 150), padding=True, return_tensors="pt")).pooler_output.shape == (2, 64)
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 1.0]])
+def test_focal_loss_counts_sure_rows_less(weights: list[float] | None) -> None:
+    logits, labels = torch.tensor([[2.0, 0.1, -1.0], [0.3, 0.2, 0.9], [-2.0, 1.0, 0.5]]), torch.tensor([0, 1, -100])
+    config = SeqCnnConfig(num_labels=3, class_weights=weights, focal_gamma=2.0)
+    shares, factors = logits.softmax(-1), weights or [1.0, 1.0, 1.0]
+    terms = [
+        factors[label] * (1 - shares[row, label]) ** 2 * -shares[row, label].log() for row, label in ((0, 0), (1, 1))
+    ]
+    expected = torch.stack(terms).sum() / (factors[0] + factors[1])
+    torch.testing.assert_close(class_loss(config, logits, labels), expected)
+    plain = class_loss(SeqCnnConfig(num_labels=3, class_weights=weights), logits, labels)
+    assert class_loss(config, logits, labels) < plain
