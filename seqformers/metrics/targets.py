@@ -7,8 +7,19 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.stats import ks_2samp
 
-__all__ = ["LFC_METRICS", "TOP_K", "auroc_within_groups", "lfc_by_mirna", "lfc_metrics", "lfc_score", "top_mean_lfc"]
+__all__ = [
+    "LFC_METRICS",
+    "TOP_K",
+    "auroc_within_groups",
+    "lfc_by_mirna",
+    "lfc_curves",
+    "lfc_metrics",
+    "lfc_score",
+    "lfc_shift",
+    "top_mean_lfc",
+]
 
 TOP_K = (10, 30, 50, 100, 500, 1000)
 """Depths of the ranking in the LFC metrics."""
@@ -141,6 +152,71 @@ def lfc_metrics(
         else:
             found[name] = top_mean_lfc(values, changes).get(int(name.split("_")[1]), float("nan"))
     return found
+
+
+def lfc_curves(
+    scores: ArrayLike, log_fold_changes: ArrayLike, mirna_ids: ArrayLike | None = None, k: Sequence[int] = TOP_K
+) -> pd.DataFrame:
+    """The two curves of figure 4.3 of Min et al. 2022 for any table of changes: mean change and sLFC by depth.
+
+    Args:
+        scores (`(n,)` of float): Predicted scores, high for targets.
+        log_fold_changes (`(n,)` of float): Measured changes.
+        mirna_ids (`(n,)`, *optional*): Curves of each miRNA, averaged over those that have k pairs; else of all pairs.
+        k (`Sequence[int]`): Depths of the ranking.
+
+    Returns:
+        `pd.DataFrame`: One row a depth with `k`, `mirnas` (1 without ids), `mean_lfc` of the k best-scored pairs,
+        `best_mean_lfc` of the k most down-regulated, and `slfc`, 1 - ((best - mean) / best)^2 at this k alone, which
+        is missing where the best mean is zero.
+
+    Raises:
+        ValueError: as of [`lfc_score`].
+
+    Examples:
+        >>> lfc_curves([3, 2, 1], [-2.0, 0.0, -1.0], k=[1, 2]).round(3).values.tolist()
+        [[1.0, 1.0, -2.0, -2.0, 1.0], [2.0, 1.0, -1.0, -1.5, 0.889]]
+    """
+    values, changes = _checked(scores, log_fold_changes)
+    groups = np.zeros(len(values), int) if mirna_ids is None else pd.factorize(np.asarray(mirna_ids))[0]
+    rows = []
+    for group in np.unique(groups):
+        mine = groups == group
+        found, best = top_mean_lfc(values[mine], changes[mine], k), top_mean_lfc(-changes[mine], changes[mine], k)
+        for size in found:
+            part = 1 - ((best[size] - found[size]) / best[size]) ** 2 if best[size] else None
+            rows.append((size, 1, found[size], best[size], part))
+    table = pd.DataFrame(rows, columns=["k", "mirnas", "mean_lfc", "best_mean_lfc", "slfc"]).astype({"slfc": float})
+    means = {name: (name, "mean") for name in ("mean_lfc", "best_mean_lfc", "slfc")}
+    return table.groupby("k").agg(mirnas=("mirnas", "sum"), **means).reset_index()
+
+
+def lfc_shift(log_fold_changes: ArrayLike, called: ArrayLike) -> dict[str, float]:
+    """Do the mRNAs called targets fall more than the others: a one-sided Kolmogorov-Smirnov test.
+
+    Args:
+        log_fold_changes (`(n,)` of float): Measured changes.
+        called (`(n,)` of bool): Pairs called targets, by a score or a seed match.
+
+    Returns:
+        `dict[str, float]`: `statistic`, the largest excess of the called ones' cumulative share over the others';
+        `p_value` of no excess; `difference` of the medians (called minus others), negative where they fall more.
+
+    Raises:
+        ValueError: a value is missing, or one of the two groups is empty.
+
+    Examples:
+        >>> found = lfc_shift([-2.0, -1.5, -1.0, 0.1, 0.2, 0.3], [1, 1, 1, 0, 0, 0])
+        >>> found["statistic"], round(found["difference"], 2)
+        (1.0, -1.7)
+    """
+    flags, changes = _checked(called, log_fold_changes)
+    inside, outside = changes[flags > 0], changes[flags <= 0]
+    if not len(inside) or not len(outside):
+        raise ValueError(f"{len(inside)} pairs are called and {len(outside)} are not; a test needs some of each")
+    found = ks_2samp(inside, outside, alternative="greater")
+    difference = float(np.median(inside) - np.median(outside))
+    return {"statistic": float(found.statistic), "p_value": float(found.pvalue), "difference": difference}
 
 
 def _checked(scores: ArrayLike, log_fold_changes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqformers.metrics.targets import auroc_within_groups, lfc_by_mirna, lfc_metrics, lfc_score, top_mean_lfc
+from seqformers.metrics.targets import (
+    auroc_within_groups,
+    lfc_by_mirna,
+    lfc_curves,
+    lfc_metrics,
+    lfc_score,
+    lfc_shift,
+    top_mean_lfc,
+)
 from tests.conftest import golden_cases
 
 (CASE,) = (case for case in golden_cases("targetnet") if case["kind"] == "lfc_score")
@@ -67,3 +75,39 @@ def test_metrics_by_name_leave_out_what_has_too_few_pairs():
 def test_errors(scores, changes, message):
     with pytest.raises(ValueError, match=message):
         lfc_score(scores, changes)
+
+
+class TestCurves:
+    def test_by_hand_for_each_mirna(self):
+        rng = np.random.default_rng(0)
+        scores, changes, mirnas = rng.normal(size=60), rng.normal(size=60) - 0.5, np.repeat(["a", "b"], [20, 40])
+        table = lfc_curves(scores, changes, mirnas, k=[5, 30, 50]).set_index("k")
+        assert table["mirnas"].to_dict() == {5: 2, 30: 1}
+        means, parts = [], []
+        for name in "ab":
+            mine = mirnas == name
+            found = changes[mine][np.argsort(-scores[mine])][:5].mean()
+            best = np.sort(changes[mine])[:5].mean()
+            means.append(found)
+            parts.append(1 - ((best - found) / best) ** 2)
+        assert table.loc[5, ["mean_lfc", "slfc"]].tolist() == pytest.approx([np.mean(means), np.mean(parts)])
+
+    def test_parts_of_the_score(self):
+        rng = np.random.default_rng(1)
+        scores, changes = rng.normal(size=1200), rng.normal(size=1200) - 0.2
+        assert 1 - (1 - lfc_curves(scores, changes)["slfc"]).sum() == pytest.approx(lfc_score(scores, changes))
+
+
+class TestShift:
+    def test_against_the_definition(self):
+        rng = np.random.default_rng(2)
+        changes, called = rng.normal(size=200), rng.random(200) < 0.3
+        changes[called] -= 0.8
+        found = lfc_shift(changes, called)
+        excess = [(changes[called] <= x).mean() - (changes[~called] <= x).mean() for x in changes]
+        assert found["statistic"] == pytest.approx(max(excess)) and found["p_value"] < 1e-3
+        assert lfc_shift(-changes, called)["p_value"] > 0.9
+
+    def test_both_groups_are_needed(self):
+        with pytest.raises(ValueError, match="0 pairs are called and 2 are not"):
+            lfc_shift([0.1, 0.2], [0, 0])
