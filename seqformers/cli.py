@@ -772,6 +772,29 @@ def _limits(text: str) -> tuple[float, float]:
     return least, most
 
 
+@app.command("explain-guides", rich_help_panel=_RUN)
+def explain_guides(
+    source: Annotated[
+        Path | None, typer.Argument(metavar="FASTA", help="Whose guides to look at; default: 2,000 made-up ones.")
+    ] = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Table: position, part, place, letter, effect.")],
+    picture: Annotated[Path | None, typer.Option(help="Map and logos of filters, .png, .svg or .pdf.")] = None,
+    model: Annotated[str, typer.Option(help="fast, a folder or a Hub id.")] = "fast",
+    pam: Annotated[str, typer.Option(help="Four IUPAC letters; several separated by commas.")] = "TTTV",
+    device: Annotated[str | None, typer.Option(help="Torch device; default: a GPU when there is one.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Show what a guide model looks at: the effect of every letter at every place, and what its filters look for.
+
+    Example: `seqformers explain-guides --output effects.tsv --picture effects.png`
+    """
+    from seqformers.guides.effects import explain_guides as run
+
+    count = run(output, source, model=model, pam=pam, picture=picture, device=device, overwrite=overwrite)
+    _say(f"{count:,} contexts -> {output}{f', picture -> {picture}' if picture else ''}")
+
+
 @app.command(rich_help_panel=_RUN)
 def merge(
     shards: Annotated[list[Path], typer.Argument(help="What runs with --shard 1/n to n/n wrote, in any order.")],
