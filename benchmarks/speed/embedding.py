@@ -2,15 +2,16 @@
 
 All contenders read the same reads with the same weights, tokenizer and number of cores; rounds alternate. Stock is
 `BertModel` as people run it: batches of 64 in the order of the file, padded to the longest. Beside the speed stands
-how far vectors and scores are from fp32.
+how far vectors and scores are from fp32, and what is left of the speed beside a process that keeps one core busy.
 
-    python -m benchmarks.speed.embedding [--multimolecule FOLDER]
+    python -m benchmarks.speed.embedding [--openvino FOLDER] [--multimolecule FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import sys
 import time
@@ -29,6 +30,7 @@ from seqformers.datasets_scripts.phage.draws import LengthLaw
 from seqformers.hub.load import load_model
 from seqformers.hub.repository import write_model_repository
 from seqformers.inference.embed import embed_records, residue_mask
+from seqformers.inference.openvino_engine import CompiledModel
 from seqformers.inference.scores import Scorer
 from seqformers.inference.windowing import Windowing
 
@@ -36,6 +38,7 @@ SHAPE = {"hidden_size": 192, "num_hidden_layers": 3, "num_attention_heads": 3, "
 PRECISIONS = ("fp32", "bf16", "int8")
 LONGEST = 507  # letters that a context of 512 tokens holds
 BATCH = 64
+STOCK = "stock BertModel, in order"
 
 
 class Read(NamedTuple):
@@ -43,6 +46,9 @@ class Read(NamedTuple):
 
     id: str
     sequence: str
+
+
+Run = Callable[[list[Read]], np.ndarray]
 
 
 def draw_reads(count: int, seed: int) -> list[Read]:
@@ -65,13 +71,15 @@ def padded_in_order(model: Any, tokenizer: Any, reads: list[Read]) -> np.ndarray
     return np.concatenate(vectors)
 
 
-def contenders(folder: Path, multimolecule: str | None) -> dict[str, Callable[[list[Read]], np.ndarray]]:
+def contenders(
+    folder: Path, openvino: str | None, multimolecule: str | None
+) -> dict[str, Callable[[list[Read]], np.ndarray]]:
     torch.manual_seed(0)
     size = {**SHAPE, "max_position_embeddings": 512}
     model = KmerBertForSequenceClassification(KmerBertConfig(k=6, num_labels=2, **size)).eval()
     tokenizer = KmerTokenizer(k=6, model_max_length=512)
     write_model_repository(folder, model, tokenizer=tokenizer)
-    found: dict[str, Callable[[list[Read]], np.ndarray]] = {}
+    found: dict[str, Run] = {}
     for precision in PRECISIONS:
         loaded = load_model(folder, "AutoModel", device="cpu", precision=precision)
         found[f"seqformers {precision}"] = lambda reads, loaded=loaded: np.array(
@@ -79,7 +87,15 @@ def contenders(folder: Path, multimolecule: str | None) -> dict[str, Callable[[l
         )
     stock = BertModel(BertConfig(vocab_size=tokenizer.vocab_size, **size), add_pooling_layer=False).eval()
     stock.load_state_dict(model.base_model.state_dict(), strict=False)
-    found["stock BertModel, in order"] = lambda reads: padded_in_order(stock, tokenizer, reads)
+    found[STOCK] = lambda reads: padded_in_order(stock, tokenizer, reads)
+    if openvino:
+        sys.path.append(openvino)
+        for precision in ("fp32", "bf16"):
+            compiled = load_model(folder, "AutoModel", device="cpu", precision=precision)
+            compiled.compiled = CompiledModel(compiled)
+            found[f"seqformers openvino {precision}"] = lambda reads, loaded=compiled: np.array(
+                [row["embedding"] for row in embed_records(reads, loaded)]
+            )
     if multimolecule:
         sys.path.append(multimolecule)
         from multimolecule import DnaBertConfig, DnaBertModel
@@ -106,17 +122,37 @@ def differences(folder: Path, reads: list[Read], vectors: dict[str, np.ndarray])
     }
 
 
+def busy() -> None:
+    while True:
+        pass
+
+
+def beside_a_neighbour(run: Run, reads: list[Read]) -> float:
+    """Seconds of a run while another process takes a core."""
+    neighbour = multiprocessing.get_context("spawn").Process(target=busy, daemon=True)
+    neighbour.start()
+    time.sleep(5)  # until it has started
+    try:
+        start = time.perf_counter()
+        run(reads)
+        return time.perf_counter() - start
+    finally:
+        neighbour.kill()
+        neighbour.join()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reads", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--openvino", help="a folder where it is installed, to measure --engine openvino")
     parser.add_argument("--multimolecule", help="a folder where it is installed, for comparison")
     arguments = parser.parse_args()
     reads = draw_reads(arguments.reads, seed=0)
     letters = sum(len(read.sequence) for read in reads)
     with TemporaryDirectory() as name:
         folder = Path(name) / "run"
-        found = contenders(folder, arguments.multimolecule)
+        found = contenders(folder, arguments.openvino, arguments.multimolecule)
         vectors = {name: run(reads) for name, run in found.items()}  # also warms up
         seconds: dict[str, list[float]] = {name: [] for name in found}
         for _ in range(arguments.rounds):
@@ -125,8 +161,9 @@ def main() -> None:
                 run(reads)
                 seconds[name].append(time.perf_counter() - start)
         apart = differences(folder, reads, vectors)
+        neighbour = {name: beside_a_neighbour(found[name], reads) for name in (f"seqformers {PRECISIONS[0]}", STOCK)}
     rates = {name: letters / statistics.median(times) for name, times in seconds.items()}
-    stock = "stock BertModel, in order"
+    stock = STOCK
     assert np.abs(vectors[stock] - vectors["seqformers fp32"]).max() < 1e-3  # the same vectors
     rows = {
         name: {
@@ -148,6 +185,9 @@ def main() -> None:
         "cores": torch.get_num_threads(),
         "rows": rows,
         "largest_difference_from_fp32": apart,
+        "share_of_speed_beside_a_busy_process": {
+            name: round(statistics.median(seconds[name]) / found, 2) for name, found in neighbour.items()
+        },
     }
     print(json.dumps(result, indent=1))
     write_result("speed_embedding", result, data=f"{len(reads)} random reads of uniform length", seeds=[0])

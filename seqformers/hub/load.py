@@ -64,6 +64,7 @@ class Loaded:
         device (`torch.device`): Where it runs.
         name (`str`): What the user called it.
         precision (`str`): What its matrices are multiplied in: `fp32`; `bf16` (weights and sums stay fp32); or `int8`.
+        compiled (callable, *optional*): What runs in place of `model` where no double precision is asked for.
     """
 
     model: Any
@@ -73,6 +74,7 @@ class Loaded:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     name: str = "this model"
     precision: str = "fp32"
+    compiled: Any = None
 
     @cached_property
     def fingerprint(self) -> str:

@@ -83,7 +83,7 @@ class _Runner:
 
     def __init__(self, loaded: Loaded, forward: Forward, batch_size: int, *, exact: bool = False):
         self.loaded, self.forward, self.batch_size, self.exact = loaded, forward, batch_size, exact
-        self.model = loaded.exact if exact else loaded.model
+        self.model = loaded.exact if exact else loaded.compiled or loaded.model
         self.device = self.model.device if exact else loaded.device
         on_cpu = self.device.type == "cpu"
         self.threads = usable_cores() if on_cpu else 1
@@ -110,7 +110,7 @@ class _Runner:
 
     def _run(self, batch: Batch) -> np.ndarray:
         inputs = {name: value.to(self.device) for name, value in batch.inputs.items()}
-        bf16 = self.loaded.precision == "bf16" and not self.exact
+        bf16 = self.loaded.precision == "bf16" and not self.exact and self.loaded.compiled is None
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             found = self.forward(self.model, inputs)[: len(batch.rows)]
         return found.double().cpu().numpy()

@@ -9,6 +9,7 @@ from typing import Any
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.hub.load import Loaded, load_model, model_folder
 from seqformers.inference.engine import known_spans
+from seqformers.inference.openvino_engine import CompiledModel
 from seqformers.inference.ray_engine import RayJob, check_engine, ray_rows
 from seqformers.inference.records import describe_work, read_sequences, settle_precision
 from seqformers.inference.scores import RecordScore, Scorer
@@ -65,7 +66,8 @@ def predict(
             `"int8"` (CPU), further off, and it depends on the batch; `"auto"`: bf16 where the hardware has it.
         on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records; `seqformers.merge` joins them.
-        engine (`str`): `"local"`; or `"ray"`: an actor a GPU or core of a Ray cluster that sees the files.
+        engine (`str`): `"local"`; or `"ray"`: an actor a GPU or core of a Ray cluster that sees the files;
+            or `"openvino"`, faster than torch on a CPU (extra `[openvino]`).
         ray_address (`str`, *optional*): Of a running cluster, `"auto"` or `host:port`; default: one on this machine.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Go on after an interruption, with the same model, input and options.
@@ -86,7 +88,7 @@ def predict(
     part, remarks = Shard.parse(shard, sequences), Remarks(on_error)
     check_engine(engine, ray_address, sequences)
     folder = model_folder(run)
-    chosen = settle_precision(precision, device, part)
+    chosen = settle_precision(precision, device, part) | ({"engine": engine} if engine == "openvino" else {})
     settings = describe_work(
         folder, sequences, resume=resume, window=window, step=step, both_strands=both_strands, on_error=on_error,
         **chosen, **part.settings,
@@ -103,6 +105,8 @@ def predict(
         if table.finished:
             return table.path
         loaded = load_model(run, _HEAD, device=device, precision=precision)
+        if engine == "openvino":
+            loaded.compiled = CompiledModel(loaded)
         cut = windowing.for_model(loaded)
         records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
         rest = skip_done(part.of_records(records, sequences), table.rows_done, loaded, cut, remarks, "score")

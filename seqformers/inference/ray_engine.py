@@ -26,7 +26,7 @@ from seqformers.tables import arrow_schema
 
 __all__ = ["ENGINES", "RayJob", "check_engine", "ray_rows"]
 
-ENGINES = ("local", "ray")
+ENGINES = ("local", "ray", "openvino")
 _RECORDS, _LETTERS = 256, 1 << 19  # of a block: some seconds of work, which is what a lost actor costs
 
 
@@ -117,7 +117,7 @@ def check_engine(engine: str, address: str | None, sequences: str | Path) -> Non
     """Raise `ValueError` for an unknown engine, or for ray where it cannot run."""
     if engine not in ENGINES:
         raise ValueError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}")
-    if engine == "local":
+    if engine != "ray":
         if address is not None:
             raise ValueError("--ray-address goes with --engine ray")
         return

@@ -162,6 +162,32 @@ def test_cores_follow_torch_and_the_container(monkeypatch, tmp_path):
         assert usable_cores() == cores
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_openvino_agrees(run, fasta, tmp_path, precision):
+    pytest.importorskip("openvino")
+    options = {"engine": "openvino", "precision": precision, "progress": False}
+    path = embed(run, fasta, tmp_path / "v.parquet", **options)
+    for vector, exact in zip(pd.read_parquet(path)["embedding"], exact_vectors(run, fasta), strict=True):
+        assert np.abs(vector - exact).max() <= TOLERANCE[precision] * np.abs(exact).max()
+    again = embed(run, fasta, tmp_path / "w.parquet", batch_size=3, **options)
+    assert again.read_bytes() == path.read_bytes()
+    scores = predict(run, fasta, tmp_path / "o.tsv", **options)
+    local = predict(run, fasta, tmp_path / "e.tsv", progress=False)
+    if precision == "fp32":
+        assert scores.read_bytes() == local.read_bytes()  # the written digits are those of the exact score
+    else:
+        apart = pd.read_csv(scores, sep="\t")["score"] - pd.read_csv(local, sep="\t")["score"]
+        assert 0 < np.abs(apart).max() <= 0.01
+    with pytest.raises(ValueError, match="last layer only"):
+        embed(run, fasta, tmp_path / "x.parquet", layer=0, **options)
+
+
+def test_without_openvino_its_extra_is_named(run, fasta, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(ValueError, match=r"seqformers\[openvino\]"):
+        predict(run, fasta, tmp_path / "p.tsv", engine="openvino", progress=False)
+
+
 def test_proteins_too(tmp_path):
     run = protein_run(tmp_path / "run")
     (tmp_path / "in.fasta").write_text(">a\nMKVLAAGIVG\n>b\nMKVLAAGIVGLLLAQWERTYEEFILPQ\n")
