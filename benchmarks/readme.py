@@ -311,6 +311,24 @@ def _best_guides(result: dict[str, Any]) -> str:
     return f"| Cpf1 guides by `best`, one core | {rate:,} guides/s, {again:,} folded before | `fast` {fast:,} |"
 
 
+def _pretraining(result: dict[str, Any]) -> str:
+    rows, model = result["rows"], result["model"]
+    ours = rows["ours"]
+    others = [(name, row) for name, row in rows.items() if not name.startswith("ours")]
+    against = "; ".join(f"{ours['nt_per_second'] / row['nt_per_second']:.1f} × {name}" for name, row in others)
+    return (
+        f"| pretraining step, {model['num_hidden_layers']} x {model['hidden_size']}, reads of 36 to 510 nt, one core | "
+        f"{ours['nt_per_second']:,} nt/s, {ours['share_of_ceiling']:.0%} of a matrix product's speed | {against} |"
+    )
+
+
+def _genome_start(result: dict[str, Any]) -> str:
+    return (
+        f"| start of training on fresh reads of {result['letters'] / 1e9:.1f} Gnt | "
+        f"{result['seconds_to_first_step']:.0f} s to the first step, {result['largest_memory_gb']:.1f} GB of memory | |"
+    )
+
+
 SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_fasta_windows": _fasta_windows,
     "speed_scan_targets": _scan_targets,
@@ -319,6 +337,8 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_off_targets": _off_targets,
     "speed_off_targets_3000": _off_targets,
     "speed_soft_align": _soft_align,
+    "speed_pretraining": _pretraining,
+    "speed_genome_start": _genome_start,
     "speed_embedding": _embedding,
     "speed_records": _records,
     "speed_push": _push,

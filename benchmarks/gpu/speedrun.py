@@ -305,7 +305,7 @@ class Speedrun:
         """Steps that fit into the minutes, by the measured speed of stride 1; settled in the first call."""
         name = f"steps of stride {stride}"
         if name not in self.state:
-            rows = self.state["speed"]["result"][0]["rows"]
+            rows = self.state["speed"]["result"][0]["result"]["rows"]
             lower, upper = self.settings.law
             nucleotides = self.settings.batch * (upper + (lower + upper) / 2) / 2
             # The trainer adds logging, evaluation and checkpoints; fewer tokens a nucleotide are faster.

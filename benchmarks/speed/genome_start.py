@@ -107,7 +107,7 @@ def main() -> None:
             **drawing(folder),
         }
     what = "start of pretraining on made-up genomes at two bits a letter, a process of its own"
-    result = about(data="made-up genomes", seeds=[0]) | {"what": what, **found}
+    result = about(data="made-up genomes", seeds=[0]) | {"result": {"what": what, **found}}
     if arguments.output:
         arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))

@@ -259,7 +259,10 @@ def main() -> None:
     found = (curves if arguments.curves else table)(arguments)
     kind = torch.cuda.get_device_name() if arguments.device == "cuda" else f"1 CPU thread, {platform.machine()}"
     what = "training steps of a k-mer BERT on reads of 36 to 510 nt; nucleotides of reads a second"
-    result = about(data="random reads of virBERT's lengths", seeds=[1]) | {"what": what, "device": kind, **found}
+    result = about(data="random reads of virBERT's lengths", seeds=[1]) | {
+        "device": kind,
+        "result": {"what": what, **found},
+    }
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ def run(tmp_path):
 
     def make(limit):
         found = speedrun.Speedrun(speedrun.TOY, tmp_path / "work", tmp_path / "out", time.monotonic() + limit)
-        found._keep("speed", {"result": [{"rows": {"ours": {"nt_per_second": 1e6}}}]})
+        found._keep("speed", {"result": [{"result": {"rows": {"ours": {"nt_per_second": 1e6}}}}]})
         return found
 
     return make
