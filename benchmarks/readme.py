@@ -313,11 +313,11 @@ def _best_guides(result: dict[str, Any]) -> str:
 
 def _pretraining(result: dict[str, Any]) -> str:
     rows, model = result["rows"], result["model"]
-    ours = rows["ours"]
+    ours, shape = rows["ours"], f"{model['num_hidden_layers']} x {model['hidden_size']}"
     others = [(name, row) for name, row in rows.items() if not name.startswith("ours")]
     against = "; ".join(f"{ours['nt_per_second'] / row['nt_per_second']:.1f} × {name}" for name, row in others)
     return (
-        f"| pretraining step, {model['num_hidden_layers']} x {model['hidden_size']}, reads of 36 to 510 nt, one core | "
+        f"| pretraining step, {shape}, reads of 36 to 510 nt, one core | "
         f"{ours['nt_per_second']:,} nt/s, {ours['share_of_ceiling']:.0%} of a matrix product's speed | {against} |"
     )
 
@@ -325,7 +325,8 @@ def _pretraining(result: dict[str, Any]) -> str:
 def _genome_start(result: dict[str, Any]) -> str:
     return (
         f"| start of training on fresh reads of {result['letters'] / 1e9:.1f} Gnt | "
-        f"{result['seconds_to_first_step']:.0f} s to the first step, {result['largest_memory_gb']:.1f} GB of memory | |"
+        f"{result['seconds_to_first_step']:.0f} s to the first step, {result['largest_memory_gb']:.1f} GB of memory "
+        "| |"
     )
 
 
