@@ -38,6 +38,7 @@ METRICS = {
 }
 MAIN = {"structure": "q3", "signal": "mcc", "topology": "residue_accuracy"}
 _RESAMPLES = 1000
+_GLOBULAR = 400  # proteins of fold 3 that are no membrane proteins, in the order of the file
 Score = Callable[[np.ndarray], dict[str, float]]
 
 
@@ -143,8 +144,8 @@ def _paths(answers: list[ProteinAnnotation]) -> list[np.ndarray]:
     return [np.array([LETTERS.index(letter) for letter in answer.topology]) for answer in answers]
 
 
-def _annotated(model: ProteinAnnotator, rows: list[Labelled]) -> list[ProteinAnnotation]:
-    answers: list[ProteinAnnotation] = []
+def _annotated(folder: Path, rows: list[Labelled]) -> list[ProteinAnnotation]:
+    model, answers = ProteinAnnotator(folder), []  # type: tuple[ProteinAnnotator, list[ProteinAnnotation]]
     for start in range(0, len(rows), 256):
         answers += model.annotate([row.sequence for row in rows[start : start + 256]])
     return answers
@@ -154,54 +155,77 @@ def _logit(answers: list[ProteinAnnotation]) -> np.ndarray:
     return np.array([answer.signal_probability - 0.5 for answer in answers])
 
 
+class Kept:
+    """Arrays that took time, in a folder: one a row, computed once a name."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, name: str, compute: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+        """The arrays of this name, or those of `compute`."""
+        path = self.folder / f"{name.replace(' ', '-')}.npz"
+        if not path.is_file():
+            rows = [np.atleast_1d(row) for row in compute()]
+            np.savez(path, flat=np.concatenate(rows), lengths=[len(row) for row in rows])
+            print(name, flush=True)
+        saved = np.load(path)
+        return np.split(saved["flat"], np.cumsum(saved["lengths"])[:-1])
+
+
 def evaluate(data: Path, work: Path) -> dict[str, Any]:
-    """Score every arm that has been trained, and the shortcuts."""
+    """Score every arm that has been trained, and the shortcuts; what was computed before is kept under `work`."""
     train, tests, rows = load_labelled(data)
     helical = [row for row in tests["topology"] if row.kind == "alpha"]
-    others = [row for row in tests["topology"] if row.kind != "alpha"]
+    globular = [row for row in tests["topology"] if row.kind == "globular"][:_GLOBULAR]
     tests = tests | {"topology": helical}
+    kept = Kept(work / "answers")
     arms = {arm: work / f"{arm}.0" for arm in ARMS if (work / f"{arm}.0" / "facts.json").is_file()}
-    models = {arm: ProteinAnnotator(folder) for arm, folder in arms.items()}
     scores: dict[str, dict[str, Score]] = {task: {} for task in METRICS}
-    for arm, model in models.items():
+    for arm, folder in arms.items():
         for task in ARMS[arm][0]:
-            answers = _annotated(model, tests[task])
-            print(arm, task, flush=True)
-            if task == "structure":
-                scores[task][arm] = structure_score(_calls(answers, task), tests[task])
-            elif task == "signal":
-                scores[task][arm] = signal_score(_logit(answers), tests[task])
-            else:
-                calls, paths = _calls(answers, task), _paths(answers)
-                scores[task][arm] = topology_score(calls, [call == 2 for call in calls], paths, helical)
-    _add_shortcuts(scores, train, tests)
+            scores[task][arm] = _score_arm(arm, task, folder, tests[task], kept)
+    _add_shortcuts(scores, train, tests, kept)
     groups = {task: np.unique([row.sequence for row in tests[task]], return_inverse=True)[1] for task in METRICS}
-    result: dict[str, Any] = {
-        "tests": {
-            task: {
-                "rows": len(tests[task]),
-                "distinct": int(groups[task].max() + 1),
-                "arms": compared(scores[task], groups[task]),
-            }
-            for task in METRICS
-        },
-        "data": rows,
-        "training": {arm: json.loads((folder / "facts.json").read_text()) for arm, folder in arms.items()},
-        "pretraining": json.loads((work / "pretrained" / "facts.json").read_text()),
-    }
-    result["whole_proteins"] = whole_proteins(models["packaged"], others, helical)
+    result: dict[str, Any] = {"tests": {}, "data": rows}
+    for task, group in groups.items():
+        facts = {"rows": len(group), "distinct": int(group.max() + 1)}
+        result["tests"][task] = facts | {"arms": compared(scores[task], group)}
+    result["whole_proteins"] = whole_proteins(work / "packaged.0", globular, helical, kept)
+    result["training"] = {arm: json.loads((folder / "facts.json").read_text()) for arm, folder in arms.items()}
+    result["pretraining"] = json.loads((work / "pretrained" / "facts.json").read_text())
+    result["not_run"] = [arm for arm in ARMS if arm not in arms]
     write_result("annotator", result, data="CB513, SignalP 5 test rows, fold 3 of TMbed", seeds=[0])
     return result
 
 
+def _score_arm(arm: str, task: str, folder: Path, rows: list[Labelled], kept: Kept) -> Score:
+    if task == "structure":
+        return structure_score(kept(f"{arm}.{task}", lambda: _calls(_annotated(folder, rows), task)), rows)
+    if task == "signal":
+        values = kept(f"{arm}.{task}", lambda: [_logit(_annotated(folder, rows))])
+        return signal_score(values[0], rows)
+    both = kept(
+        f"{arm}.{task}",
+        lambda: [
+            np.r_[c, p] for a in [_annotated(folder, rows)] for c, p in zip(_calls(a, task), _paths(a), strict=True)
+        ],
+    )  # noqa: E501
+    calls, paths = ([part[i] for part in (np.split(values, 2) for values in both)] for i in (0, 1))
+    return topology_score(calls, [call == 2 for call in calls], paths, rows)
+
+
 def _add_shortcuts(
-    scores: dict[str, dict[str, Score]], train: dict[str, list[Labelled]], tests: dict[str, Any]
+    scores: dict[str, dict[str, Score]], train: dict[str, list[Labelled]], tests: dict[str, Any], kept: Kept
 ) -> None:
-    for name, values in linear_signal(train["signal"], tests["signal"]).items():
-        scores["signal"][name] = signal_score(values, tests["signal"])
+    names = ("one-hot linear", "composition")
+    values = kept(
+        "shortcuts.signal", lambda: [linear_signal(train["signal"], tests["signal"])[name] for name in names]
+    )
+    for name, found in zip(names, values, strict=True):
+        scores["signal"][name] = signal_score(found, tests["signal"])
     for task, classes in (("structure", 3), ("topology", 4)):
-        logits = linear_residues(task, train[task], tests[task], classes)
-        calls = [values[:, :3].argmax(1) for values in logits]
+        calls = kept(f"shortcuts.{task}", lambda: _linear_calls(task, train[task], tests[task], classes))  # noqa: B023
         if task == "structure":
             scores[task]["one-hot linear"] = structure_score(calls, tests[task])
         else:
@@ -214,27 +238,35 @@ def _add_shortcuts(
     scores["structure"]["majority"] = structure_score(majority, tests["structure"])
 
 
-def whole_proteins(model: ProteinAnnotator, others: list[Labelled], helical: list[Labelled]) -> dict[str, Any]:
+def _linear_calls(task: str, train: list[Labelled], test: list[Labelled], classes: int) -> list[np.ndarray]:
+    return [values[:, :3].argmax(1) for values in linear_residues(task, train, test, classes)]
+
+
+def whole_proteins(folder: Path, globular: list[Labelled], helical: list[Labelled], kept: Kept) -> dict[str, Any]:
     """Fold 3 at full length: signal peptides and where they end, helices where there are none, and the other way."""
-    globular = [row for row in others if row.kind == "globular"]
-    answers, membrane = _annotated(model, globular), _annotated(model, helical)
+    answers = kept("packaged.globular", lambda: [_ends(answer) for answer in _annotated(folder, globular)])
+    membrane = kept("packaged.helical", lambda: [_ends(answer) for answer in _annotated(folder, helical)])
     truth = np.array([row.signal == 1 for row in globular])
-    found = np.array([answer.signal_end is not None for answer in answers])
-    ends = [
-        (answer.signal_end or 0) - int((row.topology == 3).sum())
-        for row, answer in zip(globular, answers, strict=True)
-        if row.signal and answer.signal_end
+    found = np.array([end > 0 for end, _ in answers])
+    apart = [
+        end - int((row.topology == 3).sum())
+        for row, (end, _) in zip(globular, answers, strict=True)
+        if row.signal and end
     ]
     return {
         "globular_proteins": len(globular),
-        "signal_mcc": matthews(truth, found),
         "signal_peptides": int(truth.sum()),
-        "signal_ends_within_3": float(np.mean(np.abs(ends) <= 3)),
-        "signal_ends_exact": float(np.mean(np.array(ends) == 0)),
-        "globular_with_a_helix": float(np.mean([answer.num_membrane > 0 for answer in answers])),
+        "signal_mcc": matthews(truth, found),
+        "signal_ends_within_3": float(np.mean(np.abs(apart) <= 3)),
+        "signal_ends_exact": float(np.mean(np.array(apart) == 0)),
+        "globular_with_a_helix": float(np.mean([helices > 0 for _, helices in answers])),
         "helical_proteins": len(membrane),
-        "helical_without_a_helix": float(np.mean([answer.num_membrane == 0 for answer in membrane])),
+        "helical_without_a_helix": float(np.mean([helices == 0 for _, helices in membrane])),
     }
+
+
+def _ends(answer: ProteinAnnotation) -> np.ndarray:
+    return np.array([answer.signal_end or 0, answer.num_membrane])
 
 
 def page(outcome: dict[str, Any]) -> str:
