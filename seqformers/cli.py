@@ -560,6 +560,9 @@ def predict(
     run: _Run,
     sequences: _Sequences,
     output: Annotated[Path, typer.Option("--output", "-o", help="Table: .tsv, .csv, .jsonl or .parquet.")],
+    per: Annotated[
+        Literal["record", "residue"], typer.Option(help="Models that label residues: a row a record, or a residue.")
+    ] = "record",
     window: _Window = None,
     step: _Step = None,
     both_strands: _BothStrands = False,
@@ -576,8 +579,28 @@ def predict(
     """Classify every record of a FASTA file: columns id, label, score (of the positive class), num_windows.
 
     Example: `seqformers predict demo/run contigs.fasta --output preds.tsv --both-strands`
+
+    A model that labels residues (secondary structure, topology) gives a string of letters and a string of confidences
+    (0 to 9) a record, with `--per residue` the columns id, position (from 1), residue, label, score, and segments as
+    GFF3 where OUTPUT ends in .gff3.
     """
     from seqformers.inference.predict import predict as run_predict
+    from seqformers.inference.residues import labels_residues, predict_residues
+
+    if labels_residues(run):
+        given = {"--window": window, "--step": step, "--both-strands": both_strands}
+        given |= {"--engine": engine != "local", "--precision": precision != "fp32"}
+        for name, value in given.items():
+            if value:
+                raise ValueError(f"{name} is of models of whole records; {run} labels residues: leave it out")
+        path = predict_residues(
+            run, sequences, output, per=per, batch_size=batch_size, device=device, on_error=on_error, shard=shard,
+            overwrite=overwrite, resume=resume, progress=_shows_progress(),
+        )  # fmt: skip
+        _say(f"wrote {path}")
+        return
+    if per == "residue":
+        raise ValueError(f"{run} scores whole records; --per residue needs a model that labels residues")
 
     path = run_predict(
         run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,

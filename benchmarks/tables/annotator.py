@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import log_softmax
 
 from benchmarks._results import RESULTS, write_result
 from benchmarks.tables.annotator_baselines import hydropathy_membrane, linear_residues, linear_signal, matthews
@@ -27,16 +28,16 @@ from benchmarks.tables.annotator_training import ARMS
 from seqformers.hub.load import packaged_model
 from seqformers.metrics.topology import segments_agree
 from seqformers.proteins.annotator import ProteinAnnotation, ProteinAnnotator
-from seqformers.proteins.segments import LETTERS
+from seqformers.proteins.segments import LETTERS, decode_segments
 
 __all__ = ["evaluate", "main"]
 
 METRICS = {
     "structure": ("q3", "q3_per_protein"),
     "signal": ("mcc", "accuracy"),
-    "topology": ("residue_accuracy", "membrane_mcc", "protein_accuracy"),
+    "topology": ("decoded_accuracy", "residue_accuracy", "membrane_mcc", "protein_accuracy"),
 }
-MAIN = {"structure": "q3", "signal": "mcc", "topology": "residue_accuracy"}
+MAIN = {"structure": "q3", "signal": "mcc", "topology": "decoded_accuracy"}
 _RESAMPLES = 1000
 _GLOBULAR = 400  # proteins of fold 3 that are no membrane proteins, in the order of the file
 Score = Callable[[np.ndarray], dict[str, float]]
@@ -68,17 +69,14 @@ def signal_score(values: np.ndarray, rows: list[Labelled]) -> Score:
 def topology_score(
     calls: list[np.ndarray] | None, membrane: list[np.ndarray], paths: list[np.ndarray] | None, rows: list[Labelled]
 ) -> Score:
-    """Residues right of inside, outside and membrane; MCC of the membrane alone; proteins with all segments right."""
+    """Residues right of inside, outside and membrane; MCC of the membrane alone; proteins with all segments right.
+
+    `decoded_accuracy` is of the topologies that the command writes, `residue_accuracy` of the likeliest class residue
+    by residue, `membrane_mcc` of `membrane`.
+    """
     known = [(row.topology >= 0) & (row.topology < 3) for row in rows]
     total = np.array([mask.sum() for mask in known], dtype=float)
-    right = (
-        None
-        if calls is None
-        else np.array(
-            [np.sum((call == row.topology)[mask]) for call, row, mask in zip(calls, rows, known, strict=True)],
-            dtype=float,
-        )
-    )
+    right, decoded = _right(calls, rows, known), _right(paths, rows, known)
     table = np.array(
         [
             [np.sum((row.topology == 2)[mask] & m[mask]), np.sum((row.topology != 2)[mask] & ~m[mask]),
@@ -95,11 +93,21 @@ def topology_score(
         found = {"membrane_mcc": (both * neither - wrong * missed) / below**0.5 if below else 0.0}
         if right is not None:
             found["residue_accuracy"] = right[drawn].sum() / total[drawn].sum()
+        if decoded is not None:
+            found["decoded_accuracy"] = decoded[drawn].sum() / total[drawn].sum()
         if whole is not None:
             found["protein_accuracy"] = float(whole[drawn].mean())
         return found
 
     return score
+
+
+def _right(calls: list[np.ndarray] | None, rows: list[Labelled], known: list[np.ndarray]) -> np.ndarray | None:
+    """Residues called right in each protein."""
+    if calls is None:
+        return None
+    pairs = zip(calls, rows, known, strict=True)
+    return np.array([np.sum((call == row.topology)[mask]) for call, row, mask in pairs], dtype=float)
 
 
 def _all_right(path: np.ndarray, row: Labelled) -> bool:
@@ -138,6 +146,10 @@ def _calls(answers: list[ProteinAnnotation], task: str) -> list[np.ndarray]:
     if task == "structure":
         return [answer.structure_probabilities.argmax(1) for answer in answers]
     return [answer.topology_probabilities[:, :3].argmax(1) for answer in answers]
+
+
+def _calls_and_paths(answers: list[ProteinAnnotation]) -> list[np.ndarray]:
+    return [np.r_[calls, path] for calls, path in zip(_calls(answers, "topology"), _paths(answers), strict=True)]
 
 
 def _paths(answers: list[ProteinAnnotation]) -> list[np.ndarray]:
@@ -205,13 +217,7 @@ def _score_arm(arm: str, task: str, folder: Path, rows: list[Labelled], kept: Ke
     if task == "signal":
         values = kept(f"{arm}.{task}", lambda: [_logit(_annotated(folder, rows))])
         return signal_score(values[0], rows)
-    both = kept(
-        f"{arm}.{task}",
-        lambda: [
-            np.r_[c, p] for a in [_annotated(folder, rows)] for c, p in zip(_calls(a, task), _paths(a), strict=True)
-        ],
-    )  # noqa: E501
-    calls, paths = ([part[i] for part in (np.split(values, 2) for values in both)] for i in (0, 1))
+    calls, paths = _halves(kept(f"{arm}.{task}", lambda: _calls_and_paths(_annotated(folder, rows))))
     return topology_score(calls, [call == 2 for call in calls], paths, rows)
 
 
@@ -219,17 +225,14 @@ def _add_shortcuts(
     scores: dict[str, dict[str, Score]], train: dict[str, list[Labelled]], tests: dict[str, Any], kept: Kept
 ) -> None:
     names = ("one-hot linear", "composition")
-    values = kept(
-        "shortcuts.signal", lambda: [linear_signal(train["signal"], tests["signal"])[name] for name in names]
-    )
+    values = kept("shortcuts.signal", lambda: list(linear_signal(train["signal"], tests["signal"]).values()))
     for name, found in zip(names, values, strict=True):
         scores["signal"][name] = signal_score(found, tests["signal"])
-    for task, classes in (("structure", 3), ("topology", 4)):
-        calls = kept(f"shortcuts.{task}", lambda: _linear_calls(task, train[task], tests[task], classes))  # noqa: B023
-        if task == "structure":
-            scores[task]["one-hot linear"] = structure_score(calls, tests[task])
-        else:
-            scores[task]["one-hot linear"] = topology_score(calls, [call == 2 for call in calls], None, tests[task])
+    calls = kept("shortcuts.structure", lambda: _linear_structure(train["structure"], tests["structure"]))
+    scores["structure"]["one-hot linear"] = structure_score(calls, tests["structure"])
+    both = kept("shortcuts.topology", lambda: _linear_topology(train["topology"], tests["topology"]))
+    calls, paths = _halves(both)
+    scores["topology"]["one-hot linear"] = topology_score(calls, [c == 2 for c in calls], paths, tests["topology"])
     alpha = [row for row in train["topology"] if row.kind == "alpha"]
     membrane, _ = hydropathy_membrane(alpha, tests["topology"])
     scores["topology"]["Kyte-Doolittle"] = topology_score(None, membrane, None, tests["topology"])
@@ -238,8 +241,21 @@ def _add_shortcuts(
     scores["structure"]["majority"] = structure_score(majority, tests["structure"])
 
 
-def _linear_calls(task: str, train: list[Labelled], test: list[Labelled], classes: int) -> list[np.ndarray]:
-    return [values[:, :3].argmax(1) for values in linear_residues(task, train, test, classes)]
+def _linear_structure(train: list[Labelled], test: list[Labelled]) -> list[np.ndarray]:
+    return [values.argmax(1) for values in linear_residues("structure", train, test, 3)]
+
+
+def _linear_topology(train: list[Labelled], test: list[Labelled]) -> list[np.ndarray]:
+    """Likeliest classes, and the topology under the same grammar as the networks', of each protein."""
+    found = [log_softmax(values, axis=1) for values in linear_residues("topology", train, test, 4)]
+    paths = decode_segments(found, [False] * len(found))
+    letters = [np.array([LETTERS.index(letter) for letter in path]) for path in paths]
+    return [np.r_[values[:, :3].argmax(1), path] for values, path in zip(found, letters, strict=True)]
+
+
+def _halves(both: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    pairs = [np.split(values, 2) for values in both]
+    return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def whole_proteins(folder: Path, globular: list[Labelled], helical: list[Labelled], kept: Kept) -> dict[str, Any]:

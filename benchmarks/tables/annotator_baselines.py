@@ -57,8 +57,9 @@ def linear_signal(train: list[Labelled], test: list[Labelled]) -> dict[str, np.n
     model = LogisticRegression(C=0.1, max_iter=300).fit(_one_hot(first), labels)
     found["one-hot linear"] = model.decision_function(_one_hot(second))
     counts = composition(first)
-    model = LogisticRegression(max_iter=300).fit(counts / counts.std(0), labels)
-    found["composition"] = model.decision_function(composition(second) / counts.std(0))
+    spread = np.maximum(counts.std(0), 1e-6)  # a letter that nobody has
+    model = LogisticRegression(max_iter=300).fit(counts / spread, labels)
+    found["composition"] = model.decision_function(composition(second) / spread)
     return found
 
 

@@ -27,7 +27,8 @@ RESIDUES = {"id": str, "position": int, "residue": str, "label": str, "score": f
 LINES = {"id": str, "length": int, "labels": str, "confidence": str}
 _HEAD = "AutoModelForTokenClassification"
 _GFF = (".gff", ".gff3")
-_OVERLAP = 64  # residues that neighbours of a cut protein share on each side
+_OVERLAP = 64  # residues that neighbouring pieces of a long protein have in common
+_LONGEST = 4096  # residues of a piece, where the model reads more
 # What classes of the field are called by one letter.
 _LETTERS = {
     "helix": "H", "strand": "E", "coil": "C", "inside": "i", "outside": "o", "membrane": "M", "signal": "S",
@@ -168,7 +169,7 @@ class _Rest:
 
 def _scored(records: Iterable[Any], loaded: Loaded, batch_size: int) -> Iterator[tuple[Any, np.ndarray]]:
     """Records, in order, with the probabilities (length, classes) of their residues."""
-    most = min(context_letters(loaded)[1], 4096)
+    most = min(context_letters(loaded)[1], _LONGEST)
     waiting: list[Any] = []
     for record in records:
         waiting.append(record)
@@ -191,18 +192,23 @@ def _together(records: list[Any], loaded: Loaded, most: int, batch_size: int) ->
 
         values = run_windows(windows, loaded, forward, batch_size=batch_size, exact=True)
         for (place, start, stop), value in zip(pieces, values, strict=True):
-            skip = _OVERLAP // 2 if start else 0  # the piece before shows more of these
+            skip = _shared(most) // 2 if start else 0  # the piece before shows more of these
             found[place][start + skip : stop] = value[skip : stop - start]
     yield from zip(records, found, strict=True)
 
 
 def _cut(record: Any, most: int) -> list[tuple[int, int]]:
-    """Pieces `[start, stop)` of at most `most` residues; neighbours share `_OVERLAP`."""
+    """Pieces `[start, stop)` of at most `most` residues; neighbours overlap."""
     length = len(record.sequence)
     if length <= most:
         return [(0, length)] if length else []
-    step = max(most - _OVERLAP, 1)
-    return [(start, min(start + most, length)) for start in range(0, length - min(_OVERLAP, most - 1), step)]
+    shared = _shared(most)
+    return [(start, min(start + most, length)) for start in range(0, length - shared, most - shared)]
+
+
+def _shared(most: int) -> int:
+    """Residues that neighbouring pieces have in common."""
+    return min(_OVERLAP, most // 2)
 
 
 def _names(loaded: Loaded) -> list[str]:
