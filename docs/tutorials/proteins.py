@@ -27,7 +27,9 @@ table
 # A porin has a signal peptide, bacteriorhodopsin crosses the membrane, ubiquitin does neither:
 
 # %%
-assert table.loc["OmpA_ECOLI", "signal_peptide_probability"] > 0.5 > table.loc["UBIQUITIN", "signal_peptide_probability"]
+assert (
+    table.loc["OmpA_ECOLI", "signal_peptide_probability"] > 0.5 > table.loc["UBIQUITIN", "signal_peptide_probability"]
+)
 assert table.loc["BACR_HALSA", "num_membrane"] >= 5 and table.loc["UBIQUITIN", "num_membrane"] == 0
 assert all(len(table.loc[name, "ss3"]) == len(letters) for name, letters in proteins.items())
 
