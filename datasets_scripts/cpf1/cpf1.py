@@ -24,8 +24,14 @@ from seqformers.datasets_scripts.cpf1.supplementary_tables import (
 __all__ = ["Cpf1Builder", "Cpf1Config", "read_weight"]
 
 _TRAINING = ("ht_1_1", "hek_lenti")
-# Splits of the configuration `ht`; validation is drawn from the first.
-_HT = {"train": "ht_1_1", "test": "ht_1_2", "test_ht_2": "ht_2", "test_ht_3": "ht_3"}
+# Splits of the configurations of several tables; of `ht`, validation is drawn from the first.
+_SEVERAL = {
+    "ht": {"train": "ht_1_1", "test": "ht_1_2", "test_ht_2": "ht_2", "test_ht_3": "ht_3"},
+    "endogenous": {
+        "train": "hek_lenti", "test": "hek_plasmid", "test_hct_plasmid": "hct_plasmid",
+        "test_kleinstiver_2016": "kleinstiver_2016", "test_chari_2017": "chari_2017", "test_kim_2016": "kim_2016",
+    },
+}  # fmt: skip
 
 
 @dataclass
@@ -49,12 +55,16 @@ class Cpf1Config(datasets.BuilderConfig):
 
 
 class Cpf1Builder(datasets.ArrowBasedBuilder):
-    """Build one data set of the paper, or `ht`: HT 1-1 to train on, HT 1-2, HT 2 and HT 3 to test on."""
+    """Build one data set of the paper, or several.
+
+    `ht`: HT 1-1 to train on, HT 1-2, HT 2 and HT 3 to test on; `endogenous`: HEK-lenti to train the second stage on,
+    the other endogenous sets to test on.
+    """
 
     VERSION = datasets.Version("1.0.0")
     BUILDER_CONFIG_CLASS = Cpf1Config
     BUILDER_CONFIGS: ClassVar[list[Cpf1Config]] = [
-        Cpf1Config(name=name, version=datasets.Version("1.0.0")) for name in ("ht", *DATA_SETS)
+        Cpf1Config(name=name, version=datasets.Version("1.0.0")) for name in (*_SEVERAL, *DATA_SETS)
     ]
     DEFAULT_CONFIG_NAME = "ht"
 
@@ -81,7 +91,7 @@ class Cpf1Builder(datasets.ArrowBasedBuilder):
 
     def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
         name = self.config.name
-        wanted = _HT if name == "ht" else {"train" if name in _TRAINING else "test": name}
+        wanted = _SEVERAL.get(name) or {"train" if name in _TRAINING else "test": name}
         found = {split: self._locate(dl_manager, which) for split, which in wanted.items()}
         missing = [wanted[split] for split, place in found.items() if place is None]
         if len(missing) == len(wanted) or wanted.get("train") in missing:

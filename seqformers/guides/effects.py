@@ -124,7 +124,8 @@ def plot_effects(effects: np.ndarray, motifs: list[tuple[int, np.ndarray]]) -> F
     """A map of [`letter_effects`], and below it the logos of the first filters, letters as high as their share."""
     logos = -(-min(len(motifs), _SHOWN) // 4)
     figure = Figure(figsize=(11, 2.6 + 1.1 * logos), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[2.6, max(1.1 * logos, 0.01)])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[2.6, max(1.1 * logos, 0.01)])
+    above, below = parts
     axis, most = above.subplots(), float(np.abs(effects).max()) or 1.0
     image = axis.imshow(effects.T, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
     above.colorbar(image, ax=axis, label="indels, %")

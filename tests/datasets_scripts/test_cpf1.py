@@ -73,6 +73,16 @@ class TestSplits:
         with pytest.raises(ValueError, match=r"no table of hek_lenti; expected a file such as hek_lenti.csv"):
             load_dataset("cpf1", name="hek_lenti", data_dir=folder, cache_dir=tmp_path)
 
+    def test_endogenous_sets_train_on_hek_lenti_and_test_on_the_others(self, tmp_path):
+        for name, rows in (("hek_lenti", 6), ("hek_plasmid", 4), ("chari_2017", 3)):
+            table = pd.DataFrame(
+                {"target": targets(rows), "indel": range(rows), "CA": [row % 2 for row in range(rows)]}
+            )
+            table.to_csv(tmp_path / f"{name}.csv", index=False)
+        data = load_dataset("cpf1", name="endogenous", data_dir=tmp_path, cache_dir=tmp_path / "cache")
+        assert {split: len(rows) for split, rows in data.items()} == {"train": 6, "test": 4, "test_chari_2017": 3}
+        assert data["test"]["accessible"][:] == [0, 1, 0, 1]
+
     def test_real_tables(self, real_data, tmp_path):
         data = load_dataset("cpf1", data_dir=real_data / "cpf1_activity", cache_dir=tmp_path)
         sizes = {split: len(rows) for split, rows in data.items()}
