@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.files import Output, did_you_mean, fingerprint, safe_name
@@ -364,7 +368,10 @@ def _possible_methods(chosen: set[str] | None, loaded: Loaded) -> set[str]:
 
 
 def _attends(loaded: Loaded) -> bool:
-    return hasattr(loaded.config, "num_attention_heads")
+    """Whether [CLS] looks at the sequence; the first token of a causal model sees nothing but itself."""
+    kind = loaded.config.model_type
+    causal = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return hasattr(loaded.config, "num_attention_heads") and not causal
 
 
 def _scores(loaded: Loaded) -> bool:

@@ -79,6 +79,10 @@ def test_an_architecture_by_name_trains_and_answers(name: str, tmp_path: Path) -
     assert len(scores) == 2 and scores["score"].between(0, 1).all()
     if name not in ("albert", "gpt2"):  # one masked and one causal model do
         return
+    if name == "gpt2":  # its first token sees nothing but itself
+        explain(run, sequences, tmp_path / "seen", plots=0, progress=False)
+        assert {"mutations.tsv", "scores.tsv"} <= {path.name for path in (tmp_path / "seen").iterdir()}
+        assert not (tmp_path / "seen" / "attention.tsv").exists()
     calls = tmp_path / "calls.vcf"
     first = sequences.read_text().splitlines()[1]
     calls.write_text(f"s0\t20\t.\t{first[19]}\t{'A' if first[19] != 'A' else 'C'}\n")
