@@ -201,6 +201,29 @@ def guides_example() -> str:
     )
 
 
+def annotator() -> str:
+    """The packaged protein annotator beside what it has to beat."""
+    found = _result("annotator")
+    if found is None:
+        return "Not measured yet."
+    columns = {"structure": "q3", "signal": "mcc", "topology": "decoded_accuracy"}
+    tests = {task: found["result"]["tests"][task]["arms"] for task in columns}
+    names = {"packaged": "packaged", "one-hot linear": "one-hot linear model"}
+    rows = []
+    for arm, name in names.items():
+        values = [
+            (tests[task][arm]["metrics"][metric], tests[task][arm]["sd"][metric]) for task, metric in columns.items()
+        ]
+        rows.append([name, *(_mean(*value) for value in values)])
+    scratch = []
+    for task, metric in columns.items():
+        entry = tests[task].get(f"scratch-{task}")
+        scratch.append("not run" if entry is None else _mean(entry["metrics"][metric], entry["sd"][metric]))
+    rows.append(["same network, one task, from scratch", *scratch])
+    head = ["", "CB513, Q3", "signal peptides, MCC", "helical membrane proteins, residues right"]
+    return "\n".join([*_table(head, rows), "", _about(found)])
+
+
 def proteins() -> str:
     """Scores of the protein tasks at small size."""
     found = _result("proteins")
@@ -228,6 +251,11 @@ def _fasta_windows(result: dict[str, Any]) -> str:
     rate = {name: rates[name]["mb_per_cpu_s"] for name in rates}
     ours, other = rate["seqformers, windows"], rate["Biopython and slices of str"]
     return f"| FASTA to windows, one core | {ours:,.0f} MB/s | {ours / other:.1f} × Biopython and slices |"
+
+
+def _annotate_proteins(result: dict[str, Any]) -> str:
+    proteins, residues = result["proteins_per_second"], result["residues_per_second"]
+    return f"| protein annotation, one core | {proteins:,.0f} proteins/s | {residues:,.0f} residues/s |"
 
 
 def _scan_targets(result: dict[str, Any]) -> str:
@@ -342,6 +370,7 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_genome_start": _genome_start,
     "speed_embedding": _embedding,
     "speed_records": _records,
+    "speed_annotate_proteins": _annotate_proteins,
     "speed_push": _push,
     "speed_import": _import,
 }
@@ -353,6 +382,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "targets": targets,
     "guides": guides,
     "guides_example": guides_example,
+    "annotator": annotator,
     "proteins": proteins,
     "speed": speed,
 }

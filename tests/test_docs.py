@@ -121,6 +121,7 @@ def test_numbers_of_packaged_cards_come_from_results(subject: str):
         ("tables/pair_rule.md", "pair_rule"),
         ("tables/deepcpf1.md", "deepcpf1*"),
         ("results/proteins.md", "proteins"),
+        ("results/annotator.md", "annotator"),
         ("tables/families.md", "families"),
     ],
 )

@@ -39,6 +39,7 @@ METRICS = {
 }
 MAIN = {"structure": "q3", "signal": "mcc", "topology": "decoded_accuracy"}
 _RESAMPLES = 1000
+_COMMAND = "python -m benchmarks.tables.annotator evaluate --data DATA --work work/annotator"
 _GLOBULAR = 400  # proteins of fold 3 that are no membrane proteins, in the order of the file
 Score = Callable[[np.ndarray], dict[str, float]]
 
@@ -204,11 +205,18 @@ def evaluate(data: Path, work: Path) -> dict[str, Any]:
         facts = {"rows": len(group), "distinct": int(group.max() + 1)}
         result["tests"][task] = facts | {"arms": compared(scores[task], group)}
     result["whole_proteins"] = whole_proteins(work / "packaged.0", globular, helical, kept)
-    result["training"] = {arm: json.loads((folder / "facts.json").read_text()) for arm, folder in arms.items()}
-    result["pretraining"] = json.loads((work / "pretrained" / "facts.json").read_text())
+    result["training"] = {arm: _facts(folder) for arm, folder in arms.items()}
+    result["pretraining"] = _facts(work / "pretrained")
     result["not_run"] = [arm for arm in ARMS if arm not in arms]
-    write_result("annotator", result, data="CB513, SignalP 5 test rows, fold 3 of TMbed", seeds=[0])
+    path = write_result("annotator", result, data="CB513, SignalP 5 test rows, fold 3 of TMbed", seeds=[0])
+    written = json.loads(path.read_text()) | {"command": _COMMAND}
+    path.write_text(json.dumps(written, indent=2) + "\n")
     return result
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    facts = json.loads((folder / "facts.json").read_text())
+    return {name: value for name, value in facts.items() if name != "commit"}
 
 
 def _score_arm(arm: str, task: str, folder: Path, rows: list[Labelled], kept: Kept) -> Score:
@@ -297,6 +305,8 @@ def page(outcome: dict[str, Any]) -> str:
             lines.append(f"| {arm} | " + " | ".join(_cell(entry, name) for name in METRICS[task]) + " |")
     lines += ["", "## Whole proteins of fold 3", "", "| measured | value |", "|---|---|"]
     lines += [f"| {name.replace('_', ' ')} | {_number(value)} |" for name, value in result["whole_proteins"].items()]
+    if result["not_run"]:
+        lines += ["", "Not run (the commands of the trainings run them): " + ", ".join(result["not_run"]) + "."]
     lines += ["", "## Training", "", "| arm | steps | residues read | CPU seconds |", "|---|---|---|---|"]
     for arm, facts in {"masked residues": result["pretraining"], **result["training"]}.items():
         lines.append(f"| {arm} | {facts['steps']:,} | {facts['residues']:,} | {facts['cpu_seconds']:.0f} |")
@@ -348,6 +358,11 @@ def _card(model: Any) -> str:
             "name": "Protein annotator, packaged with seqformers",
             "license": "apache-2.0",
             "tags": ["protein", "signal-peptide", "transmembrane", "secondary-structure"],
+            "usage": "from seqformers.proteins.annotator import ProteinAnnotator\n\n"
+            'annotator = ProteinAnnotator(".")\n'
+            '(answer,) = annotator.annotate(["MKKTAIAIAVALAGFATVAQAAPKDNTWYTGAKLGWSQYHDTGFINNNGPTHENQLGAG"])\n'
+            "print(answer.topology, answer.structure, sep='\\n')",
+            "example": '["MKKTAIAIAVALAGFATVAQAAPKDNTWYTGAKLGWSQYHDTGFINNNGPTHENQLGAG"]',
             "summary": "Signal peptide, membrane topology and secondary structure of a protein, from one small "
             "convolutional encoder with three heads: `seqformers annotate-proteins proteins.fasta -o table.tsv`.",
             "intended_use": "A quick first look at many proteins, offline, on a CPU: which ones are secreted, which "
@@ -356,6 +371,8 @@ def _card(model: Any) -> str:
                 "Not of the level of large protein language models (ESM-C, ProtT5) or of methods that read "
                 "alignments; "
                 "SignalP 6, TMbed and NetSurfP 3 know more.",
+                "Membrane helices are found more often than they should be in proteins without any (see the notes), "
+                "and which side of the membrane is which is little better than by a linear model of one-hot residues.",
                 "Helical membrane proteins only: strands of outer-membrane barrels are not looked for.",
                 "Training and test rows of the signal peptides are a random split, so relatives stand in both.",
             ],
