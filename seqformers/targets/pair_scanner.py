@@ -62,7 +62,8 @@ class RankedPair(ScoredPair):
     """
 
     length: int = 0
-    best: tuple = (-1, -1, 0.0, 0, "none", "", -1, None)
+    best: Any = (-1, -1, 0.0, 0, "none", "", -1, None)
+    sites: Any = None
 
     def rows(self, min_score: float = 0.0) -> list[dict[str, Any]]:
         """Rows of the table that score so much: the pair's, or its sites' from the mRNA's 5' end on."""
