@@ -234,6 +234,16 @@ FAMILIES: tuple[Family, ...] = (
         },
         tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
     ),
+    Family(
+        model_type="coding_profile",
+        room="dna",
+        config="CodingProfileConfig",
+        models={
+            "AutoModel": "CodingProfileModel",
+            "AutoModelForSequenceClassification": "CodingProfileForSequenceClassification",
+        },
+        tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
+    ),
 )
 
 

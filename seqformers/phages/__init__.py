@@ -1,0 +1,1 @@
+"""Phages, other viruses and plasmids among the contigs of a metagenome."""
