@@ -103,6 +103,9 @@ from seqformers.training.collators_protein import DataCollatorForResidueLanguage
 
 __version__: str
 __all__ = [
+    "CodingProfileConfig",
+    "CodingProfileForSequenceClassification",
+    "CodingProfileModel",
     "DataCollatorForKmerLanguageModeling",
     "DataCollatorForResidueLanguageModeling",
     "DeepCpf1Config",

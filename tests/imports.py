@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "targets": _SUBJECT,
     "guides": _SUBJECT,
     "proteins": _SUBJECT,
+    "phages": _SUBJECT,
     "interpret": _SUBJECT,
     "doctor": {"hub", "proteins", "targets"},
     "cli": {
@@ -60,7 +61,7 @@ ALLOWED: dict[str, set[str]] = {
         "interpret",
         "merging",
     }
-    | {"targets", "guides", "proteins", *_LOWER},
+    | {"targets", "guides", "phages", "proteins", *_LOWER},
 }
 # Rooms that do not know each other, not through a third one either.
 STRANGERS = [("training", "inference"), ("training", "interpret")]

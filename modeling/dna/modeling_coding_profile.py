@@ -177,6 +177,16 @@ class CodingProfileCounter(nn.Module):
         return [by_length, moves, turns, *at_once]
 
 
+class CodingProfileNorm(nn.BatchNorm1d):
+    """Batch normalisation; of a row alone, which has no spread, by what earlier batches showed."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Standardise `(batch, numbers)`."""
+        if self.training and len(x) == 1:
+            return nn.functional.batch_norm(x, self.running_mean, self.running_var, eps=self.eps)
+        return super().forward(x)
+
+
 class CodingProfilePreTrainedModel(PreTrainedModel):
     """Initialisation and loading shared by the family; see `transformers.PreTrainedModel`."""
 
@@ -218,7 +228,7 @@ class CodingProfileModel(CodingProfilePreTrainedModel):
     def __init__(self, config: CodingProfileConfig):
         super().__init__(config)
         self.counter = CodingProfileCounter(config)
-        self.norm = nn.BatchNorm1d(config.profile_size, affine=False, momentum=0.02)
+        self.norm = CodingProfileNorm(config.profile_size, affine=False, momentum=0.02)
         self.feature_dropout = nn.Dropout(config.feature_dropout_prob)
         self.dense = nn.Linear(config.profile_size, config.hidden_size)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
@@ -246,6 +256,8 @@ class CodingProfileModel(CodingProfilePreTrainedModel):
         Raises:
             ValueError: there are no ids, or embeddings in their place: words cannot be counted in those.
         """
+        if kwargs.get("output_attentions"):
+            raise ValueError("coding_profile is a network without attention; leave output_attentions out")
         if input_ids is None:
             raise ValueError("coding_profile counts words, so it needs input_ids (and takes no inputs_embeds)")
         profile = self.norm(self.counter(input_ids, attention_mask).to(self.dense.weight.dtype))

@@ -39,7 +39,7 @@ __all__ = [
     "read_config",
 ]
 
-PACKAGED = ("targetnet", "deepcpf1", "pair_cnn", "protein_cnn")
+PACKAGED = ("targetnet", "deepcpf1", "pair_cnn", "protein_cnn", "coding_profile")
 OWN_COMMANDS = {"pair_cnn": "scan-targets", "targetnet": "scan-targets", "deepcpf1": "score-guides"}
 
 # Numbers a model is built with, at least 1; a word or a negative number there builds another model without a word.

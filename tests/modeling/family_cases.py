@@ -276,6 +276,38 @@ KMER2VEC = FamilyCase(
     attentions=(),
 )
 
+
+def _coding_profile_batch(head: str, seed: int) -> Batch:
+    """Rows of bases of unlike length with open frames; a row of class 1 is rich in A and T."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.zeros(6, 182, dtype=torch.long)
+    labels = torch.tensor([0, 1, 1, 0, 1, 0])
+    for row, (length, label) in enumerate(zip([180, 180, 121, 93, 176, 140], labels.tolist(), strict=True)):
+        bases = torch.randint(5, 9, (length,), generator=generator)
+        bases = torch.where((bases > 6) & (torch.rand(length, generator=generator) < 0.6), bases - 2, bases)
+        bases = bases if label else torch.tensor([5, 6, 7, 8, 8, 7, 6, 5, 5])[bases - 1]
+        ids[row, : length + 2] = torch.cat([torch.tensor([2]), bases, torch.tensor([3])])
+    batch = {"input_ids": ids, "attention_mask": (ids != 0).long()}
+    return batch if head == "CodingProfileModel" else batch | {"labels": labels}
+
+
+def _coding_profile_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    """Uniform within 1/sqrt(inputs), biases 0."""
+    if name.endswith("bias"):
+        return "constant", 0.0
+    return "uniform", (3 * parameter.shape[1]) ** -0.5
+
+
+CODING_PROFILE = FamilyCase(
+    model_type="coding_profile",
+    config={"word_length": 3, "num_gaps": 2, "min_open_frame": 8, "hidden_size": 24},
+    batch=_coding_profile_batch,
+    initial=_coding_profile_initial,
+    lengthen=lengthen_tokens,
+    embeddings=False,
+    attentions=(),
+)
+
 from tests.modeling.family_cases_protein import PROTEIN_CASES  # noqa: E402 (it needs the names above)
 
-CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, PAIR_CNN, SEQ_CNN, KMER2VEC, *PROTEIN_CASES)
+CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, PAIR_CNN, SEQ_CNN, KMER2VEC, CODING_PROFILE, *PROTEIN_CASES)

@@ -49,6 +49,7 @@ def test_hidden_states_are_given_on_request(family: Any, head: str) -> None:
         "deepcpf1": lambda: 2 + len(config.hidden_sizes),
         "kmer2vec": lambda: 1,
         "seq_cnn": lambda: 2 + len(config.num_filters),
+        "coding_profile": lambda: 2,
     }
     assert len(states) == expected[family.model_type]()
     if family.model_type == "deepcpf1":

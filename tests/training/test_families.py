@@ -23,6 +23,7 @@ SMALL = {
     "plus_rnn": {"hidden_size": 8, "num_hidden_layers": 1},
     "kmer2vec": {"hidden_size": 8},
     "seq_cnn": {"num_filters": [8], "filter_widths": [5]},
+    "coding_profile": {"word_length": 3, "num_gaps": 1, "hidden_size": 8},
     "deepcpf1": {},
     "targetnet": {},
     "pair_cnn": {"pair_size": 8, "target_size": 4, "channels": [8], "kernel_sizes": [3], "hidden_size": 8},
@@ -34,7 +35,7 @@ SMALL = {
     "onehot": {},
 }
 PRESETS = {"tape_lstm": "tape", "tape_resnet": "tape", "protein_cnn": "tape", "unirep": "unirep", "onehot": "tape"}
-TOKENIZERS = {family: {"preset": preset} for family, preset in PRESETS.items()} | {"seq_cnn": {"k": 1}}
+TOKENIZERS = {family: {"preset": preset} for family, preset in PRESETS.items()} | dict.fromkeys(("seq_cnn", "coding_profile"), {"k": 1})
 QUICK = {"per_device_train_batch_size": 8, "max_steps": 3, "use_cpu": True, "report_to": "none"}
 
 
@@ -49,7 +50,7 @@ def _rna(rows: int, length: int, rng: np.random.Generator) -> list[str]:
 def _case(family: str, rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
     """Columns of a table and what they mean to the encoder."""
     labels = (np.arange(24) % 2).tolist()
-    if family in ("kmer_bert", "kmer2vec", "seq_cnn"):
+    if family in ("kmer_bert", "kmer2vec", "seq_cnn", "coding_profile"):
         return {"sequence": _rna(24, 40, rng), "label": labels}, {"text": "sequence"}
     if family == "deepcpf1":
         contexts = [text.replace("U", "T") for text in _rna(24, 34, rng)]

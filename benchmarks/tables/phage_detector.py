@@ -1,0 +1,317 @@
+"""The packaged phage detector measured on groups of genomes that training had not seen, beside shortcuts.
+
+export SEQFORMERS_DATA=...
+python -m benchmarks.tables.phage_data --work runs/phage
+for name in all fold-0 fold-1 fold-2; do
+    seqformers finetune benchmarks/recipes/phage/detector.yaml data.path=runs/phage/genomes/$name \
+        --output runs/phage/models/$name
+done
+python -m benchmarks.tables.phage_detector --work runs/phage
+
+Every contig is scored by the model of its fold, which has seen none of the contig's group; calibration is fitted on the
+contigs of the other folds. The model that ships (`all`) saw every group; its calibration is fitted on all folds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.optimize import minimize
+from sklearn.metrics import roc_auc_score
+
+from benchmarks._results import ROOT, write_result
+from benchmarks.tables.phage_data import CLASSES, FOLDS
+from seqformers.datasets_scripts.genomes.arrays import GenomeArrays
+from seqformers.datasets_scripts.genomes.reads import ReadOptions, ReadSampler
+from seqformers.modeling.dna.configuration_coding_profile import CodingProfileConfig
+from seqformers.modeling.dna.modeling_coding_profile import CodingProfileCounter
+from seqformers.phages.detector import WINDOW, Calibration, PhageDetector
+
+LENGTHS = (500, 1_000, 3_000, 10_000)
+CONTIGS = 250  # a class, length and fold
+DRAWS = 300
+WORDS = (4, 5, 6)
+PHAGE, VIRUS = CLASSES.index("phage"), CLASSES.index("virus")
+PACKAGED = ROOT / "modeling" / "dna" / "pretrained" / "coding_profile"
+_IDS = np.ones(256, np.int64)
+_IDS[[ord(letter) for letter in "ATCG"]] = [5, 6, 7, 8]
+_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "vocab.txt")
+
+
+def draw_contigs(records: pd.DataFrame, length: int, seed: int) -> pd.DataFrame:
+    """Contigs of a fold: each class alike, its groups by the square root of their size, no unknown letters."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for kind in CLASSES:
+        own = records[(records["class"] == kind) & (records["nt"] >= length)]
+        weight = own["nt"] / np.sqrt(own.groupby("group")["nt"].transform("sum"))
+        taken = 0
+        while taken < CONTIGS:
+            record = own.iloc[int(generator.choice(len(own), p=weight / weight.sum()))]
+            start = int(generator.integers(0, record["nt"] - length + 1))
+            text = record["sequence"][start : start + length]
+            if set(text) <= set("ACGT"):
+                taken += 1
+                rows.append({"id": f"{kind}{taken}", "class": kind, "group": record["group"],
+                             "phylum": record["phylum"], "origin": record["origin"], "sequence": text})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def score(detector: PhageDetector, contigs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Mean log-probabilities `(contigs, 5)` and distances `(contigs,)`, before any calibration."""
+    detector.calibration = Calibration()
+    means, distances = [], []
+    for sequence in contigs["sequence"]:
+        bounds = [np.stack([starts := np.arange(0, len(sequence), WINDOW), np.minimum(starts + WINDOW, len(sequence))], 1)]
+        record = type("Record", (), {"sequence": sequence})
+        logs, distance, facts = detector._windows([record], bounds)
+        means.append((logs * facts[:, :1]).sum(0) / facts[:, 0].sum())
+        distances.append((distance * facts[:, 0]).sum() / facts[:, 0].sum())
+    return np.array(means), np.array(distances)
+
+
+def fit_calibration(means: np.ndarray, lengths: np.ndarray, truth: np.ndarray) -> Calibration:
+    """The power law and biases of least log loss."""
+
+    def loss(values: np.ndarray) -> float:
+        found = Calibration(scale=np.exp(values[0]), power=values[1], bias=tuple(values[2:]))
+        scores = found.scores(means, lengths)[np.arange(len(truth)), truth]
+        return float(-np.log(np.maximum(scores, 1e-12)).mean() + 1e-3 * (values[2:] ** 2).sum())
+
+    best = minimize(loss, np.zeros(2 + len(CLASSES)), method="L-BFGS-B").x
+    bias = tuple(round(float(value), 4) for value in best[2:] - best[2:].mean())
+    return Calibration(scale=round(float(np.exp(best[0])), 4), power=round(float(best[1]), 4), bias=bias)
+
+
+class WordRegressions:
+    """Multinomial regressions on square roots of word counts (strands merged), and on GC alone: the shortcuts."""
+
+    def __init__(self, folder: Path, rows: int = 12_000):
+        reads = ReadSampler(
+            GenomeArrays.open(folder, "train"),
+            ReadOptions(length=1000, classes={name: [name] for name in CLASSES}, max_unknown=0.0),
+            seed=1,
+        ).draw(range(rows))
+        ids, labels = torch.from_numpy(_IDS[reads.letters]), torch.from_numpy(reads.labels)
+        self.fits: dict[str, Any] = {"GC only": self._fit(self._gc(ids), labels)}
+        for length in WORDS:
+            self.fits[f"{length}-mer regression"] = self._fit(self._words(ids, length), labels)
+
+    @staticmethod
+    def _gc(ids: torch.Tensor) -> torch.Tensor:
+        share = (ids > 6).float().mean(1, keepdim=True)
+        return torch.cat([share, share**2], 1)
+
+    @staticmethod
+    def _words(ids: torch.Tensor, length: int) -> torch.Tensor:
+        counter = CodingProfileCounter(CodingProfileConfig(word_length=length))
+        parts = [counter._words(*counter._bases(part, None)) for part in ids.split(500)]
+        return torch.cat(parts)
+
+    @staticmethod
+    def _fit(features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.nn.Linear]:
+        torch.manual_seed(0)
+        mean, spread = features.mean(0), features.std(0).clamp(min=1e-4)
+        layer = torch.nn.Linear(features.shape[1], len(CLASSES))
+        torch.nn.init.zeros_(layer.weight)
+        scaled = ((features - mean) / spread).clamp(-6, 6)
+        steps = 6 * len(labels) // 128
+        optimizer = torch.optim.AdamW(layer.parameters(), lr=5e-4 if features.shape[1] > 2 else 5e-2, weight_decay=1e-4)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, steps)
+        for _ in range(steps):
+            drawn = torch.randint(0, len(labels), (128,))
+            loss = torch.nn.functional.cross_entropy(layer(scaled[drawn]), labels[drawn])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        return mean, spread, layer
+
+    @torch.no_grad()
+    def score(self, name: str, ids: torch.Tensor) -> np.ndarray:
+        """Log-probabilities of contigs of one length, `(contigs, 5)`: the mean of their stretches of 1,000 nt."""
+        width = min(1000, ids.shape[1])
+        count = ids.shape[1] // width
+        parts = ids[:, : count * width].reshape(-1, width)
+        mean, spread, layer = self.fits[name]
+        features = self._gc(parts) if name == "GC only" else self._words(parts, int(name[0]))
+        logs = layer(((features - mean) / spread).clamp(-6, 6)).log_softmax(1)
+        return logs.view(len(ids), count, len(CLASSES)).mean(1).numpy().astype(np.float64)
+
+
+def measure(logs: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Phage against hosts, plasmids, viruses: AUROC and sensitivity at 1 % false positives; recalls."""
+    host = np.logaddexp(logs[:, 0], logs[:, 1])
+    found = {}
+    others = {"hosts": ([0, 1], host), "plasmids": ([2], logs[:, 2]), "viruses": ([VIRUS], logs[:, VIRUS])}
+    for name, (classes, against) in others.items():
+        rows = np.isin(truth, [*classes, PHAGE])
+        margin, positive = (logs[:, PHAGE] - against)[rows], truth[rows] == PHAGE
+        if positive.all() or not positive.any():
+            continue
+        found[f"auroc_{name}"] = float(roc_auc_score(positive, margin))
+        limit = np.quantile(margin[~positive], 0.99)
+        found[f"sensitivity_{name}"] = float((margin[positive] > limit).mean())
+    merged = np.stack([host, logs[:, 2], logs[:, PHAGE], logs[:, VIRUS]], 1).argmax(1)
+    kinds = np.array([0, 0, 1, 2, 3])[truth]
+    recalls = {
+        name: float((merged[kinds == number] == number).mean())
+        for number, name in enumerate(("host", "plasmid", "phage", "virus"))
+        if (kinds == number).any()
+    }
+    found |= {f"recall_{name}": value for name, value in recalls.items()}
+    found["macro_recall"] = float(np.mean(list(recalls.values())))
+    pair = np.isin(truth, [PHAGE, VIRUS])
+    is_virus = logs[pair, VIRUS] > logs[pair, PHAGE]
+    found["macro_recall_phage_virus"] = float(
+        np.mean([(is_virus[truth[pair] == kind] == (kind == VIRUS)).mean() for kind in (PHAGE, VIRUS)])
+    )
+    return found
+
+
+def with_intervals(logs: np.ndarray, truth: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
+    """`measure`, and 95 % of a bootstrap over groups within each class."""
+    generator = np.random.default_rng(0)
+    members = [
+        [np.flatnonzero((groups == group) & (truth == kind)) for group in np.unique(groups[truth == kind])]
+        for kind in range(len(CLASSES))
+    ]
+    draws = []
+    for _ in range(DRAWS):
+        drawn = [own[i] for own in members for i in generator.integers(0, len(own), len(own))]
+        rows = np.concatenate(drawn)
+        draws.append(measure(logs[rows], truth[rows]))
+    return {
+        name: [round(value, 4), *np.quantile([draw[name] for draw in draws], [0.025, 0.975]).round(4).tolist()]
+        for name, value in measure(logs, truth).items()
+    }
+
+
+def reliability(scores: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """How often the called class is right, by confidence; and the mean gap of the two."""
+    confidence, right = scores.max(1), scores.argmax(1) == truth
+    edges = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0001])
+    bins, gap = [], 0.0
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        own = (confidence >= low) & (confidence < high)
+        if own.any():
+            gap += own.mean() * abs(confidence[own].mean() - right[own].mean())
+            bins.append([round(float(confidence[own].mean()), 4), round(float(right[own].mean()), 4), int(own.sum())])
+    return {"expected_calibration_error": round(float(gap), 4), "confidence_right_rows": bins}
+
+
+def unseen_phyla(contigs: pd.DataFrame, logs: np.ndarray, records: pd.DataFrame) -> dict[str, Any]:
+    """Phage against the bacteria and archaea of phyla of which no genome was in training."""
+    hosts = records[records["class"].isin(["bacterium", "archaeon"])]
+    folds = hosts.groupby("phylum")["fold"].nunique()
+    alone = set(folds[folds == 1].index)
+    margin = logs[:, PHAGE] - np.logaddexp(logs[:, 0], logs[:, 1])
+    found = {}
+    for phylum in sorted(alone):
+        own = (contigs["phylum"] == phylum) & contigs["class"].isin(["bacterium", "archaeon"])
+        rows = (own & (contigs["length"] == 3000)).to_numpy()
+        phages = ((contigs["class"] == "phage") & (contigs["length"] == 3000)).to_numpy()
+        if rows.sum() >= 5:
+            truth = np.r_[np.ones(phages.sum()), np.zeros(rows.sum())]
+            auroc = float(roc_auc_score(truth, np.r_[margin[phages], margin[rows]]))
+            found[phylum] = {"auroc_3000": round(auroc, 4), "contigs": int(rows.sum())}
+    return found
+
+
+def collect(work: Path) -> tuple[pd.DataFrame, dict[str, np.ndarray], np.ndarray]:
+    """Contigs of all folds, log-probabilities by method, and distances; kept in `work/scored.pkl`."""
+    kept = work / "scored.pkl"
+    if kept.is_file():
+        return pd.read_pickle(kept)
+    records = pd.read_parquet(work / "records.parquet").assign(nt=lambda table: table["sequence"].str.len())
+    tables, distances = [], []
+    logs: dict[str, list[np.ndarray]] = {}
+    for fold in range(FOLDS):
+        detector = PhageDetector(work / "models" / f"fold-{fold}", "cpu")
+        shortcuts = WordRegressions(work / "genomes" / f"fold-{fold}")
+        for length in LENGTHS:
+            contigs = draw_contigs(records[records["fold"] == fold], length, seed=fold * 100_000 + length)
+            found, far = score(detector, contigs)
+            logs.setdefault("detector", []).append(found)
+            ids = torch.from_numpy(
+                _IDS[np.frombuffer("".join(contigs["sequence"]).encode(), np.uint8)].reshape(-1, length)
+            )
+            for name in shortcuts.fits:
+                logs.setdefault(name, []).append(shortcuts.score(name, ids))
+            distances.append(far)
+            tables.append(contigs.drop(columns="sequence").assign(length=length, fold=fold))
+            print(fold, length, measure(found, contigs["class"].map(CLASSES.index).to_numpy()), flush=True)
+    result = pd.concat(tables, ignore_index=True), {k: np.concatenate(v) for k, v in logs.items()}, np.concatenate(distances)
+    pd.to_pickle(result, kept)
+    return result
+
+
+def package(work: Path, calibration: Calibration) -> None:
+    """Put the model that saw every group, and the calibration, into the package."""
+    PACKAGED.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        shutil.copyfile(work / "models" / "all" / name, PACKAGED / name)
+    config = json.loads((PACKAGED / "config.json").read_text(encoding="utf-8"))
+    config.pop("auto_map", None)
+    (PACKAGED / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (PACKAGED / "calibration.json").write_text(json.dumps(vars(calibration), indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Score, calibrate, measure, package."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    work = parser.parse_args().work
+    torch.set_num_threads(1)
+    contigs, logs, distances = collect(work)
+    records = pd.read_parquet(work / "records.parquet", columns=["class", "phylum", "fold", "group"])
+    truth = contigs["class"].map(CLASSES.index).to_numpy()
+    lengths, folds = contigs["length"].to_numpy(), contigs["fold"].to_numpy()
+    groups = contigs["group"].to_numpy()
+    means = logs["detector"]
+    scores = np.zeros_like(means)
+    for fold in range(FOLDS):
+        own = folds == fold
+        scores[own] = fit_calibration(means[~own], lengths[~own], truth[~own]).scores(means[own], lengths[own])
+    logs = {"detector": np.log(np.maximum(scores, 1e-300)), **{k: v for k, v in logs.items() if k != "detector"}}
+    table: dict[str, Any] = {
+        name: {
+            str(length): with_intervals(found[rows], truth[rows], groups[rows])
+            for length in LENGTHS
+            for rows in [lengths == length]
+        }
+        for name, found in logs.items()
+    }
+    only = (contigs["origin"] == "genomes").to_numpy() | (truth != PHAGE)
+    final = fit_calibration(means, lengths, truth)
+    limits = [500, 1000, 2000]
+    near = [float(np.quantile(distances[lengths == length], 0.99)) for length in (500, 1000, 3000)]
+    final = Calibration(scale=final.scale, power=final.power, bias=final.bias, lengths=tuple(limits),
+                        distances=tuple(round(value, 4) for value in near))  # fmt: skip
+    package(work, final)
+    result = {
+        "table": table,
+        "phages_of_genomes_only": {
+            str(n): with_intervals(logs["detector"][rows], truth[rows], groups[rows])
+            for n in LENGTHS
+            for rows in [(lengths == n) & only]
+        },
+        "calibration": {str(n): reliability(scores[lengths == n], truth[lengths == n]) for n in LENGTHS},
+        "unseen_phyla": unseen_phyla(contigs, logs["detector"], records),
+        "groups": records[records["class"].isin(CLASSES)].groupby("class")["group"].nunique().to_dict(),
+        "contigs_a_length": int((lengths == LENGTHS[0]).sum()),
+    }
+    write_result("phage_detector", result, data="genomes and virus_genomes; see benchmarks/tables/phage_data.py", seeds=[0])
+    for n in LENGTHS:
+        print(n, {name: found[str(n)]["auroc_hosts"] for name, found in table.items()})
+
+
+if __name__ == "__main__":
+    main()
