@@ -29,6 +29,7 @@ _EXPORTS: dict[str, str] = {
     "build_dataset": "seqformers.datasets",
     "guide_table": "seqformers.guides.score",
     "embed": "seqformers.inference.embed",
+    "find_phages": "seqformers.phages.find",
     "predict": "seqformers.inference.predict",
     "load_dataset": "seqformers.datasets",
     "merge": "seqformers.merging",

@@ -4,9 +4,11 @@ from seqformers.guides.score import guide_table, score_guides
 from seqformers.inference.embed import embed
 from seqformers.inference.predict import predict
 from seqformers.merging import merge
+from seqformers.modeling.dna.configuration_coding_profile import CodingProfileConfig
 from seqformers.modeling.dna.configuration_kmer2vec import Kmer2VecConfig
 from seqformers.modeling.dna.configuration_kmer_bert import KmerBertConfig
 from seqformers.modeling.dna.configuration_seq_cnn import SeqCnnConfig
+from seqformers.modeling.dna.modeling_coding_profile import CodingProfileForSequenceClassification, CodingProfileModel
 from seqformers.modeling.dna.modeling_kmer2vec import (
     Kmer2VecForPreTraining,
     Kmer2VecForSequenceClassification,
@@ -94,6 +96,7 @@ from seqformers.modeling.targets.modeling_pair_cnn import PairCnnModel
 from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
 from seqformers.modeling.targets.processing_pair_cnn import PairCnnProcessor
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
+from seqformers.phages.find import find_phages
 from seqformers.proteins.annotate import annotate_proteins, annotation_table
 from seqformers.targets.scan import scan_targets
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
@@ -186,6 +189,7 @@ __all__ = [
     "annotation_table",
     "build_dataset",
     "embed",
+    "find_phages",
     "guide_table",
     "load_dataset",
     "merge",

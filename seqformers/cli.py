@@ -688,6 +688,57 @@ def annotate_proteins(
     )
 
 
+@app.command("find-phages", rich_help_panel=_ANSWERS)
+def find_phages(
+    contigs: Annotated[Path, typer.Argument(help="FASTA of contigs, also .gz .bz2 .xz .zst; - is standard input.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Table: .tsv, .csv, .jsonl or .parquet.")],
+    preset: Annotated[
+        Literal["strict", "default", "relaxed"],
+        typer.Option(help="Confidence that a class needs, else `uncertain`: strict 0.9, default 0.5, relaxed none."),
+    ] = "default",
+    min_length: Annotated[int, typer.Option(min=1, help="Shorter contigs are left out, by count.")] = 500,
+    ends: Annotated[bool, typer.Option("--ends", help="A column for repeats of both ends (circular or whole).")] = False,
+    sites: Annotated[
+        Path | None, typer.Option(help="Folder for window scores (bedGraph) and regions (BED, GFF3).")
+    ] = None,
+    fasta_out: Annotated[Path | None, typer.Option(help="Folder for the contigs by class, as FASTA.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Folder for pictures along the ten longest with phage.")] = None,
+    model: Annotated[str | None, typer.Option(help="Another classifier of the five classes.")] = None,
+    on_error: OnError = "raise",
+    shard: Part = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the outputs.")] = False,
+    resume: Resume = False,
+) -> None:
+    """Tell phages, other viruses, plasmids and host chromosomes apart, contig by contig, and show where phages lie.
+
+    A complete call, with the model that comes with the package:
+
+        seqformers find-phages contigs.fasta --output phages.tsv --sites sites --plot pictures
+
+    Columns: id, length, gc, n_fraction, class (bacterium, archaeon, plasmid, phage, virus, uncertain), score_phage,
+    score_virus, score_plasmid, score_host (bacterium and archaeon; the four are 1 together), confidence (the calibrated
+    probability of the class), reliable (500 nt or more, few unknown letters, and like genomes that training saw),
+    num_windows.
+
+    Confidence takes all five classes for equally frequent; in a sample that is nearly all bacteria, use --preset strict.
+    """
+    from seqformers.phages.find import find_phage_files
+
+    report = find_phage_files(
+        contigs, output, preset=preset, min_length=min_length, ends=ends, sites=sites, fasta_out=fasta_out, plot=plot,
+        model=model, on_error=on_error, shard=shard, device=device, overwrite=overwrite, resume=resume,
+        progress=_shows_progress(),
+    )  # fmt: skip
+    for line in report.remarks.lines():
+        typer.echo(f"warning: {line}", err=True)
+    counts = ", ".join(f"{count:,} {name}" for name, count in report.classes.most_common())
+    expected = f"; of the phages, {report.phage_fdr:.1%} expected false" if report.classes["phage"] else ""
+    before = f" ({report.resumed:,} rows were there before)" if report.resumed else ""
+    done = "is finished, nothing was left to do" if report.finished else f"{counts or 'no contigs'}{expected}{before}"
+    _say(f"{output}: {done}", "" if sites else "the same with --sites FOLDER shows proviruses inside contigs")
+
+
 @app.command("score-guides", rich_help_panel=_ANSWERS)
 def score_guides(
     source: Annotated[

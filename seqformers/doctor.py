@@ -227,7 +227,18 @@ def _ask_protein_cnn() -> str:
     return _expect("a signal peptide is found at the start of OmpA, and not of its reverse", chance[0] > chance[1])
 
 
+def _ask_coding_profile() -> str:
+    from seqformers.phages.find import find_phages
+
+    read = "ATGGCTAAAGGTGAATTCCTGGATCGTAACGCAATTGAAGCTCTGCGTAAA" * 20
+    row = find_phages({"made up": read}).iloc[0]
+    total = row["score_phage"] + row["score_virus"] + row["score_plasmid"] + row["score_host"]
+    holds = abs(total - 1) < 1e-3 and not row["reliable"]
+    return _expect("scores of a contig sum to 1, and a repeat of 51 nt is not reliable", holds)
+
+
 _SELF_TESTS = {
+    "coding_profile": _ask_coding_profile,
     "deepcpf1": _ask_deepcpf1,
     "pair_cnn": _ask_pair_cnn,
     "protein_cnn": _ask_protein_cnn,

@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "proteins": _SUBJECT,
     "phages": _SUBJECT,
     "interpret": _SUBJECT,
-    "doctor": {"hub", "proteins", "targets"},
+    "doctor": {"hub", "phages", "proteins", "targets"},
     "cli": {
         "doctor",
         "files",

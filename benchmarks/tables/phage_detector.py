@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from seqformers.phages.detector import WINDOW, Calibration, PhageDetector
 
 LENGTHS = (500, 1_000, 3_000, 10_000)
 CONTIGS = 250  # a class, length and fold
-DRAWS = 300
+DRAWS = 200
 WORDS = (4, 5, 6)
 PHAGE, VIRUS = CLASSES.index("phage"), CLASSES.index("virus")
 PACKAGED = ROOT / "modeling" / "dna" / "pretrained" / "coding_profile"
@@ -81,13 +82,16 @@ def fit_calibration(means: np.ndarray, lengths: np.ndarray, truth: np.ndarray) -
     """The power law and biases of least log loss."""
 
     def loss(values: np.ndarray) -> float:
-        found = Calibration(scale=np.exp(values[0]), power=values[1], bias=tuple(values[2:]))
+        found = Calibration(
+            scale=np.exp(values[0]), power=values[1], lapse=0.5 / (1 + np.exp(-values[2])), bias=tuple(values[3:])
+        )
         scores = found.scores(means, lengths)[np.arange(len(truth)), truth]
-        return float(-np.log(np.maximum(scores, 1e-12)).mean() + 1e-3 * (values[2:] ** 2).sum())
+        return float(-np.log(np.maximum(scores, 1e-12)).mean() + 1e-3 * (values[3:] ** 2).sum())
 
-    best = minimize(loss, np.zeros(2 + len(CLASSES)), method="L-BFGS-B").x
-    bias = tuple(round(float(value), 4) for value in best[2:] - best[2:].mean())
-    return Calibration(scale=round(float(np.exp(best[0])), 4), power=round(float(best[1]), 4), bias=bias)
+    best = minimize(loss, np.r_[0.0, 0.0, -2.0, np.zeros(len(CLASSES))], method="L-BFGS-B").x
+    bias = tuple(round(float(value), 4) for value in best[3:] - best[3:].mean())
+    lapse = round(float(0.5 / (1 + np.exp(-best[2]))), 4)
+    return Calibration(scale=round(float(np.exp(best[0])), 4), power=round(float(best[1]), 4), bias=bias, lapse=lapse)
 
 
 class WordRegressions:
@@ -293,8 +297,7 @@ def main() -> None:
     final = fit_calibration(means, lengths, truth)
     limits = [500, 1000, 2000]
     near = [float(np.quantile(distances[lengths == length], 0.99)) for length in (500, 1000, 3000)]
-    final = Calibration(scale=final.scale, power=final.power, bias=final.bias, lengths=tuple(limits),
-                        distances=tuple(round(value, 4) for value in near))  # fmt: skip
+    final = replace(final, lengths=tuple(limits), distances=tuple(round(value, 4) for value in near))
     package(work, final)
     result = {
         "table": table,

@@ -39,6 +39,7 @@ class Calibration:
     Args:
         scale (`float`), power (`float`): A mean log-probability over n letters counts `scale * (n / 1000) ** power`.
         bias (`list[float]`): Of each class.
+        lapse (`float`): Share of contigs that are unlike anything seen, whatever their windows say: no class is surer.
         lengths (`list[int]`), distances (`list[float]`): Windows of these lengths lay, all but one in a hundred, at
             most so far from what training saw (mean squared standard deviations of the profile).
     """
@@ -46,6 +47,7 @@ class Calibration:
     scale: float = 1.0
     power: float = 0.0
     bias: tuple[float, ...] = (0.0,) * len(CLASSES)
+    lapse: float = 0.0
     lengths: tuple[int, ...] = (SHORTEST, WINDOW)
     distances: tuple[float, ...] = (np.inf, np.inf)
 
@@ -62,7 +64,8 @@ class Calibration:
         """Class scores `(rows, classes)`, each row of sum 1, from mean log-probabilities and known letters."""
         logits = self.scale * (known[:, None] / 1000) ** self.power * mean + np.asarray(self.bias)
         scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return scores / scores.sum(axis=1, keepdims=True)
+        scores = scores / scores.sum(axis=1, keepdims=True)
+        return (1 - self.lapse) * scores + self.lapse / len(CLASSES)
 
     def farthest(self, length: int) -> float:
         """Distance up to which a contig of this length is like what training saw."""

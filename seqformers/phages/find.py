@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -230,8 +231,7 @@ def find_phage_files(
         records = part.of_records(read_sequences(sequences, _READING, report.remarks, progress=progress), sequences)
         kept = _long_enough(records, min_length, report.remarks)
         if not sinks:
-            kept = (record for number, record in enumerate(kept) if number >= done)
-            done = 0
+            kept, done = islice(kept, done, None), 0
         for number, contig in enumerate(detector.score(kept)):
             row = row_of(contig, preset, ends=ends)
             report.add(row)

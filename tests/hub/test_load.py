@@ -48,6 +48,9 @@ def test_packaged_models_go_by_name(family, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert model_folder(family) == packaged_model(family)
     assert load_model(family, family=family).config.model_type == family
+    if family == "coding_profile":  # a classifier of DNA, which every verb takes
+        assert load_model(family).encoder.k == 1
+        return
     if family == "protein_cnn":  # an encoder like any other: what is fine-tuned from it goes with predict
         assert type(load_model(family).model).__name__ == "ProteinCnnModel"
         return

@@ -1,0 +1,179 @@
+"""find-phages: rows, scores, side outputs, bad input, resume; and the profile against a plain count."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from seqformers import CodingProfileConfig, KmerTokenizer, find_phages
+from seqformers.cli import app
+from seqformers.hub.load import packaged_model
+from seqformers.modeling.dna.modeling_coding_profile import CodingProfileCounter
+from seqformers.phages.detector import CLASSES, Calibration, ContigScore, PhageDetector, window_bounds
+from seqformers.phages.find import COLUMNS, expected_fdr, find_phage_files
+from seqformers.phages.regions import phage_regions, terminal_repeat
+
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
+
+
+def _dna(length: int, seed: int = 0) -> str:
+    return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
+
+
+def _write(path: Path, contigs: dict[str, str]) -> Path:
+    path.write_text("".join(f">{name} text\n{text}\n" for name, text in contigs.items()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def contigs() -> dict[str, str]:
+    return {"a": _dna(700), "b": _dna(4_700, 1), "c": _dna(2_000, 2), "short": _dna(120, 3)}
+
+
+def test_rows_are_the_contigs_and_scores_sum_to_one(contigs: dict[str, str]) -> None:
+    table = find_phages(contigs, min_length=100)
+    assert list(table) == list(COLUMNS) and list(table["id"]) == list(contigs)
+    assert table["num_windows"].tolist() == [1, 3, 1, 1]
+    total = table[["score_phage", "score_virus", "score_plasmid", "score_host"]].sum(axis=1)
+    np.testing.assert_allclose(total, 1, atol=2e-4)
+    share = (contigs["b"].count("G") + contigs["b"].count("C")) / 4_700
+    assert table["gc"][1] == round(share, 4) and not table["reliable"][3]
+
+
+def test_a_contig_is_scored_alike_alone_and_among_others(contigs: dict[str, str]) -> None:
+    together = find_phages(contigs).set_index("id")
+    alone = find_phages({"b": contigs["b"]}).iloc[0]
+    assert abs(together.loc["b", "score_phage"] - alone["score_phage"]) < 2e-4
+
+
+def test_windows_are_the_plain_slices(contigs: dict[str, str]) -> None:
+    """The slow version: the tokenizer and the model on each window, one by one."""
+    detector, text = PhageDetector(device="cpu"), contigs["b"]
+    record = type("Record", (), {"id": "b", "sequence": text})
+    found = next(detector.score([record]))
+    slices, known = [text[:2000], text[2000:4000], text[2700:]], [2000, 2000, 700]
+    tokenizer, logs = KmerTokenizer(k=1), []
+    for piece in slices:
+        with torch.no_grad():
+            logits = detector.model(**tokenizer([piece], return_tensors="pt")).logits[0].double()
+        logs.append(logits.log_softmax(-1).numpy()[detector._order])
+    expected = detector.calibration.scores(np.array(logs), np.array(known))
+    np.testing.assert_allclose(found.windows, expected, atol=1e-4)
+    mean = (np.array(logs) * np.array(known)[:, None]).sum(0) / 4_700
+    expected = detector.calibration.scores(mean[None], np.array([4_700]))[0]
+    np.testing.assert_allclose(found.scores, expected, atol=1e-4)
+
+
+def test_words_are_counted_on_both_strands() -> None:
+    text = _dna(300, 5)
+    counter = CodingProfileCounter(CodingProfileConfig(word_length=3))
+    ids = KmerTokenizer(k=1)([text, text[::-1].translate(COMPLEMENT)], return_tensors="pt").input_ids
+    words = counter._words(*counter._bases(ids, None))
+    assert torch.equal(words[0], words[1])
+    plain = Counter(min(w, w[::-1].translate(COMPLEMENT)) for w in (text[i : i + 3] for i in range(298)))
+    expected = sorted(np.sqrt(count / 300) for count in plain.values())
+    np.testing.assert_allclose(sorted(float(v) for v in words[0] if v > 0), expected, rtol=1e-5)
+
+
+def test_open_frames_are_those_between_stops() -> None:
+    """A made-up gene on the reverse strand is read codon by codon, in its own direction."""
+    gene = "GCTGAACGT" * 20  # Ala Glu Arg: no stop in this frame
+    counter = CodingProfileCounter(CodingProfileConfig(word_length=2, num_gaps=1))
+    for text in ("TAA" + gene + "TAA", ("TAA" + gene + "TAA")[::-1].translate(COMPLEMENT)):
+        ids = KmerTokenizer(k=1)([text], return_tensors="pt").input_ids
+        profile = counter(ids)[0, counter.config.num_words :]
+        codons, pairs = profile[:65], profile[65 : 65 + 22 * 22].view(22, 22)
+        assert codons.sum() > 0 and torch.isfinite(profile).all()
+        assert pairs.square().sum() == pytest.approx(1, abs=0.05)
+
+
+def test_calibration_sharpens_with_length() -> None:
+    calibration = Calibration(scale=1.0, power=0.5)
+    mean = np.log(np.array([[0.3, 0.1, 0.1, 0.4, 0.1]] * 2))
+    short, long = calibration.scores(mean, np.array([1_000, 16_000]))
+    np.testing.assert_allclose(short, np.exp(mean[0]))
+    assert long[3] == pytest.approx(0.4**4 / (0.4**4 + 0.3**4 + 3 * 0.1**4))
+
+
+def test_regions_join_runs_of_high_windows() -> None:
+    windows = np.full((8, 5), 0.05)
+    windows[:, 3] = [0.1, 0.9, 0.2, 0.9, 0.1, 0.1, 0.1, 0.9]
+    contig = ContigScore("x", "", window_bounds(16_000), windows, np.array([0.9, 0, 0, 0.1, 0]), True, 0.5, 0.0)
+    found = phage_regions(contig, 0.7)
+    assert [(region.start, region.end, region.kind) for region in found] == [(2_000, 8_000, "provirus")]
+
+
+@pytest.mark.parametrize("length", [25, 300])
+def test_repeats_of_the_ends(length: int) -> None:
+    end, middle = _dna(length, 7), _dna(1_000, 8)
+    assert terminal_repeat(end + middle + end) == ("direct", length)
+    kind, found = terminal_repeat(end + middle + end[::-1].translate(COMPLEMENT))
+    assert kind == "inverted" and found >= length
+    assert terminal_repeat(middle) == ("", 0) and terminal_repeat("A" * 500) == ("", 0)
+
+
+def test_expected_fdr_is_the_mean_of_what_lacks() -> None:
+    values = np.random.default_rng(0).random(50).round(1)
+    slow = [np.mean([1 - other for other in values if other >= value]) for value in values]
+    np.testing.assert_allclose(expected_fdr(values), slow)
+
+
+def test_the_command_writes_table_tracks_sequences_and_pictures(contigs: dict[str, str], tmp_path: Path) -> None:
+    source = tmp_path / "contigs.fa.gz"
+    source.write_bytes(gzip.compress(_write(tmp_path / "c.fa", contigs).read_bytes()))
+    places = [str(tmp_path / name) for name in ("t.tsv", "sites", "by_class", "pictures")]
+    arguments = ["find-phages", str(source), "-o", places[0], "--sites", places[1], "--fasta-out", places[2]]
+    result = CliRunner().invoke(app, [*arguments, "--plot", places[3], "--preset", "relaxed", "--ends"])
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(places[0], sep="\t")
+    assert list(table["id"]) == ["a", "b", "c"] and "1 contigs are shorter than 500 nt" in result.output
+    scored = [line.split("\t") for line in (tmp_path / "sites" / "phage.bedgraph").read_text().splitlines()[1:]]
+    assert [(int(a), int(b)) for name, a, b, _ in scored if name == "b"] == [(0, 2000), (2000, 4000), (4000, 4700)]
+    assert (tmp_path / "sites" / "regions.gff3").read_text().startswith("##gff-version 3\n")
+    texts = "".join(path.read_text() for path in (tmp_path / "by_class").glob("*.fasta"))
+    assert texts.count(">") == 3 and f"class={table['class'][0]}" in texts
+    assert set(table["class"]) <= set(CLASSES)
+
+
+def test_a_resumed_table_is_the_same(contigs: dict[str, str], tmp_path: Path) -> None:
+    source, whole = _write(tmp_path / "c.fa", contigs), tmp_path / "whole.tsv"
+    find_phage_files(source, whole, progress=False)
+    find_phage_files(source, tmp_path / "again.tsv", progress=False)
+    lines = whole.read_text().splitlines(keepends=True)
+    (tmp_path / "again.tsv").unlink()
+    settings = json.loads((tmp_path / ".again.tsv.seqformers.json").read_text())
+    (tmp_path / "again.tsv.partial").write_text("".join(lines[:2]) + lines[2][:7])
+    (tmp_path / "again.tsv.partial.json").write_text(json.dumps(settings))
+    report = find_phage_files(source, tmp_path / "again.tsv", resume=True, progress=False)
+    assert report.resumed == 1 and (tmp_path / "again.tsv").read_text() == whole.read_text()
+
+
+def test_only_unknown_letters_give_a_row_without_scores(tmp_path: Path) -> None:
+    source = _write(tmp_path / "n.fa", {"n": "N" * 900, "x": _dna(600)})
+    report = find_phage_files(source, tmp_path / "t.jsonl", progress=False)
+    rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert rows[0]["class"] is None and rows[0]["num_windows"] == 0 and rows[0]["n_fraction"] == 1
+    assert rows[1]["class"] and any("fewer than 100 known letters" in line for line in report.remarks.lines())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "empty"), (">p\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ\n", "protein|letter|DNA|dna")]
+)
+def test_bad_input_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.fa").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        find_phage_files(tmp_path / "bad.fa", tmp_path / "t.tsv", progress=False)
+    assert not (tmp_path / "t.tsv").exists()
+
+
+def test_the_packaged_calibration_is_whole() -> None:
+    found = Calibration.read(packaged_model("coding_profile"))
+    assert found.scale > 0 and len(found.bias) == len(CLASSES) and all(np.isfinite(found.distances))
