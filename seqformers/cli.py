@@ -697,7 +697,9 @@ def find_phages(
         typer.Option(help="Confidence that a class needs, else `uncertain`: strict 0.9, default 0.5, relaxed none."),
     ] = "default",
     min_length: Annotated[int, typer.Option(min=1, help="Shorter contigs are left out, by count.")] = 500,
-    ends: Annotated[bool, typer.Option("--ends", help="A column for repeats of both ends (circular or whole).")] = False,
+    ends: Annotated[
+        bool, typer.Option("--ends", help="A column for repeats of both ends (circular or whole).")
+    ] = False,
     sites: Annotated[
         Path | None, typer.Option(help="Folder for window scores (bedGraph) and regions (BED, GFF3).")
     ] = None,
@@ -717,11 +719,11 @@ def find_phages(
         seqformers find-phages contigs.fasta --output phages.tsv --sites sites --plot pictures
 
     Columns: id, length, gc, n_fraction, class (bacterium, archaeon, plasmid, phage, virus, uncertain), score_phage,
-    score_virus, score_plasmid, score_host (bacterium and archaeon; the four are 1 together), confidence (the calibrated
+    score_virus, score_plasmid, score_host (bacterium and archaeon; the four are 1 together), confidence (calibrated
     probability of the class), reliable (500 nt or more, few unknown letters, and like genomes that training saw),
     num_windows.
 
-    Confidence takes all five classes for equally frequent; in a sample that is nearly all bacteria, use --preset strict.
+    Confidence takes all five classes for equally frequent; in a sample of nearly only bacteria, use --preset strict.
     """
     from seqformers.phages.find import find_phage_files
 

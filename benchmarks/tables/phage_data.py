@@ -3,8 +3,9 @@
 export SEQFORMERS_DATA=...
 python -m benchmarks.tables.phage_data --work runs/phage
 
-writes `records.parquet` (every record with its fold) and builds `genomes/all` and, without the groups of one fold each,
-`genomes/fold-0` and so on: what `seqformers finetune benchmarks/recipes/phage/detector.yaml` draws its reads from.
+writes `records.parquet` (every record with its fold) and builds `genomes/all` and, without the groups of one fold
+each, `genomes/fold-0` and so on: what
+`seqformers finetune benchmarks/recipes/phage/detector.yaml` draws its reads from.
 """
 
 from __future__ import annotations
@@ -134,7 +135,9 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     records.to_parquet(work / "records.parquet")
     for kind, found in records.groupby("class"):
-        print(f"{kind}: {len(found)} records, {found['group'].nunique()} groups, {found['sequence'].str.len().sum()} nt")
+        print(
+            f"{kind}: {len(found)} records, {found['group'].nunique()} groups, {found['sequence'].str.len().sum()} nt"
+        )
     used = records[records["class"].isin(CLASSES)]
     for name, kept in [("all", used)] + [(f"fold-{fold}", used[used["fold"] != fold]) for fold in range(FOLDS)]:
         table = work / "tables" / name / "records.parquet"

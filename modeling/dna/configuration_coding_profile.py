@@ -68,7 +68,9 @@ class CodingProfileConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any):
         super().__post_init__(**kwargs)
         if (self.k, self.stride) != (1, 1) or self.vocab_size < _VOCABULARY:
-            raise ValueError("coding_profile reads the single bases of KmerTokenizer(k=1): k=1, stride=1, vocab_size=9")
+            raise ValueError(
+                "coding_profile reads the single bases of KmerTokenizer(k=1): k=1, stride=1, vocab_size=9"
+            )
         if not 2 <= self.word_length <= _LONGEST_WORD:
             raise ValueError(f"word_length must be 2 to {_LONGEST_WORD}, got {self.word_length}")
         if self.num_gaps < 0:

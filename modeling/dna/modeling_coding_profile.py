@@ -25,7 +25,7 @@ from .modeling_dna_heads import sequence_loss
 
 __all__ = ["CodingProfileForSequenceClassification", "CodingProfileModel", "CodingProfilePreTrainedModel"]
 
-# Base of each id of KmerTokenizer(k=1), A C G T = 0 1 2 3: [PAD] [UNK] [CLS] [SEP] [MASK] A T C G. 4: unknown; 5: none.
+# Base of each id of KmerTokenizer(k=1), A C G T = 0 to 3: [PAD] [UNK] [CLS] [SEP] [MASK] A T C G. 4: unknown; 5: none.
 _BASES = (5, 4, 5, 5, 4, 0, 3, 1, 2)
 _NONE = 5
 _UNKNOWN_CODON, _CODONS = 64, 65

@@ -57,8 +57,9 @@ class Calibration:
         path = folder / "calibration.json"
         if not path.is_file():
             return cls()
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+        return cls(**values)
 
     def scores(self, mean: NDArray[Any], known: NDArray[Any]) -> NDArray[np.float64]:
         """Class scores `(rows, classes)`, each row of sum 1, from mean log-probabilities and known letters."""
@@ -160,7 +161,9 @@ class PhageDetector:
         self, records: list[Any], bounds: list[NDArray[np.int64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
         """Log-probabilities, distances, and known letters with G and C of the stretches of all windows."""
-        logs, distances, facts = [], [], []
+        logs: list[Any] = []
+        distances: list[Any] = []
+        facts: list[NDArray[np.int64]] = []
         batch: list[NDArray[np.uint8]] = []
         held = 0
         for record, own in zip(records, bounds, strict=True):

@@ -127,8 +127,8 @@ def find_phages(
 ) -> pd.DataFrame:
     """Tell phages, other viruses, plasmids, bacteria and archaea apart.
 
-    A contig is cut into windows of 2,000 nt; the mean of their log-probabilities, weighted by letters, is calibrated on
-    groups of genomes that training had not seen, with all five classes alike. In a sample that is nearly all
+    A contig is cut into windows of 2,000 nt; the mean of their log-probabilities, weighted by letters, is calibrated
+    on groups of genomes that training had not seen, with all five classes alike. In a sample that is nearly all
     bacteria the share of false phages is higher than `confidence` says: use `preset="strict"`.
 
     Args:
@@ -141,10 +141,10 @@ def find_phages(
 
     Returns:
         `pd.DataFrame`: one row a contig, columns `COLUMNS`: `gc` of the known letters and `n_fraction` of unknown ones
-        (0 to 1), `class` (bacterium, archaeon, plasmid, phage, virus or uncertain; missing with fewer than 100 known
-        letters), scores from 0 to 1 whose sum is 1 (`score_host`: bacterium and archaeon), `confidence` (the calibrated
-        probability of the best class), `reliable` (500 nt or more, at most a tenth unknown, and a profile like
-        those of genomes seen), `num_windows`.
+        (0 to 1), `class` (bacterium, archaeon, plasmid, phage, virus or uncertain; missing with fewer than 100
+        known letters), scores from 0 to 1 whose sum is 1 (`score_host`: bacterium and archaeon), `confidence` (the
+        calibrated probability of the best class), `reliable` (500 nt or more, at most a tenth unknown, and a profile
+        like those of genomes seen), `num_windows`.
 
     Raises:
         ValueError: letters that are no DNA, or an option out of range.
@@ -185,7 +185,10 @@ def find_phage_files(
     Args:
         sequences (`str` or `Path`): FASTA or FASTQ, plain or compressed (gz, bz2, xz, zst); `-` is standard input.
         output (`str` or `Path`): `.tsv`, `.csv`, `.jsonl` or `.parquet`.
-        model, preset, min_length, ends, device: As in `find_phages`.
+        model (*optional*): As in `find_phages`.
+        preset (`str`): As there.
+        min_length (`int`): As there.
+        ends (`bool`): As there.
         sites (`str` or `Path`, *optional*): Folder for `phage.bedgraph` (score of each window), and `regions.bed` and
             `regions.gff3` (runs of high windows: proviruses inside chromosomes and plasmids; repeats at ends).
         fasta_out (`str` or `Path`, *optional*): Folder for the contigs by class: `phage.fasta` and so on.
@@ -194,6 +197,7 @@ def find_phage_files(
         on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
         overwrite (`bool`): Replace outputs once the new ones are whole.
         resume (`bool`): Go on with an interrupted run of the same call; the folders are made anew.
+        device (`str`, *optional*): As in `find_phages`.
         progress (`bool`): Show a progress bar on stderr.
 
     Raises:

@@ -32,7 +32,9 @@ class _Folder:
 
     def _file(self, name: str, head: str = "") -> IO[str]:
         if name not in self._files:
-            self._files[name] = self._stack.enter_context((self.folder / name).open("w", encoding="utf-8", newline="\n"))
+            self._files[name] = self._stack.enter_context(
+                (self.folder / name).open("w", encoding="utf-8", newline="\n")
+            )
             self._files[name].write(head)
         return self._files[name]
 
@@ -69,7 +71,8 @@ class Tracks(_Folder):
                 f"{contig.id}\t{region.start}\t{region.end}\t{label}\t{round(region.score * 1000)}\t.\n"
             )
             self._file("regions.gff3").write(
-                f"{name}\tseqformers\tmobile_genetic_element\t{region.start + 1}\t{region.end}\t{region.score:.4f}\t.\t.\t"
+                f"{name}\tseqformers\tmobile_genetic_element\t{region.start + 1}\t{region.end}\t{region.score:.4f}"
+                f"\t.\t.\t"
                 f"ID={name}:{label};note={region.kind}\n"
             )
         kind, length = terminal_repeat(contig.sequence)
@@ -77,12 +80,13 @@ class Tracks(_Folder):
             size, type_of = len(contig.sequence), f"{'direct' if kind == 'direct' else 'inverted'}_repeat"
             for end, (start, stop) in (("left", (1, length)), ("right", (size - length + 1, size))):
                 self._file("regions.gff3").write(
-                    f"{name}\tseqformers\t{type_of}\t{start}\t{stop}\t.\t.\t.\tID={name}:{end}_end;note=terminal repeat\n"
+                    f"{name}\tseqformers\t{type_of}\t{start}\t{stop}\t.\t.\t.\t"
+                    f"ID={name}:{end}_end;note=terminal repeat\n"
                 )
 
 
 class FastaByClass(_Folder):
-    """`phage.fasta`, `virus.fasta`, ...: whole contigs with class, confidence and repeat of their ends in the header."""
+    """`phage.fasta`, `virus.fasta`, ...: contigs with class, confidence and repeat of their ends in the header."""
 
     def add(self, contig: ContigScore, row: Mapping[str, Any]) -> None:
         """Write a contig."""

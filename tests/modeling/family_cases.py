@@ -310,4 +310,13 @@ CODING_PROFILE = FamilyCase(
 
 from tests.modeling.family_cases_protein import PROTEIN_CASES  # noqa: E402 (it needs the names above)
 
-CASES: tuple[FamilyCase, ...] = (KMER_BERT, DEEPCPF1, TARGETNET, PAIR_CNN, SEQ_CNN, KMER2VEC, CODING_PROFILE, *PROTEIN_CASES)
+CASES: tuple[FamilyCase, ...] = (
+    KMER_BERT,
+    DEEPCPF1,
+    TARGETNET,
+    PAIR_CNN,
+    SEQ_CNN,
+    KMER2VEC,
+    CODING_PROFILE,
+    *PROTEIN_CASES,
+)

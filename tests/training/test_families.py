@@ -35,7 +35,10 @@ SMALL = {
     "onehot": {},
 }
 PRESETS = {"tape_lstm": "tape", "tape_resnet": "tape", "protein_cnn": "tape", "unirep": "unirep", "onehot": "tape"}
-TOKENIZERS = {family: {"preset": preset} for family, preset in PRESETS.items()} | dict.fromkeys(("seq_cnn", "coding_profile"), {"k": 1})
+TOKENIZERS = {family: {"preset": preset} for family, preset in PRESETS.items()} | {
+    "seq_cnn": {"k": 1},
+    "coding_profile": {"k": 1},
+}
 QUICK = {"per_device_train_batch_size": 8, "max_steps": 3, "use_cpu": True, "report_to": "none"}
 
 
