@@ -42,6 +42,26 @@ def phage() -> str:
     return f"{markdown(found['result']['cells'])}\n{note}\n{_about(found)}"
 
 
+def phage_detector() -> str:
+    """Phages against hosts and other viruses, by length, on groups that training had not seen."""
+    found = _result("phage_detector")
+    if found is None:
+        return "Not measured yet."
+    methods = ["detector", "6-mer regression", "5-mer regression", "GC only"]
+    names = {
+        "auroc_hosts": "AUROC, phage against host",
+        "sensitivity_hosts": "found at 1 % false",
+        "macro_recall_phage_virus": "macro recall, phage and other virus",
+    }
+    lines = [f"| nt | method | {' | '.join(names.values())} |", "|---|---|---|---|---|"]
+    for length in found["result"]["table"]["detector"]:
+        for method in methods:
+            row = found["result"]["table"][method][length]
+            cells = ["{:.3f} ({:.3f}-{:.3f})".format(*row[name]) for name in names]
+            lines.append(f"| {int(length):,} | {method} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"(95 % of a bootstrap over groups of genomes.) {_about(found)}"])
+
+
 def speed() -> str:
     """One line a benchmark of speed."""
     lines = ["| what | rate | against |", "|---|---|---|"]
@@ -376,6 +396,7 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 BLOCKS: dict[str, Callable[[], str]] = {
+    "phage_detector": phage_detector,
     "phage": phage,
     "sites": sites,
     "whole_utrs": whole_utrs,
