@@ -4,6 +4,7 @@ export SEQFORMERS_DATA=...
 python -m benchmarks.tables.pair_cnn train --work runs/pair_cnn --seeds 0 1 2
 python -m benchmarks.tables.pair_cnn evaluate --work runs/pair_cnn --mirbind2 mirbind2 --targetnet targetnet-published
 python -m benchmarks.tables.pair_cnn report package --work runs/pair_cnn
+python -m benchmarks.tables.pair_cnn recipe --work runs/pair_cnn-clash   # a run of recipes/pair_cnn/clash.yaml
 
 Rows with the energy of the duplex need ViennaRNA (`pip install viennarna`); without it they are left out.
 """
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -226,6 +228,30 @@ def speeds(joined: Any, single: Any) -> dict[str, float]:
     return found
 
 
+def measure_run(run: Path) -> None:
+    """Write `results/pair_cnn_recipe.json`: a run of `recipes/pair_cnn/clash.yaml`, test split of other miRNAs."""
+    import seqformers
+
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    data = recipe["data"]
+    folder = str(data_folder("mirna_target"))
+    splits = seqformers.load_dataset(data["dataset"], name=data["config"], data_dir=folder, **data["options"])
+    test = splits["test"].to_pandas()
+    found = []
+    for seed in recipe["seeds"]:
+        predicted = pd.read_parquet(run / "seeds" / str(seed) / "predictions-test.parquet")
+        assert (predicted["label"].to_numpy() == test["label"].to_numpy()).all()
+        score = next(name for name in predicted.columns if name.startswith("score"))
+        found.append(measure(test, predicted[score].to_numpy()))
+    result = {
+        "rows": {split: len(rows) for split, rows in splits.items()},
+        "pair_cnn": pd.DataFrame(found).agg(["mean", "std"]).round(4).to_dict(),
+        "by_seed": found,
+    }
+    write_result("pair_cnn_recipe", result, data="clash2013_train_1_1", seeds=recipe["seeds"])
+    print(json.dumps(result), flush=True)
+
+
 def report() -> None:
     """Write `pair_cnn.md` beside this file from what was measured."""
     result = json.loads((RESULTS / "pair_cnn.json").read_text())["result"]
@@ -327,7 +353,7 @@ def _card(model: Any) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("actions", nargs="+", choices=["train", "evaluate", "report", "package"])
+    parser.add_argument("actions", nargs="+", choices=["train", "evaluate", "report", "package", "recipe"])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--mirbind2", type=Path, help="folder that `seqformers convert mirbind2` wrote")
@@ -340,6 +366,8 @@ def main() -> None:
         train_all(given.work, given.seeds)
     if "evaluate" in given.actions:
         evaluate(given.work, given.mirbind2, given.targetnet)
+    if "recipe" in given.actions:
+        measure_run(given.work)
     if "report" in given.actions:
         report()
     if "package" in given.actions:

@@ -44,7 +44,7 @@ __all__ = ["PairCnnScanner"]
 
 _JOB_LETTERS = 100_000
 _SEED = 10  # nucleotides shown paired, as of a TargetNet
-_SCOUT_LEAST = 1.0  # logit of the scout from which a place without a seed match is looked at
+SCOUT_LEAST = 1.0  # logit of the scout from which a place without a seed match is looked at
 _SLID_LEAST = -1.0  # the same of the network itself, which sees more
 _SITE_LEAST = 0.0  # logit that makes a site of a place without a seed match
 _LETTERS = np.frombuffer(b"ACGU.", np.uint8)
@@ -136,7 +136,7 @@ class PairCnnScanner:
         scout = None
         if not exhaustive:
             scout = load_model(packaged_model("pair_cnn").parent / "pair_cnn_scout", family="pair_cnn", device=device)
-        self.slider, self.least = (scout.model, _SCOUT_LEAST) if scout else (self.model, _SLID_LEAST)
+        self.slider, self.least = (scout.model, SCOUT_LEAST) if scout else (self.model, _SLID_LEAST)
         self.rule = PairRule.of(config)
         self.energy = energy_version() if energy else None
         self.fingerprint = {
