@@ -241,8 +241,7 @@ def measure_run(run: Path) -> None:
     for seed in recipe["seeds"]:
         predicted = pd.read_parquet(run / "seeds" / str(seed) / "predictions-test.parquet")
         assert (predicted["label"].to_numpy() == test["label"].to_numpy()).all()
-        score = next(name for name in predicted.columns if name.startswith("score"))
-        found.append(measure(test, predicted[score].to_numpy()))
+        found.append(measure(test, predicted["score_target"].to_numpy()))
     result = {
         "rows": {split: len(rows) for split, rows in splits.items()},
         "pair_cnn": pd.DataFrame(found).agg(["mean", "std"]).round(4).to_dict(),

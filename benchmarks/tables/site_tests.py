@@ -102,7 +102,7 @@ def parts_of(rows: pd.DataFrame, folder: Path) -> dict[str, np.ndarray]:
     return parts | {"miRNA in training": seen, "miRNA not in training": ~seen}
 
 
-def tested(rows: pd.DataFrame, scores: dict[str, np.ndarray], parts: dict[str, np.ndarray]) -> dict[str, Any]:
+def measured_parts(rows: pd.DataFrame, scores: dict[str, np.ndarray], parts: dict[str, np.ndarray]) -> dict[str, Any]:
     """Measures with intervals over miRNAs, and of each part that has both labels."""
     found: dict[str, Any] = {"rows": len(rows), "mirnas": int(rows["mirna_seq"].nunique()), "models": {}, "parts": {}}
     for name, values in scores.items():
@@ -131,7 +131,7 @@ def main() -> None:
         rows = pd.read_parquet(path).reset_index(drop=True)
         scores = scores_of(rows, folder, given.mirbind2, given.targetnet)
         rows.assign(**scores).to_parquet(given.rows / f"{name}.parquet")
-        result[name] = tested(rows, scores, parts_of(rows, folder))
+        result[name] = measured_parts(rows, scores, parts_of(rows, folder))
         for model, found in result[name]["models"].items():
             print(name, model, {key: value for key, value in found.items() if key != "interval"}, flush=True)
     write_result("site_tests", result, data="mirna_target", seeds=[0])
