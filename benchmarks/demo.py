@@ -1,7 +1,7 @@
 """The main job from end to end, offline, on a small made-up virome: `make demo`.
 
-FASTA -> data sets -> pretraining -> fine-tuning (pretrained and from scratch) -> predictions, each step by the command
-a user would type. It ends with the results, where the run is, and what to type for one's own FASTA.
+FASTA -> genomes as arrays -> pretraining -> fine-tuning (pretrained and from scratch) -> predictions, each step by the
+command a user would type. It ends with the results, where the run is, and what to type for one's own FASTA.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from seqformers.datasets_scripts.phage.virome import write_virome
 
 FOLDER = Path("demo")
 CONSOLE = Console(width=110)
-_SMALL = "{hidden_size: 128, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 512, max_position_embeddings: 192, hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0}"  # noqa: E501
+_SMALL = "{hidden_size: 128, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 512, max_position_embeddings: 192, hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, classifier_pooling: mean}"  # noqa: E501
+_SPLITS = "split_fractions=[0.7,0.1,0.2]"
 
 
 def main() -> None:
@@ -29,15 +30,10 @@ def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     genomes = write_virome(FOLDER) / "genomes"
     CONSOLE.print(f"wrote a made-up virome of {len(list(genomes.glob('*/*.fasta')))} genomes to {genomes}")
-    groups = f"groups_file={FOLDER / 'groups.tsv'}"
-    for config, options in (
-        ("pretrain", ["max_train_reads=6000", "max_validation_reads=200"]),
-        ("reads-150", ["max_train_reads=1200", "max_validation_reads=800", "max_test_reads=1500"]),
-    ):
-        run("build", "phage", "--config", config, "--data-dir", genomes, "--output", FOLDER / config, groups, *options)
+    run("build", "genomes", genomes, "--output", FOLDER / "arrays", f"groups_file={FOLDER / 'groups.tsv'}", _SPLITS)
     run("pretrain", _recipe("pretrain"), "--output", FOLDER / "pretrained")
-    for name, source in (("scratch", "null"), ("run", FOLDER / "pretrained")):
-        run("finetune", _recipe("finetune"), f"model.from={source}", "--output", FOLDER / name)
+    run("finetune", _recipe("finetune"), "model.from=null", "seeds=[0]", "--output", FOLDER / "scratch")
+    run("finetune", _recipe("finetune"), f"model.from={FOLDER / 'pretrained'}", "--output", FOLDER / "run")
     contigs = FOLDER / "contigs.fasta"
     contigs.write_text("".join(path.read_text() for path in sorted(genomes.glob("*/*-1[01]-0.fasta"))))
     run("predict", FOLDER / "run", contigs, "--output", FOLDER / "predictions.tsv", "--both-strands")
@@ -53,15 +49,16 @@ def run(*words: object) -> None:
 
 def _recipe(task: str) -> Path:
     """Write the recipe of a step, so that a user can read it, change it and run it again."""
-    model = f"model: {{type: kmer_bert, config: {_SMALL}}}\ntokenizer: {{type: KmerTokenizer, k: 6, stride: 3}}\n"
+    model = f"model: {{type: kmer_bert, config: {_SMALL}}}\ntokenizer: {{type: KmerTokenizer, k: 4, stride: 2}}\n"
+    reads = "validation: 800, test: 1500, reverse_complement: true"
     text = {
         "pretrain": f"task: pretrain\nname: demo-pretrained\n{model}"
-        f"data: {{path: {FOLDER / 'pretrain'}}}\n"
-        "training: {per_device_train_batch_size: 32, learning_rate: 2e-3, warmup_steps: 0.1, num_train_epochs: 2,"
-        " logging_steps: 50, save_steps: 200}\n",
+        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: 150, per_epoch: 6400, balance: false, {reads}}}}}\n"
+        "training: {per_device_train_batch_size: 32, learning_rate: 2e-3, warmup_steps: 0.1, num_train_epochs: 1,"
+        " logging_steps: 50, save_steps: 200, eval_steps: 200}\n",
         "finetune": f"task: finetune\nname: demo-phage\n{model}"
-        f"data: {{path: {FOLDER / 'reads-150'}}}\n"
-        "training: {per_device_train_batch_size: 32, learning_rate: 5e-4, warmup_steps: 0.1, num_train_epochs: 4,"
+        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: 150, per_epoch: 4000, {reads}}}}}\n"
+        "training: {per_device_train_batch_size: 32, learning_rate: 1e-3, warmup_steps: 0.1, num_train_epochs: 3,"
         " eval_strategy: epoch, save_strategy: epoch, load_best_model_at_end: true}\n"
         "seeds: [0, 1, 2]\nmetrics: [macro_recall, f1_positive, mcc, auroc]\n"
         "baselines: {names: [majority, gc_only, kmer_4_logistic]}\n",
@@ -78,7 +75,7 @@ def _show(seconds: float) -> None:
     for name, title in (("scratch", "the same network from scratch"), ("run", "pretrained, fine-tuned")):
         found = json.loads((FOLDER / name / "metrics.json").read_text())
         score = found["metrics"]["test"]["macro_recall"]
-        table.add_row(title, f"{score['mean']:.3f}", f"{score['sd']:.3f}")
+        table.add_row(title, f"{score['mean']:.3f}", f"{score['sd']:.3f}" if score.get("sd") else "")
     for baseline, score in found["baselines"].items():
         table.add_row(f"shortcut: {baseline.replace('_', ' ')}", f"{score['macro_recall']:.3f}", "")
     CONSOLE.print(table)
@@ -89,8 +86,8 @@ def _show(seconds: float) -> None:
         f".venv/bin/seqformers predict {FOLDER / 'run'} YOUR.fasta --output predictions.tsv --both-strands",
         f".venv/bin/seqformers embed {FOLDER / 'run'} YOUR.fasta --output vectors.parquet",
         "(this model knows made-up genomes only: put FASTA files into genomes/phage and genomes/non-phage, then)",
-        ".venv/bin/seqformers build phage --config reads-150 --data-dir genomes --output reads",
-        f".venv/bin/seqformers finetune {FOLDER / 'finetune.yaml'} data.path=reads model.from=null --output runs/mine",
+        ".venv/bin/seqformers build genomes genomes/ --output arrays",
+        f".venv/bin/seqformers finetune {FOLDER / 'finetune.yaml'} data.path=arrays model.from=null --output mine",
     ):
         CONSOLE.print(f"  {line}", highlight=False, soft_wrap=True)
 
