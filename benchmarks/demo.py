@@ -53,11 +53,11 @@ def _recipe(task: str) -> Path:
     reads = "validation: 800, test: 1500, reverse_complement: true"
     text = {
         "pretrain": f"task: pretrain\nname: demo-pretrained\n{model}"
-        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: 150, per_epoch: 6400, balance: false, {reads}}}}}\n"
+        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: 150, per_epoch: 3200, balance: false, {reads}}}}}\n"
         "training: {per_device_train_batch_size: 32, learning_rate: 2e-3, warmup_steps: 0.1, num_train_epochs: 1,"
-        " logging_steps: 50, save_steps: 200, eval_steps: 200}\n",
+        " logging_steps: 50, save_steps: 100, eval_steps: 100}\n",
         "finetune": f"task: finetune\nname: demo-phage\n{model}"
-        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: 150, per_epoch: 4000, {reads}}}}}\n"
+        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: 150, per_epoch: 3000, {reads}}}}}\n"
         "training: {per_device_train_batch_size: 32, learning_rate: 1e-3, warmup_steps: 0.1, num_train_epochs: 3,"
         " eval_strategy: epoch, save_strategy: epoch, load_best_model_at_end: true}\n"
         "seeds: [0, 1, 2]\nmetrics: [macro_recall, f1_positive, mcc, auroc]\n"
