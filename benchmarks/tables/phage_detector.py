@@ -313,7 +313,8 @@ def render_card(result: dict[str, Any]) -> str:
             "## Data and limits", "",
             "Genomes from public repositories (NCBI records, PhagesDB 2014, BASEL, plant viruses of virtool), mostly",
             "Proteobacteria, Firmicutes, Actinobacteria; phages mostly of actinobacteria and enterobacteria; few",
-            "archaea, hardly any giant virus, no class for eukaryotes. Stretches like known prophage were left out of",
+            "archaea, hardly any giant virus,",
+            "no class for eukaryotes: they come out as viruses. Stretches like known prophage were left out of",
             "training; chromosomes may hold others. Random DNA gets a class all the same, and `reliable` does",
             "not notice it. All five classes count as equally frequent. Not for clinical decisions.", "",
         ]

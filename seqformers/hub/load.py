@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 PACKAGED = ("targetnet", "deepcpf1", "pair_cnn", "protein_cnn", "coding_profile")
+_CALLED = {"phage": "coding_profile"}  # what people call a packaged model
 OWN_COMMANDS = {"pair_cnn": "scan-targets", "targetnet": "scan-targets", "deepcpf1": "score-guides"}
 
 # Numbers a model is built with, at least 1; a word or a negative number there builds another model without a word.
@@ -119,8 +120,9 @@ def model_folder(run: str | Path) -> Path:
         ValueError: it holds no model, or `config.json` is not what it should be; the message names file and field.
         OSError: the Hub cannot be reached.
     """
-    packaged = str(run) in PACKAGED and not Path(run).exists()
-    folder = packaged_model(str(run)) if packaged else fetch_repository(run)
+    known = _CALLED.get(str(run), str(run))
+    packaged = known in PACKAGED and not Path(run).exists()
+    folder = packaged_model(known) if packaged else fetch_repository(run)
     read_config(folder, name=run)
     return folder
 

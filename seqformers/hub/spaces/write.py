@@ -17,6 +17,7 @@ from seqformers.hub.push import PushPlan, plan_folder
 __all__ = ["PAGES", "write_space"]
 
 _CLASSIFIER = "ForSequenceClassification"
+_OF_DNA = ("kmer_bert", "kmer2vec", "seq_cnn", "coding_profile")
 _DNA_EXAMPLE = ">example\n" + "ATGGCTAAGCTGACCGTTCAGGAACTGATCGCCAAGCGTGAAAGCCTGGGTTAATCGATCGGCTA" * 6
 _PROTEIN_EXAMPLE = ">example\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQFEVV"
 _GENE_EXAMPLE = (
@@ -132,7 +133,7 @@ def _window_and_example(
     longest = _longest_window(config, run)
     if window is not None and (window < 1 or (longest is not None and window > longest)):
         raise ValueError(f"window must be between 1 and {longest} letters for this model, got {window}")
-    return window or longest or 1000, (_DNA_EXAMPLE if "kmer" in config["model_type"] else _PROTEIN_EXAMPLE,)
+    return window or longest or 1000, (_DNA_EXAMPLE if config["model_type"] in _OF_DNA else _PROTEIN_EXAMPLE,)
 
 
 def _longest_window(config: dict[str, Any], run: Path) -> int | None:
