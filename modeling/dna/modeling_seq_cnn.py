@@ -91,7 +91,7 @@ class SeqCnnBatchNorm(nn.BatchNorm1d):
             half = x.shape[1] // 2
             both = torch.cat([x[:, :half], x[:, half:].flip(1)])
             both = self._normed(both, None if real is None else real.repeat(2, 1))
-            return torch.cat([both[: len(x)], both[len(x) :].flip(1)], 1)
+            return torch.cat([both[: x.shape[0]], both[x.shape[0] :].flip(1)], 1)
         return self._normed(x, real)
 
     def _normed(self, x: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
@@ -280,7 +280,7 @@ class SeqCnnModel(SeqCnnPreTrainedModel):
         before = (fixed - counts) // 2 if fixed else torch.zeros_like(counts)
         number = torch.where(content, content.cumsum(-1) - 1, content.shape[1])  # of each base in its row
         columns = torch.arange(content.shape[1], device=content.device).expand_as(content)
-        order = counts.new_zeros(len(content), content.shape[1] + 1).scatter(1, number, columns)
+        order = counts.new_zeros(content.shape[0], content.shape[1] + 1).scatter(1, number, columns)
         wanted = torch.arange(width, device=counts.device) - before[:, None]
         index = order.gather(1, wanted.clamp(min=0, max=letters.shape[1] - 1))
         inside = (wanted >= 0) & (wanted < counts[:, None])

@@ -267,7 +267,8 @@ def test_the_page_of_targets_answers_as_the_command(targets: Path, press: Callab
         targets, [mirna, None, None, str(tmp_path / "u.fa")], [mirna, None, "ACGU", None],
         [mirna, None, ">p\nMKLV", None], ["", None, utr, None],
     )  # fmt: skip
-    scan_target_files(tmp_path / "m.fa", tmp_path / "u.fa", tmp_path / "expected.tsv", progress=False)
+    files = tmp_path / "m.fa", tmp_path / "u.fa", tmp_path / "expected.tsv"
+    scan_target_files(*files, model="targetnet", progress=False)
     found, expected = (pd.read_csv(source, sep="\t") for source in (io.StringIO(table), tmp_path / "expected.tsv"))
     expected = expected.sort_values("score", ascending=False, ignore_index=True)
     pd.testing.assert_frame_equal(found, expected, rtol=1e-4)

@@ -96,7 +96,7 @@ def test_words_of_yaml_are_truth_values(word, truth):
 @pytest.mark.parametrize("dataset", sorted(DATASETS))
 def test_every_builder_checks(dataset, tmp_path):
     config = builder_class(dataset).BUILDER_CONFIG_CLASS()
-    names = [name for name, value in vars(config).items() if isinstance(value, bool) or name == "validation"]
+    names = [name for name, value in vars(config).items() if isinstance(value, bool | int) or name == "validation"]
     with pytest.raises(ValueError, match=rf"{names[0]} is 'maybe', expected"):
         dataset_builder(dataset, cache_dir=tmp_path, **{names[0]: "maybe"})
 
