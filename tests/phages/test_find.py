@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from seqformers import CodingProfileConfig, KmerTokenizer, find_phages
+from seqformers import CodingProfileConfig, KmerTokenizer, find_phages, merge
 from seqformers.cli import app
 from seqformers.hub.load import packaged_model
 from seqformers.modeling.dna.modeling_coding_profile import CodingProfileCounter
@@ -177,3 +180,47 @@ def test_bad_input_is_named(text: str, message: str, tmp_path: Path) -> None:
 def test_the_packaged_calibration_is_whole() -> None:
     found = Calibration.read(packaged_model("coding_profile"))
     assert found.scale > 0 and len(found.bias) == len(CLASSES) and all(np.isfinite(found.distances))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst"])
+def test_a_compressed_file_gives_the_table_of_the_plain_one(
+    contigs: dict[str, str], tmp_path: Path, suffix: str
+) -> None:
+    plain = _write(tmp_path / "c.fa", contigs)
+    find_phage_files(plain, tmp_path / "plain.tsv", progress=False)
+    pack = {
+        "gz": gzip.compress,
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+        "zst": lambda data: pa.compress(data, "zstd"),
+    }
+    packed = tmp_path / f"c.fa.{suffix}"
+    data = pack[suffix](plain.read_bytes())
+    packed.write_bytes(data if isinstance(data, bytes) else data.to_pybytes())
+    find_phage_files(packed, tmp_path / "packed.tsv", progress=False)
+    assert (tmp_path / "packed.tsv").read_bytes() == (tmp_path / "plain.tsv").read_bytes()
+
+
+def test_shards_joined_are_the_single_table(contigs: dict[str, str], tmp_path: Path) -> None:
+    source = _write(tmp_path / "c.fa", contigs)
+    find_phage_files(source, tmp_path / "whole.tsv", progress=False)
+    parts = [tmp_path / f"part-{number}.tsv" for number in (1, 2)]
+    for number, part in enumerate(parts, 1):
+        find_phage_files(source, part, shard=f"{number}/2", progress=False)
+    merge(parts, tmp_path / "joined.tsv")
+    assert (tmp_path / "joined.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+
+def test_contigs_of_one_name_keep_their_rows(tmp_path: Path) -> None:
+    (tmp_path / "c.fa").write_text(f">same\n{_dna(700)}\n>same\n{_dna(900, 1)}\n")
+    find_phage_files(tmp_path / "c.fa", tmp_path / "t.tsv", progress=False)
+    assert pd.read_csv(tmp_path / "t.tsv", sep="\t")["length"].tolist() == [700, 900]
+
+
+def test_genomes_of_known_kinds_come_out_as_what_they_are(real_data: Path) -> None:
+    """Not a measure, since the packaged weights have seen them: that the command answers at all as it should."""
+    for name, label in (("phages", "phage"), ("bacteria_archaea", "bacterium")):
+        rows = pd.read_parquet(real_data / "genomes" / f"{name}.parquet", columns=["class", "sequence"])
+        rows = rows[rows["class"] == label].head(8)
+        table = find_phages({str(i): text[:20_000] for i, text in enumerate(rows["sequence"])})
+        assert (table["class"] == label).mean() >= 0.75
