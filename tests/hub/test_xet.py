@@ -63,6 +63,9 @@ for status in (404, 500):
 def test_push_and_fetch_by_xet(tmp_path: Path):
     pytest.importorskip("hf_xet", reason="huggingface_hub was installed without Xet")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    # What is refused is asked for again, minutes long by default; a few tries show the same.
+    environment |= {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_RETRY_BASE_DELAY": "100ms"}
+    environment |= {"HF_XET_CLIENT_RETRY_MAX_DURATION": "5s", "HF_XET_TELEMETRY_ENABLED": "false"}
     done = subprocess.run(
         [sys.executable, "-c", _BOTH, str(ROOT), str(tmp_path)], env=environment, capture_output=True, text=True
     )
