@@ -273,6 +273,14 @@ def _fasta_windows(result: dict[str, Any]) -> str:
     return f"| FASTA to windows, one core | {ours:,.0f} MB/s | {ours / other:.1f} × Biopython and slices |"
 
 
+def _find_phages(r: dict[str, Any]) -> str:
+    long, memory = r["contig_of_50_megabases_per_s"], r["peak_mib_of_50_mb_contig"]
+    rate = f"{r['megabases_per_s']:.1f} Mb/s"
+    return (
+        f"| phages in contigs of 10 kb, one core | {rate} | {long:.1f} Mb/s, {memory:.0f} MiB in a contig of 50 Mb |"
+    )
+
+
 def _annotate_proteins(result: dict[str, Any]) -> str:
     proteins, residues = result["proteins_per_second"], result["residues_per_second"]
     return f"| protein annotation, one core | {proteins:,.0f} proteins/s | {residues:,.0f} residues/s |"
@@ -391,6 +399,7 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_embedding": _embedding,
     "speed_records": _records,
     "speed_annotate_proteins": _annotate_proteins,
+    "speed_find_phages": _find_phages,
     "speed_push": _push,
     "speed_import": _import,
 }
