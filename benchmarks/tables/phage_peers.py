@@ -104,10 +104,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--bin", type=Path, required=True)
+    parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), choices=LENGTHS)
     given = parser.parse_args()
     contigs, _ = contigs_again(given.work)
     result: dict[str, Any] = {}
-    for length in LENGTHS:
+    for length in given.lengths:
         rows = contigs[contigs["length"] == length]
         phage, groups = (rows["class"] == CLASSES[PHAGE]).to_numpy(), rows["group"].to_numpy()
         unseen = with_interval(rows["margin"].to_numpy(), phage, groups)
