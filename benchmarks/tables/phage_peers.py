@@ -105,7 +105,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--bin", type=Path, required=True)
     parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), choices=LENGTHS)
+    parser.add_argument("--tools", nargs="+", default=["jaeger", "genomad"], choices=["jaeger", "genomad"])
     given = parser.parse_args()
+    tools = [seqformers, *({"jaeger": jaeger, "genomad": genomad}[name] for name in given.tools)]
     contigs, _ = contigs_again(given.work)
     result: dict[str, Any] = {}
     for length in given.lengths:
@@ -116,11 +118,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             fasta = Path(place) / "contigs.fna"
             fasta.write_text("".join(f">{row.name}\n{row.sequence}\n" for row in rows.itertuples(index=False)))
-            for tool in (seqformers, jaeger, genomad):
+            for tool in tools:
                 margin, seconds, memory = tool(given.bin, fasta, Path(place) / tool.__name__)
                 megabases = rows["sequence"].str.len().sum() / 1e6
                 cost: dict[str, Any] = {"seconds": round(seconds, 1), "mb": round(memory)}
-                cost["seconds_per_megabase"] = round(seconds / megabases, 3)
+                cost["seconds_per_megabase"] = round(float(seconds / megabases), 3)
                 answered = margin.reindex(rows["name"]).to_numpy()
                 if tool is not seqformers:
                     cost |= {"unanswered": int(np.isnan(answered).sum())}
