@@ -59,7 +59,17 @@ def phage_detector() -> str:
             row = found["result"]["table"][method][length]
             cells = ["{:.3f} ({:.3f}-{:.3f})".format(*row[name]) for name in names]
             lines.append(f"| {int(length):,} | {method} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"(95 % of a bootstrap over groups of genomes.) {_about(found)}"])
+    text = "\n".join([*lines, "", f"(95 % of a bootstrap over groups of genomes.) {_about(found)}"])
+    peers = _result("phage_peers")
+    for length, found in (peers["result"] if peers else {}).items():
+        auroc, low, high = found["jaeger"]["auroc"]
+        theirs, ours = (found[tool]["seconds_per_megabase"] for tool in ("jaeger", "seqformers"))
+        text += (
+            f"\n\nJaeger on the contigs of {int(length):,} nt, phage against host: AUROC {auroc:.3f} "
+            f"({low:.3f}-{high:.3f}); it was probably trained on many of these genomes. It takes {theirs:.1f} s a megabase "
+            f"on one core, `find-phages` {ours:.1f}. {_about(peers or {})}"
+        )
+    return text
 
 
 def speed() -> str:
