@@ -66,8 +66,8 @@ def phage_detector() -> str:
         theirs, ours = (found[tool]["seconds_per_megabase"] for tool in ("jaeger", "seqformers"))
         text += (
             f"\n\nJaeger on the contigs of {int(length):,} nt, phage against host: AUROC {auroc:.3f} "
-            f"({low:.3f}-{high:.3f}); it was probably trained on many of these genomes. It takes {theirs:.1f} s a megabase "
-            f"on one core, `find-phages` {ours:.1f}. {_about(peers or {})}"
+            f"({low:.3f}-{high:.3f}); it was probably trained on many of these genomes. It takes {theirs:.1f} s a "
+            f"megabase on one core, `find-phages` {ours:.1f}. {_about(peers or {})}"
         )
     return text
 
