@@ -53,9 +53,9 @@ def write_hub(folder: Path) -> Path:
     """Write the repositories of a release.
 
     Args:
-        folder (`Path`): Is written anew.
+        folder (`Path`): A new one.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for family in PACKAGED:
         place = folder / "models" / f"seqformers-{family.replace('_', '-')}"
         for file in plan_folder(packaged_model(family)).files:
