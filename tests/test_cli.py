@@ -5,18 +5,19 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from seqformers import cli
+from seqformers.cli import _app
 
 
 def test_without_arguments_the_jobs_are_listed_by_user():
     page = CliRunner().invoke(cli.app, []).output
-    panels = [cli._ANSWERS, cli._RUN, cli._TRAIN, cli._SHARE]
+    panels = [_app.ANSWERS, _app.RUN, _app.TRAIN, _app.SHARE]
     places = [page.index(panel) for panel in panels]
     assert places == sorted(places)
     assert all(f" {verb} " in page for verb in get_command(cli.app).commands)
 
 
 def test_every_verb_stands_under_a_user():
-    panels = {cli._ANSWERS, cli._RUN, cli._TRAIN, cli._SHARE}
+    panels = {_app.ANSWERS, _app.RUN, _app.TRAIN, _app.SHARE}
     assert {
         name for name, verb in get_command(cli.app).commands.items() if verb.rich_help_panel not in panels
     } == set()
