@@ -101,6 +101,8 @@ class Output:
         resume: bool = False,
     ):
         self.path = Path(path)
+        if self.path.name in ("", ".."):  # what lies beside it is named after it
+            raise ValueError(f"cannot write {path}: give it a name of its own, e.g. {self.path / 'results'}")
         self.job, self.folder = job, folder
         self.settings = None if settings is None else json.loads(json.dumps(settings))
         self.partial = self.path.with_name(self.path.name + ".partial")
@@ -159,7 +161,10 @@ class Output:
             lock.acquire()
         except Timeout:
             self._remove_made()
-            raise OSError(f"another process is writing {self.path}; wait for it, or choose another output") from None
+            raise OSError(
+                f"another process is writing {self.path} (or this one, for another of its outputs); wait for it, or "
+                "choose another output"
+            ) from None
         return lock
 
     def start(self) -> Path:

@@ -62,6 +62,11 @@ class TestFiles:
             Output(target, "example", inputs=[source], overwrite=True, folder=how == "parent")
         assert source.read_text() == ">a\nACGT\n"
 
+    @pytest.mark.parametrize("place", [".", "..", "/"])
+    def test_an_output_has_a_name(self, place):
+        with pytest.raises(ValueError, match="give it a name of its own"):
+            Output(place, "example", folder=True, overwrite=True)
+
     def test_a_file_does_not_replace_a_folder(self, tmp_path):
         (tmp_path / "thesis").mkdir()
         with pytest.raises(FileExistsError, match="is a folder"):
