@@ -30,6 +30,7 @@ class Labelled:
         signal (`int`, *optional*): 1 with a signal peptide, 0 without.
         topology, structure (`np.ndarray`, *optional*): A class a residue, -100 where unknown.
         kind (`str`): Where it comes from, for drawing: `signal`, `alpha`, `beta`, `globular`, `structure`.
+        fold (`int`, *optional*): Of TMbed's folds, 0 to 3.
     """
 
     sequence: str
@@ -37,6 +38,7 @@ class Labelled:
     topology: np.ndarray | None = None
     structure: np.ndarray | None = None
     kind: str = ""
+    fold: int | None = None
 
 
 def encode(sequence: str) -> np.ndarray:
@@ -90,7 +92,7 @@ def load_labelled(data: Path) -> tuple[dict[str, list[Labelled]], dict[str, list
     tests = _tests(data)
     train = {"signal": _signal(data, "train"), "structure": _structure(data, "train_netsurfp2")}
     topology = _topology(data)
-    train["topology"] = [row for row, fold in topology if fold != 3]
+    train["topology"] = [row for row in topology if row.fold != 3]
     dropped: dict[str, int] = {}
     words = {task: _words(row.sequence for row in rows) for task, rows in tests.items()}
     for task, rows in train.items():
@@ -106,7 +108,7 @@ def _tests(data: Path) -> dict[str, list[Labelled]]:
     return {
         "signal": _signal(data, "test"),
         "structure": _structure(data, "test_cb513"),
-        "topology": [row for row, fold in _topology(data) if fold == 3],
+        "topology": [row for row in _topology(data) if row.fold == 3],
     }
 
 
@@ -128,11 +130,11 @@ def _structure(data: Path, split: str) -> list[Labelled]:
     return rows
 
 
-def _topology(data: Path) -> list[tuple[Labelled, int]]:
+def _topology(data: Path) -> list[Labelled]:
     rows = []
     for row in pd.read_parquet(data / "transmembrane_topology/tmbed_folds_0_3.parquet").itertuples():
         labels = np.array([_TOPOLOGY.get(letter, IGNORED) for letter in row.topology])
         kind = {"alpha": "alpha", "beta": "beta"}.get(row.protein_type, "globular")
         signal = int("S" in row.topology) if kind == "globular" else None
-        rows.append((Labelled(row.sequence.upper(), signal, labels, kind=kind), int(row.cv_fold)))
+        rows.append(Labelled(row.sequence.upper(), signal, labels, kind=kind, fold=int(row.cv_fold)))
     return rows

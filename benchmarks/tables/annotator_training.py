@@ -2,11 +2,15 @@
 
     python -m benchmarks.tables.annotator_training pretrain --data DATA --work work/annotator --minutes 20
     python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --minutes 25
-    python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm scratch-signal \
-        --steps 300
+    python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm packaged \
+        --steps 1650
+    python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm scratch-structure \
+        --steps 2020
 
 A run ends by the clock or after so many steps; what was seen is written beside the weights. A killed run goes on from
-its last checkpoint.
+its last checkpoint. `packaged` goes on from `joint` (the three heads on one encoder) with blocks of its own for the
+structures and for the topologies; the arms `scratch-*` are the same network for one task, from nothing, as many
+batches of that task; `validation-topology` never sees fold 2, on which the decoder's cost of a helix is chosen.
 """
 
 from __future__ import annotations
@@ -16,31 +20,52 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from benchmarks._results import commit
 from benchmarks.tables.annotator_data import IGNORED, Labelled, encode, load_labelled, load_unlabelled
+from benchmarks.tables.annotator_grammar import GrammarLoss
 from seqformers.modeling.protein.configuration_protein_cnn import ProteinCnnConfig
 from seqformers.modeling.protein.modeling_protein_cnn import ProteinCnnForAnnotation, ProteinCnnForMaskedLM
 
 __all__ = ["ARMS", "main"]
 
-LENGTH, ROWS, SIGNAL_ROWS, SIGNAL_LENGTH = 256, 32, 96, 70
+LENGTH, ROWS = 256, 32
+BATCHES = {"structure": (ROWS, LENGTH), "topology": (ROWS // 2, 2 * LENGTH), "signal": (96, 72)}  # rows, tokens
 RATES = {"pretrain": 2e-3, "annotate": 1.5e-3}
 MASK, PAD, FIRST_RESIDUE, LAST_RESIDUE = 1, 0, 5, 29
 # Share of the batches of each task; what a topology batch consists of.
 SHARES = {"structure": 0.42, "topology": 0.33, "signal": 0.15, "masked": 0.10}
-KINDS = {"alpha": 0.55, "globular_signal": 0.2, "globular": 0.2, "beta": 0.05}
-# Arm -> tasks it is trained on, whether from pretrained weights.
-ARMS: dict[str, tuple[tuple[str, ...], bool]] = {
-    "packaged": (("structure", "topology", "signal"), True),
-    **{f"scratch-{task}": ((task,), False) for task in ("structure", "topology", "signal")},
-    **{f"pretrained-{task}": ((task,), True) for task in ("structure", "topology", "signal")},
+KINDS = {"alpha": 0.5, "globular_signal": 0.2, "globular": 0.25, "beta": 0.05}
+# Blocks of their own that two heads have.
+OWN_BLOCKS = {"topology_dilations": [8, 16, 32], "structure_dilations": [1, 2, 4, 8]}
+VALIDATION_FOLD = 2
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one network is trained on, and where it starts: folder of weights, or None for nothing."""
+
+    tasks: tuple[str, ...]
+    start: str | None = None
+    shares: dict[str, float] = field(default_factory=lambda: SHARES)
+    own_blocks: bool = True
+    left_out: int | None = None  # fold of the topologies
+
+
+_ALL = ("structure", "topology", "signal")
+ARMS: dict[str, Arm] = {
+    "joint": Arm(_ALL, "pretrained", own_blocks=False),
+    "packaged": Arm(_ALL, "joint.0", {"structure": 0.5, "topology": 0.4, "signal": 0.1}),
+    **{f"scratch-{task}": Arm((task,)) for task in _ALL},
+    "validation-topology": Arm(("topology",), "pretrained", left_out=VALIDATION_FOLD),
 }
 _CHECKPOINT_SECONDS = 120
 
@@ -87,7 +112,7 @@ class LabelledDraws:
 
     def batch(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         """Inputs and labels of one step."""
-        rows, length = (SIGNAL_ROWS, SIGNAL_LENGTH + 2) if self.task == "signal" else (ROWS, LENGTH)
+        rows, length = BATCHES[self.task]
         ids = np.full((rows, length), PAD, np.int64)
         labels = {name: np.full((rows, length), IGNORED, np.int64) for name in ("topology", "structure")}
         signal = np.full(rows, -1, np.int64)
@@ -251,43 +276,62 @@ def _held_out(model: ProteinCnnForMaskedLM, held: list[str]) -> dict[str, float]
     }
 
 
-def annotate(data: Path, work: Path, limit: tuple[float, int], seed: int, arm: str) -> None:
-    """The heads, from pretrained weights or from nothing."""
-    tasks, warm = ARMS[arm]
+def annotate(data: Path, work: Path, limit: tuple[float, int], seed: int, name: str) -> None:
+    """The heads, from weights that are there or from nothing."""
+    arm = ARMS[name]
     train, _, facts = load_labelled(data)
+    train["topology"] = [row for row in train["topology"] if row.fold != arm.left_out]
     torch.manual_seed(seed)
-    model = ProteinCnnForAnnotation(ProteinCnnConfig()).train()
+    model = ProteinCnnForAnnotation(ProteinCnnConfig(**(OWN_BLOCKS if arm.own_blocks else {}))).train()
+    start_from(model, work / arm.start if arm.start else None)
     language = ProteinCnnForMaskedLM(model.config).train()
-    if warm:
-        language = ProteinCnnForMaskedLM.from_pretrained(work / "pretrained", hidden_dropout_prob=0.1).train()
-        model.protein_cnn.load_state_dict(language.protein_cnn.state_dict())
-    language.protein_cnn = model.protein_cnn  # one encoder for all four losses
-    draws = {task: LabelledDraws(task, train[task]) for task in tasks}
-    shares = {task: SHARES[task] for task in tasks}
+    if arm.start == "pretrained":
+        language = ProteinCnnForMaskedLM.from_pretrained(work / arm.start, hidden_dropout_prob=0.1).train()
+    language.protein_cnn = model.protein_cnn  # one encoder for all losses
+    grammar = GrammarLoss()
+    draws = {task: LabelledDraws(task, train[task]) for task in arm.tasks}
+    shares = {task: arm.shares[task] for task in arm.tasks}
     corpus = None
-    if arm == "packaged":
+    if len(arm.tasks) > 1 and "masked" in arm.shares:
         corpus = Corpus(load_unlabelled(data, work / "frames.parquet"))
-        shares["masked"] = SHARES["masked"]
+        shares["masked"] = arm.shares["masked"]
     names, ends = list(shares), np.cumsum(list(shares.values())) / sum(shares.values())
-    run = Run(work / f"{arm}.{seed}", nn.ModuleList([model, language]), RATES["annotate"], limit, seed)
+    run = Run(work / f"{name}.{seed}", nn.ModuleList([model, language, grammar]), RATES["annotate"], limit, seed)
 
     def step(rng: np.random.Generator) -> tuple[str, torch.Tensor, int]:
-        name = names[int(np.searchsorted(ends, rng.random()))]
-        if name == "masked":
+        task = names[int(np.searchsorted(ends, rng.random()))]
+        if task == "masked":
             assert corpus is not None
             ids, mask, labels = corpus.batch(rng)
-            return name, 0.5 * masked_loss(language, ids, mask, labels), int(mask.sum())
-        batch = draws[name].batch(rng)
-        embeds = embedded(model, batch.pop("input_ids"))
-        return name, model(inputs_embeds=embeds, **batch).loss, int(batch["attention_mask"].sum())
+            return task, 0.5 * masked_loss(language, ids, mask, labels), int(mask.sum())
+        batch = draws[task].batch(rng)
+        output = model(inputs_embeds=embedded(model, batch.pop("input_ids")), **batch)
+        loss = output.loss
+        if task == "topology" and arm.own_blocks:
+            loss = loss + grammar(output.topology_logits, batch["topology_labels"], batch["attention_mask"])
+        return task, loss, int(batch["attention_mask"].sum())
 
     run.train(step)
     run.finish()
-    model.eval().save_pretrained(work / f"{arm}.{seed}")
-    facts |= run.facts | {"arm": arm, "seed": seed, "minutes": limit[0], "shares": shares, "commit": commit()}
+    model.eval().save_pretrained(work / f"{name}.{seed}")
+    facts |= run.facts | {"arm": name, "seed": seed, "minutes": limit[0], "shares": shares, "commit": commit()}
     facts["parameters"] = sum(p.numel() for p in model.parameters())
-    (work / f"{arm}.{seed}" / "facts.json").write_text(json.dumps(facts, indent=1))
+    facts["grammar"] = {"scale": float(grammar.scale.exp()), "chances": grammar.chances.sigmoid().tolist()}
+    (work / f"{name}.{seed}" / "facts.json").write_text(json.dumps(facts, indent=1))
     print(json.dumps(facts, indent=1), flush=True)
+
+
+def start_from(model: ProteinCnnForAnnotation, folder: Path | None) -> None:
+    """Load the encoder (and the heads, where the folder has them); blocks that are new begin as if they were not."""
+    if folder is None:
+        return
+    known = load_file(folder / "model.safetensors")
+    wanted = model.state_dict()
+    model.load_state_dict({name: known.get(name, value) for name, value in wanted.items()})
+    for block in [*model.topology_blocks, *model.structure_blocks]:
+        if not any("_blocks." in name for name in known):
+            nn.init.zeros_(block.widen.weight)
+            nn.init.zeros_(block.widen.bias)
 
 
 def main() -> None:

@@ -27,6 +27,10 @@ class ProteinCnnConfig(ProteinConfig):
         tie_word_embeddings (`bool`, defaults to `True`): Decode masked residues with the embedding.
         classifier_hidden_size (`int`, defaults to 64): Width of the hidden layer of the heads.
         signal_window (`int`, defaults to 70): Residues at the start that the signal-peptide head reads.
+        topology_dilations, structure_dilations (`list[int]`, *optional*): Dilations of the blocks that the head of
+            topologies, and that of structures, has for itself above the encoder; none if absent.
+        helix_cost (`float`, defaults to 0.0): By how much (natural log) a membrane helix has to be likelier than the
+            loop in its place; read where topologies are decoded.
         class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
@@ -52,6 +56,9 @@ class ProteinCnnConfig(ProteinConfig):
     tie_word_embeddings: bool = True
     classifier_hidden_size: int = 64
     signal_window: int = 70
+    topology_dilations: list[int] | None = None
+    structure_dilations: list[int] | None = None
+    helix_cost: float = 0.0
 
     def __post_init__(self, **kwargs: Any):
         super().__post_init__(**kwargs)
@@ -59,15 +66,20 @@ class ProteinCnnConfig(ProteinConfig):
             self.dilations = [1, 2, 4, 8]
         if self.kernel_size % 2 == 0 or self.kernel_size < 1:
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
-        if not self.dilations or min(self.dilations) < 1:
-            raise ValueError(f"dilations must be numbers of at least 1, got {self.dilations}")
+        for name in ("dilations", "topology_dilations", "structure_dilations"):
+            if getattr(self, name) is not None and not all(number >= 1 for number in getattr(self, name)):
+                raise ValueError(f"{name} must be numbers of at least 1, got {getattr(self, name)}")
+        if not self.dilations:
+            raise ValueError("dilations must name at least one block")
         for name in ("bottleneck_size", "signal_window"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     @property
     def reach(self) -> int:
-        """How many tokens to either side can change the vector of a token."""
+        """How many tokens to either side can change what is said of a token."""
         assert self.dilations is not None
         layers = range(self.num_hidden_layers)
-        return sum(self.dilations[layer % len(self.dilations)] * (self.kernel_size // 2) for layer in layers)
+        shared = sum(self.dilations[layer % len(self.dilations)] for layer in layers)
+        own = max(sum(self.topology_dilations or ()), sum(self.structure_dilations or ()))
+        return (shared + own) * (self.kernel_size // 2)

@@ -185,7 +185,9 @@ class ProteinCnnForAnnotation(ProteinCnnPreTrainedModel):
         width, hidden = config.hidden_size, config.classifier_hidden_size
         self.protein_cnn = ProteinCnnModel(config, add_pooling_layer=False)
         self.signal_head = _head(2 * width, hidden, 1)
+        self.topology_blocks = nn.ModuleList([ProteinCnnBlock(config, d) for d in config.topology_dilations or ()])
         self.topology_head = _head(width, hidden, 4)
+        self.structure_blocks = nn.ModuleList([ProteinCnnBlock(config, d) for d in config.structure_dilations or ()])
         self.structure_head = _head(width, hidden, 3)
         self.post_init()
 
@@ -217,8 +219,10 @@ class ProteinCnnForAnnotation(ProteinCnnPreTrainedModel):
         kwargs["return_dict"] = True
         outputs = self.protein_cnn(input_ids, attention_mask, inputs_embeds, **kwargs)
         hidden = outputs.last_hidden_state
-        signal = self.signal_head(self._start(hidden, real_tokens(hidden, attention_mask)))[:, 0]
-        topology, structure = self.topology_head(hidden), self.structure_head(hidden)
+        tokens = real_tokens(hidden, attention_mask)
+        signal = self.signal_head(self._start(hidden, tokens))[:, 0]
+        topology = self.topology_head(_through(self.topology_blocks, hidden, tokens))
+        structure = self.structure_head(_through(self.structure_blocks, hidden, tokens))
         losses = []
         if signal_labels is not None and bool((known := signal_labels >= 0).any()):
             wanted = signal_labels[known].float()
@@ -241,6 +245,13 @@ class ProteinCnnForAnnotation(ProteinCnnPreTrainedModel):
         lowest = torch.finfo(hidden.dtype).min
         top = hidden.masked_fill(~chosen[..., None], lowest).amax(1)
         return torch.cat([mean_over(chosen, hidden), torch.where(chosen.any(1)[:, None], top, 0.0)], 1)
+
+
+def _through(blocks: nn.ModuleList, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    real = tokens[..., None].to(hidden.dtype)
+    for block in blocks:
+        hidden = block(hidden, real)
+    return hidden
 
 
 def _head(width: int, hidden: int, labels: int) -> nn.Sequential:
