@@ -69,4 +69,3 @@ def _all_paths(emit: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor) -> t
         after = torch.logsumexp(score[:, :, None] + steps, 1) + emit[:, place]
         score = torch.where(mask[:, place, None], after, score)
     return torch.logsumexp(score, 1)
-

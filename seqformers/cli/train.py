@@ -182,7 +182,7 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Changes to its recipe, e.g. data.path=other.")] = None,
     *,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation, test or test_NAME.")] = "test",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Parquet file for label and scores of every row.")] = None,
     baselines: Annotated[bool, typer.Option("--baselines", help="Also fit and score the shortcuts.")] = False,
@@ -199,7 +199,7 @@ def evaluate(
         seqformers evaluate runs/ft data.path=data/reads-1000 --baselines --output scores.json --plot scores.png
     """
     from seqformers.training.evaluation import evaluate as score
-    from seqformers.training.report import print_scores
+    from seqformers.training.report import print_scores, with_lengths
 
     result = score(
         run,
@@ -211,7 +211,8 @@ def evaluate(
         plot=plot,
         overwrite=overwrite,
     )
-    print_scores(f"{run} on {split}", {split: result["metrics"]}, result.get("baselines", {}), split)
+    metrics = with_lengths({split: result["metrics"]}, {split: result.get("by_length", {})})
+    print_scores(f"{run} on {split}", metrics, result.get("baselines", {}), split)
 
 
 def _train(

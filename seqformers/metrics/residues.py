@@ -18,8 +18,20 @@ SS8_GROUPS = (0, 0, 0, 1, 1, 2, 2, 2)
 """Group of each of the 8 states G H I | B E | S T C: helix, strand, coil."""
 
 
-RESIDUE_METRICS = {"q3": (3, 8), "q8": (8,), "q3_per_protein": (3, 8), "q8_per_protein": (8,), "topology": (3, 4)}
-"""Metrics of whole proteins that [`residue_metrics`] gives, and how many classes each is defined for."""
+_STRUCTURE = {"q3": (3, 8), "q8": (8,), "q3_per_protein": (3, 8), "q8_per_protein": (8,)}
+# Name here -> name in `topology_metrics`.
+_TOPOLOGY = {
+    "topology": "protein_accuracy",
+    **{name: name for name in ("membrane_mcc", "segment_precision", "segment_recall", "segment_f1")},
+}
+_PER_PROTEIN = ("accuracy_per_protein", "f1_macro_per_protein")
+
+RESIDUE_METRICS: dict[str, tuple[int, ...] | None] = {
+    **_STRUCTURE,
+    **dict.fromkeys(_TOPOLOGY, (3, 4)),
+    **dict.fromkeys(_PER_PROTEIN),
+}
+"""Metrics of whole proteins that [`residue_metrics`] gives, and how many classes each is defined for (None: any)."""
 
 
 def residue_metrics(logits: ArrayLike, labels: ArrayLike, names: Iterable[str]) -> dict[str, float]:
@@ -28,9 +40,10 @@ def residue_metrics(logits: ArrayLike, labels: ArrayLike, names: Iterable[str]) 
     Args:
         logits (`(proteins, length, classes)` of float): Unnormalised scores, proteins padded to one length.
         labels (`(proteins, length)` of int): Class numbers; -100 at padding, special tokens and unknown residues.
-        names (`Iterable[str]`): Keys of `RESIDUE_METRICS` (`topology` is the share of proteins whose decoded
-            membrane segments are all right, of the classes inside, outside, membrane and, where there is a fourth,
-            signal peptide), or of `CLASSIFICATION_METRICS`, which count residues of all proteins alike.
+        names (`Iterable[str]`): Keys of `RESIDUE_METRICS`, or of `CLASSIFICATION_METRICS`, which count residues of
+            all proteins alike. `*_per_protein` are means of the proteins with a labelled residue. `topology` is the
+            share of proteins whose decoded membrane segments are all right, `segment_*` and `membrane_mcc` are of the
+            same topologies (classes inside, outside, membrane and, where there is a fourth, signal peptide).
 
     Returns:
         `dict[str, float]`: One value a name.
@@ -40,13 +53,19 @@ def residue_metrics(logits: ArrayLike, labels: ArrayLike, names: Iterable[str]) 
     whole = [name for name in names if name in RESIDUE_METRICS]
     plain = [name for name in names if name not in RESIDUE_METRICS]
     found = classification_metrics(logits.reshape(-1, logits.shape[-1]), labels, plain)
-    if "topology" in whole:
+    if set(whole) & set(_TOPOLOGY):
         parts = [_known_part(label) for label in labels]
         scores = [log_softmax(logit[part], axis=1) for logit, part in zip(logits, parts, strict=True)]
         wanted = [label[part] for label, part in zip(labels, parts, strict=True)]
-        found["topology"] = topology_metrics(scores, wanted)["protein_accuracy"]
-    if set(whole) - {"topology"}:
+        measured = topology_metrics(scores, wanted)
+        found |= {name: measured[key] for name, key in _TOPOLOGY.items()}
+    if set(whole) & set(_STRUCTURE):
         found |= secondary_structure_metrics(list(logits), list(labels))
+    for name in set(whole) & set(_PER_PROTEIN):
+        plain_name = name.removesuffix("_per_protein")
+        labelled = np.flatnonzero((labels != -100).any(axis=1))
+        each = [classification_metrics(logits[row], labels[row], [plain_name])[plain_name] for row in labelled]
+        found[name] = float(np.mean(each))
     return {name: found[name] for name in names}
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import matthews_corrcoef
 
 __all__ = [
     "HELIX_LENGTH",
@@ -20,6 +21,7 @@ __all__ = [
     "OUTSIDE",
     "SIGNAL",
     "decode_topology",
+    "matched_segments",
     "membrane_regions",
     "segments_agree",
     "topology_metrics",
@@ -232,6 +234,35 @@ def segments_agree(predicted: ArrayLike, expected: ArrayLike, *, min_overlap: in
     return bool((overlap >= min_overlap).all())
 
 
+def matched_segments(predicted: ArrayLike, expected: ArrayLike, *, min_overlap: int = 5) -> tuple[int, int, int]:
+    """How many membrane segments of a protein are found.
+
+    Args:
+        predicted (`(length,)` of int): Labels as in [`membrane_regions`].
+        expected (`(length,)` of int): The true ones.
+        min_overlap (`int`, *optional*, defaults to 5): Residues that a predicted segment shares with the true one.
+
+    Returns:
+        `tuple`: pairs of a predicted and a true segment, each segment in one pair at most; predicted segments; true
+        ones.
+
+    Examples:
+        >>> matched_segments([2] * 8 + [0] * 4, [0] * 2 + [2] * 10)
+        (1, 1, 1)
+    """
+    found, true = membrane_regions(predicted).tolist(), membrane_regions(expected).tolist()
+    pairs = here = there = 0
+    while here < len(found) and there < len(true):
+        overlap = min(found[here][1], true[there][1]) - max(found[here][0], true[there][0])
+        if overlap >= min_overlap:
+            pairs, here, there = pairs + 1, here + 1, there + 1
+        elif found[here][1] < true[there][1]:
+            here += 1
+        else:
+            there += 1
+    return pairs, len(found), len(true)
+
+
 def topology_metrics(
     log_probabilities: Sequence[ArrayLike],
     labels: Sequence[ArrayLike],
@@ -240,7 +271,7 @@ def topology_metrics(
     oriented: bool = False,
     legacy: bool = False,
 ) -> dict[str, float]:
-    """Residue accuracy of the most likely labels, and share of proteins whose decoded segments are all right.
+    """How right the topologies are: residue by residue, segment by segment, and whole proteins.
 
     Args:
         log_probabilities (`Sequence` of `(length, 3 or 4)` arrays): See [`decode_topology`].
@@ -251,7 +282,10 @@ def topology_metrics(
         legacy (`bool`, *optional*, defaults to `False`): See [`decode_topology`] and [`membrane_regions`].
 
     Returns:
-        `dict`: `residue_accuracy` (all residues pooled), `protein_accuracy`, `proteins`.
+        `dict`: `residue_accuracy` of the most likely labels (all residues pooled); of the decoded topologies
+        `membrane_mcc` (membrane or not, all labelled residues pooled), `segment_precision`, `segment_recall` and
+        `segment_f1` ([`matched_segments`], all proteins pooled; 0/0 gives NaN), `protein_accuracy` (proteins whose
+        segments are all right); and `proteins`.
 
     Raises:
         ValueError: labels and probabilities of a protein differ in length, or nothing is labelled.
@@ -269,9 +303,16 @@ def topology_metrics(
         raise ValueError("no residue has a label")
     best = np.concatenate([array.argmax(axis=1) for array in arrays])
     decoded, _ = decode_topology(arrays, oriented=oriented, legacy=legacy)
-    right = [segments_agree(path, target, legacy=legacy) for path, target in zip(decoded, targets, strict=True)]
+    pairs = list(zip(decoded, targets, strict=True))
+    right = [segments_agree(path, target, legacy=legacy) for path, target in pairs]
+    matched, found, true = np.sum([matched_segments(path, target) for path, target in pairs], axis=0)
+    membrane = matthews_corrcoef((flat == MEMBRANE)[known], (np.concatenate(decoded) == MEMBRANE)[known])
     return {
         "residue_accuracy": float((best == flat)[known].mean()),
+        "membrane_mcc": float(membrane),
+        "segment_precision": float(matched / found) if found else math.nan,
+        "segment_recall": float(matched / true) if true else math.nan,
+        "segment_f1": float(2 * matched / (found + true)) if found + true else math.nan,
         "protein_accuracy": float(np.mean(right)),
         "proteins": float(len(targets)),
     }

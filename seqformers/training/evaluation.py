@@ -42,7 +42,7 @@ def evaluate(
         run (`str` or `Path`): Run folder or Hub repository.
         overrides (`Sequence[str]`): Changes to its recipe, mostly of the data: `data.path=other`,
             `data.label=is_phage`, `metrics=[mcc]`.
-        split (`str`): `train`, `validation` or `test`, as `data.splits` names them.
+        split (`str`): `train`, `validation`, `test` or `test_<name>`, as `data.splits` names them.
         output (`str` or `Path`, *optional*): JSON file to write.
         predictions (`str` or `Path`, *optional*): Parquet file for the label and scores of every row.
         baselines (`bool`): Also fit the shortcuts on the training split and score them here.
@@ -51,7 +51,8 @@ def evaluate(
         overwrite (`bool`): Replace the output files.
 
     Returns:
-        `dict`: `metrics`, `rows`, `split`, `rows_per_second`, and `baselines` where asked for.
+        `dict`: `metrics`, `rows`, `split`, `rows_per_second`, `by_length` where the recipe has bins, and `baselines`
+        where asked for.
 
     Raises:
         FileNotFoundError: no such run, or no such data.
@@ -101,8 +102,9 @@ def _score(recipe: Recipe, run: Path, split: str, scratch: Path, *, baselines: b
     with quiet_loading():
         model = prepared.plan.model_class.from_pretrained(run)
     trainer = prepared.make_trainer(0, scratch, model, precise=True)
-    metrics, speed = prepared.score(trainer, split, scratch)
-    result = {"data": prepared.table.facts, "metrics": metrics, "rows_per_second": speed["rows_per_second"]}
+    metrics, more = prepared.score(trainer, split, scratch)
+    result = {"data": prepared.table.facts, "metrics": metrics, "rows_per_second": more["rows_per_second"]}
+    result |= {"by_length": more["by_length"]} if "by_length" in more else {}
     return result | ({"baselines": prepared.measure_baselines(split)[1]} if baselines else {})
 
 

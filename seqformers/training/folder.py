@@ -108,7 +108,7 @@ def _name_code_for_other_seeds(output: Path) -> None:
 def _summary(run: Run, results: list[dict[str, Any]], published: int) -> dict[str, Any]:
     """`metrics.json`: everything measured, with what made it."""
     metrics: dict[str, Any] = {}
-    for split in ("validation", "test"):
+    for split in dict.fromkeys(split for result in results for split in result["metrics"]):
         found = [result["metrics"][split] for result in results if split in result["metrics"]]
         for name in dict.fromkeys(name for values in found for name in values):
             values = [entry[name] for entry in found if name in entry]
@@ -120,6 +120,7 @@ def _summary(run: Run, results: list[dict[str, Any]], published: int) -> dict[st
         "seeds": run.recipe.seeds,
         "published_seed": published,
         "metrics": metrics,
+        **({"by_length": _by_length(results)} if run.recipe.length_bins else {}),
         "data": run.table.facts,
         "labels": run.table.task.names,
         "per_seed": results,
@@ -127,6 +128,18 @@ def _summary(run: Run, results: list[dict[str, Any]], published: int) -> dict[st
         "device": _device(),
         "versions": _versions(),
     }
+
+
+def _by_length(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Split -> bin of lengths -> rows, and the spread of each metric over the seeds."""
+    found: dict[str, dict[str, Any]] = {}
+    for split, bins in results[0].get("by_length", {}).items():
+        for name, first in bins.items():
+            entries = [result["by_length"][split].get(name, {}) for result in results]
+            values = {key: [entry[key] for entry in entries if key in entry] for key in first if key != "rows"}
+            spreads = {key: spread(numbers) for key, numbers in values.items()}
+            found.setdefault(split, {})[name] = {"rows": first["rows"], **spreads}
+    return found
 
 
 def _intervals(run: Run, seed: int, split: str) -> dict[str, tuple[float, float]] | None:
@@ -183,8 +196,19 @@ def _facts(run: Run, model: Any, summary: dict[str, Any], *, portable: bool, why
         "speed": _speed(first, summary["device"]),
         "environment": summary["environment"],
         "versions": summary["versions"],
-        "notes": run.notes or None,
+        "notes": [*run.notes, *_length_notes(run, summary)] or None,
     }
+
+
+def _length_notes(run: Run, summary: dict[str, Any]) -> list[str]:
+    """The first metric by length of the rows, a line a split."""
+    name = run.metrics[0]
+    lines = []
+    for split, bins in summary.get("by_length", {}).items():
+        parts = [f"{part} {values[name]['mean']:.3f} ({values['rows']:,} rows)" for part, values in bins.items()
+                 if name in values]  # fmt: skip
+        lines.append(f"{METRIC_NAMES.get(name, name)} on {split} by length: {', '.join(parts)}.")
+    return lines
 
 
 def _architecture(config: Any) -> dict[str, Any]:

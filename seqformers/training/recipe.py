@@ -18,6 +18,7 @@ from transformers import TrainingArguments
 
 from seqformers.datasets_scripts.common.options import as_declared, said_type
 from seqformers.files import did_you_mean
+from seqformers.metrics.lengths import length_bins
 from seqformers.settings import read_pair, read_yaml
 from seqformers.training.fresh_reads import READ_KEYS
 
@@ -66,7 +67,8 @@ class DataRecipe:
             of 0 and 1, a label each. Not read when pretraining.
         group (`str`, *optional*): Column of what metrics within groups compare rows of; default the miRNA's, where
             the columns name one.
-        splits (`dict`): `train`, `validation`, `test` -> name of the split in the data, or null.
+        splits (`dict`): `train`, `validation`, `test` -> name of the split in the data, or null. Further test sets,
+            scored in the same run, are `test_<name>`; those that the data lack are left out.
         limits (`dict`): Split -> at most so many rows, drawn with the seed 0.
         name, license (or `licence`), citation, url, hub_id, description (`str`, *optional*): For the card, where the
             data set does not know them itself.
@@ -147,6 +149,8 @@ class Recipe:
         seeds (`list[int]`): One training run each.
         metrics (`list[str]`): Names in `seqformers.metrics.registry.METRICS`; the first chooses checkpoint and
             published seed.
+        length_bins (`list[int]`): Also give the metrics of the rows up to the first length (letters of the first
+            column), from there to the second, and so on, and of those above the last.
         baselines (`BaselineRecipe`): Shortcuts.
         probe (`dict`): `c` (inverse strengths of the ridge to try on validation), `cache` (keep features on disk),
             `shots` (also fit on so many rows a class, such as [1, 10], drawn `draws` times, default 20).
@@ -167,6 +171,7 @@ class Recipe:
     training: dict[str, Any] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
     metrics: list[str] = field(default_factory=list)
+    length_bins: list[int] = field(default_factory=list)
     baselines: BaselineRecipe = field(default_factory=BaselineRecipe)
     probe: dict[str, Any] = field(default_factory=dict)
     tune: TuneRecipe = field(default_factory=TuneRecipe)
@@ -214,6 +219,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "seeds": (0, 2**32 - 1),
     "power_watts": (0, math.inf),
     "co2_kg_per_kwh": (0, math.inf),
+    "length_bins": (1, math.inf),
     "baselines.max_train_rows": (1, math.inf),
     "tune.n_trials": (1, math.inf),
     "tune.timeout_minutes": (0, math.inf),
@@ -414,8 +420,9 @@ def _check_free(recipe: Recipe) -> None:
             recipe.data.reads[key] = _typed(f"data.reads.{key}", value, READ_KEYS[key])
     for section, values in (("splits", recipe.data.splits), ("limits", recipe.data.limits)):
         for key, value in values.items():
-            _refuse_unknown(key, _SPLITS, f"data.{section}.")
-            _typed(f"data.{section}.{key}", value, Any)
+            further = key.startswith("test_") and not recipe.data.reads
+            _refuse_unknown("test" if further else key, _SPLITS, f"data.{section}.")
+            _typed(f"data.{section}.{'test' if further else key}", value, Any)
     for key, value in recipe.tokenizer.items():
         if value is not None:
             wanted: Any = str if key == "type" else int if f"tokenizer.{key}" in _BOUNDS else Any
@@ -450,6 +457,7 @@ def _check_values(recipe: Recipe) -> None:
         raise ValueError("seeds must be a list of whole numbers such as [0, 1, 2]; got []")
     if len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must differ from each other; got {seeds}")
+    length_bins([], recipe.length_bins)  # edges that do not rise are said before data are loaded
     if not data.columns:
         raise ValueError("data.columns must name at least one column, such as {text: sequence}")
     if recipe.task != "pretrain" and data.label is None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from seqformers.hub.cards import METRIC_NAMES, format_number
 from seqformers.training.arguments import is_main_process
 
-__all__ = ["print_run", "print_scores"]
+__all__ = ["print_run", "print_scores", "with_lengths"]
 
 
 def print_run(folder: Path) -> None:
@@ -21,12 +21,27 @@ def print_run(folder: Path) -> None:
     if not is_main_process():
         return
     summary = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    print_scores(str(folder), summary["metrics"], summary["baselines"], summary["baseline_split"])
+    metrics = with_lengths(summary["metrics"], summary.get("by_length", {}))
+    print_scores(str(folder), metrics, summary["baselines"], summary["baseline_split"])
     console = Console()
     speeds = [result["tokens_per_second"] for result in summary["per_seed"] if result.get("tokens_per_second")]
     if speeds:
         console.print(f"trained at {sum(speeds) / len(speeds):,.0f} tokens/s on {summary['device']}")
     console.print(f"run folder (a Hub repository): {folder}", soft_wrap=True)
+
+
+def with_lengths(
+    metrics: Mapping[str, Mapping[str, Any]], by_length: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> dict[str, Mapping[str, Any]]:
+    """Metrics of splits, each followed by those of its bins of lengths."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for split, values in metrics.items():
+        found[split] = values
+        for name, part in by_length.get(split, {}).items():
+            found[f"{split}, {name} letters ({part['rows']:,} rows)"] = {
+                key: value for key, value in part.items() if key != "rows"
+            }
+    return found
 
 
 def print_scores(

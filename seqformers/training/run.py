@@ -21,6 +21,7 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArgum
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from seqformers.files import MARK, fingerprint, write_text
+from seqformers.metrics.lengths import length_bins
 from seqformers.metrics.registry import needs_groups
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
@@ -101,6 +102,8 @@ class Run:
         if needs_groups(metrics) and table.group is None:
             raise ValueError("metrics within groups need data.group, the column that names the group of each row")
         check_baselines(recipe.baselines.names or [])
+        if recipe.length_bins and (pretraining or not table.sequences_are_text):
+            raise ValueError("length_bins are of labelled sequences; leave them out")
         plan = replace(plan, recipe=replace(plan.recipe, metrics=[] if pretraining else metrics))
         run = cls(plan, output, output.resolve().name, table, None, metrics, command)
         run.collate = run._language_batches() if pretraining else run._labelled_batches()
@@ -316,8 +319,11 @@ class Run:
             if np.isfinite(value) or name == self.metrics[0]
         }
 
-    def score(self, trainer: Trainer, split: str, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
-        """Metrics of a split, and how fast it was scored; predictions are written beside them."""
+    def score(self, trainer: Trainer, split: str, folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
+        """Metrics of a split, and what else is to be said of it; predictions are written beside them.
+
+        The latter holds `seconds`, `rows_per_second`, and `by_length` where the recipe has bins.
+        """
         rows, task = self.rows_to_score(split), self.table.task
         trainer.compute_metrics = None
         began = time.perf_counter()
@@ -338,7 +344,26 @@ class Run:
                     "learning rate, a longer warm-up (training.warmup_steps) or another seed",
                     stacklevel=2,
                 )
-        return metrics, {"seconds": seconds, "rows_per_second": len(rows) / seconds}
+        facts: dict[str, Any] = {"seconds": seconds, "rows_per_second": len(rows) / seconds}
+        if self.recipe.length_bins:
+            facts["by_length"] = self._by_length(outcome, split)
+        return metrics, facts
+
+    def _by_length(self, outcome: Any, split: str) -> dict[str, dict[str, float]]:
+        """Rows and metrics of each bin of lengths; metrics that are not defined for its rows are left out."""
+        task, groups = self.table.task, self.table.groups(split)
+        labels = outcome.label_ids if task.labels_in_batch else self.table.labels(split)
+        found: dict[str, dict[str, float]] = {}
+        for name, rows in length_bins(self.table.lengths(split), self.recipe.length_bins).items():
+            chosen = task.part(outcome.predictions, labels, rows)
+            with warnings.catch_warnings():  # of one class, of one value
+                warnings.simplefilter("ignore")
+                try:
+                    scores = task.score(*chosen, self.metrics, None if groups is None else groups[rows])
+                except ValueError:  # not a label among them
+                    scores = {}
+            found[name] = {"rows": len(rows), **{key: value for key, value in scores.items() if np.isfinite(value)}}
+        return found
 
     def measure_baselines(self, split: str | None = None) -> tuple[str, dict[str, Any]]:
         """Split and scores of the shortcuts; none where there is nothing to compare with."""

@@ -152,9 +152,12 @@ def train_seed(run: Run, seed: int) -> dict[str, Any]:
     model, facts = (train_probe if run.recipe.task == "probe" else _train_weights)(run, seed, folder)
     result = {"seed": seed, **facts, "metrics": {}}
     trainer = run.make_trainer(seed, folder, model, precise=True)
-    for split in ("validation", "test"):
-        if split in run.table.splits:
-            result["metrics"][split], result[f"{split}_speed"] = run.score(trainer, split, folder)
+    for split in run.table.splits:
+        if split != "train":
+            result["metrics"][split], facts = run.score(trainer, split, folder)
+            if "by_length" in facts:
+                result.setdefault("by_length", {})[split] = facts.pop("by_length")
+            result[f"{split}_speed"] = facts
     if is_main_process():
         run.save_model(model, folder)
         write_json(done, finite(result))

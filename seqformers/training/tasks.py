@@ -75,6 +75,10 @@ class Task:
         """Metrics of what was kept of all batches."""
         return compute_metrics(self.kind, _array(predictions), np.asarray(labels), metrics, groups)
 
+    def part(self, predictions: Any, labels: Any, rows: np.ndarray) -> tuple[Any, Any]:
+        """What was kept of some of the rows, and their labels."""
+        return _array(predictions)[rows], np.asarray(labels)[rows]
+
     def columns(self, predictions: Any) -> dict[str, np.ndarray]:
         """Columns of the predictions file."""
         raise NotImplementedError
@@ -218,6 +222,11 @@ class Contacts(Task):
     def keep(self, logits: Any, labels: Any) -> Any:
         """Probability of a contact, `(rows, residues, residues)`."""
         return super().keep(logits, labels).float().softmax(-1)[..., 1]
+
+    def part(self, predictions: Any, labels: Any, rows: np.ndarray) -> tuple[Any, Any]:
+        """Maps of some of the rows, each as a batch of one."""
+        maps, truth = ([single[None] for batch in batches for single in batch] for batches in (predictions, labels))
+        return [maps[row] for row in rows], [truth[row] for row in rows]
 
     def score(
         self, predictions: Any, labels: Any, metrics: Iterable[str], groups: np.ndarray | None = None

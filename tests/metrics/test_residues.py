@@ -76,3 +76,22 @@ def test_metrics_of_residues_and_proteins_from_one_padded_batch():
     assert found["topology"] == pytest.approx(2 / 3)
     assert found["accuracy"] == found["q3"] == pytest.approx(1 - 21 / 102)
     assert found["q3_per_protein"] == pytest.approx((27 / 48 + 2) / 3)
+
+
+def test_proteins_alike_and_residues_alike():
+    rng = np.random.default_rng(6)
+    logits, labels = rng.normal(size=(5, 30, 3)), rng.integers(0, 3, (5, 30))
+    for row, length in enumerate([30, 12, 1, 20, 0]):
+        labels[row, length:] = -100
+    names = ["accuracy", "accuracy_per_protein", "f1_macro_per_protein", "segment_recall", "topology"]
+    found = residue_metrics(logits, labels, names)
+    right = [logits[row, :length].argmax(1) == labels[row, :length] for row, length in enumerate([30, 12, 1, 20])]
+    assert found["accuracy"] == pytest.approx(np.concatenate(right).mean())
+    assert found["accuracy_per_protein"] == pytest.approx(np.mean([part.mean() for part in right]))
+    f1 = []
+    for row, length in enumerate([30, 12, 1, 20]):
+        called, true = logits[row, :length].argmax(1), labels[row, :length]
+        classes = sorted({*called.tolist(), *true.tolist()})
+        each = [2 * ((called == c) & (true == c)).sum() / ((called == c).sum() + (true == c).sum()) for c in classes]
+        f1.append(np.mean(each))
+    assert found["f1_macro_per_protein"] == pytest.approx(np.mean(f1))

@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 
 from seqformers.settings import read_yaml
 from seqformers.training import finetune, pretrain
+from seqformers.training.evaluation import evaluate
 from seqformers.training.recipe import load_recipe
 from tests.training.conftest import sequences, write_split
 
@@ -302,14 +303,31 @@ def test_one_label_a_residue(finetune_recipe, tmp_path):
     rng = np.random.default_rng(3)
     texts, _ = sequences(32, rng)
     marks = ["".join("S" if letter in "GC" else "W" for letter in text) for text in texts]
-    for split in ("train", "validation"):
+    for split in ("train", "validation", "test"):
         write_split(tmp_path / "data", split, {"sequence": texts, "label": marks})
     run = finetune(
         finetune_recipe,
-        [f"data.path={tmp_path / 'data'}", "model.head=AutoModelForTokenClassification", "metrics=[accuracy]",
+        [f"data.path={tmp_path / 'data'}", "model.head=AutoModelForTokenClassification",
+         "metrics=[accuracy,accuracy_per_protein]", "length_bins=[38]", "data.splits.test=null",
+         "data.splits.test_other=test", "data.splits.test_absent=none", "data.limits.test_other=20",
          "training.num_train_epochs=12", "training.learning_rate=2e-2", "model.config.classifier_pooling=cls"],
         output=tmp_path / "run",
     )  # fmt: skip
+    summary = json.loads((run / "metrics.json").read_text())
+    assert set(summary["metrics"]) == {"validation", "test_other"}
+    bins = summary["by_length"]["validation"]
+    lengths = np.array([len(text) for text in texts])
+    assert {name: part["rows"] for name, part in bins.items()} == {
+        "up to 38": (lengths <= 38).sum(), "above 38": (lengths > 38).sum()
+    }  # fmt: skip
+    whole = sum(part["rows"] * part["accuracy_per_protein"]["mean"] for part in bins.values()) / len(texts)
+    assert whole == pytest.approx(summary["metrics"]["validation"]["accuracy_per_protein"]["mean"])
+    assert sum(part["rows"] for part in summary["by_length"]["test_other"].values()) == 20
+    assert "accuracy on validation by length: up to 38" in (run / "README.md").read_text()
+    again = evaluate(run, split="test_other")
+    assert again["by_length"]["above 38"]["accuracy"] == pytest.approx(
+        summary["by_length"]["test_other"]["above 38"]["accuracy"]["mean"]
+    )
     # The first base of a 3-mer decides its label here, so a trained model reads it off its own token.
     assert json.loads((run / "metrics.json").read_text())["metrics"]["validation"]["accuracy"]["mean"] > 0.9
     assert json.loads((run / "config.json").read_text())["id2label"] == {"0": "S", "1": "W"}
