@@ -7,6 +7,7 @@ from seqformers.merging import merge
 from seqformers.modeling.dna.configuration_coding_profile import CodingProfileConfig
 from seqformers.modeling.dna.configuration_kmer2vec import Kmer2VecConfig
 from seqformers.modeling.dna.configuration_kmer_bert import KmerBertConfig
+from seqformers.modeling.dna.configuration_self_genomenet import SelfGenomeNetConfig
 from seqformers.modeling.dna.configuration_seq_cnn import SeqCnnConfig
 from seqformers.modeling.dna.modeling_coding_profile import CodingProfileForSequenceClassification, CodingProfileModel
 from seqformers.modeling.dna.modeling_kmer2vec import (
@@ -20,6 +21,11 @@ from seqformers.modeling.dna.modeling_kmer_bert import (
     KmerBertForSequenceClassification,
     KmerBertForTokenClassification,
     KmerBertModel,
+)
+from seqformers.modeling.dna.modeling_self_genomenet import (
+    SelfGenomeNetForPreTraining,
+    SelfGenomeNetForSequenceClassification,
+    SelfGenomeNetModel,
 )
 from seqformers.modeling.dna.modeling_seq_cnn import SeqCnnForSequenceClassification, SeqCnnModel
 from seqformers.modeling.guides.configuration_deepcpf1 import DeepCpf1Config
@@ -160,6 +166,10 @@ __all__ = [
     "ProteinCnnForTokenClassification",
     "ProteinCnnModel",
     "ProteinTokenizer",
+    "SelfGenomeNetConfig",
+    "SelfGenomeNetForPreTraining",
+    "SelfGenomeNetForSequenceClassification",
+    "SelfGenomeNetModel",
     "SeqCnnConfig",
     "SeqCnnForSequenceClassification",
     "SeqCnnModel",

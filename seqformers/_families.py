@@ -109,6 +109,17 @@ FAMILIES: tuple[Family, ...] = (
         tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
     ),
     Family(
+        model_type="self_genomenet",
+        room="dna",
+        config="SelfGenomeNetConfig",
+        models={
+            "AutoModel": "SelfGenomeNetModel",
+            "AutoModelForPreTraining": "SelfGenomeNetForPreTraining",
+            "AutoModelForSequenceClassification": "SelfGenomeNetForSequenceClassification",
+        },
+        tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
+    ),
+    Family(
         model_type="deepcpf1",
         room="guides",
         config="DeepCpf1Config",

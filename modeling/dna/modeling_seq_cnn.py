@@ -20,43 +20,11 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_seq_cnn import SeqCnnConfig
 from .modeling_dna_heads import DnaTask, sequence_loss
+from .modeling_dna_letters import DnaLetters, backwards, bases_of, exporting, gathered, real_positions
 
 __all__ = ["SeqCnnForSequenceClassification", "SeqCnnModel", "SeqCnnPreTrainedModel"]
 
-# One row an id of KmerTokenizer(k=1): [PAD] [UNK] [CLS] [SEP] [MASK] A T C G. Columns: A C G T, and "not a base".
-# The order makes the reverse complement of a sequence the flip of both axes.
-_LETTERS = (
-    (0, 0, 0, 0, 1), (0.25, 0.25, 0.25, 0.25, 0), (0, 0, 0, 0, 1), (0, 0, 0, 0, 1), (0.25, 0.25, 0.25, 0.25, 0),
-    (1, 0, 0, 0, 0), (0, 0, 0, 1, 0), (0, 1, 0, 0, 0), (0, 0, 1, 0, 0),
-)  # fmt: skip
 _BASES = 4
-
-
-def _exporting() -> bool:
-    return bool(getattr(torch.compiler, "is_exporting", bool)())  # torch 2.6 does not say it
-
-
-def _real(lengths: torch.Tensor, width: int) -> torch.Tensor:
-    """Which of `width` positions belong to rows of `lengths`, `(batch, width)` bool."""
-    return torch.arange(width, device=lengths.device) < lengths[:, None]
-
-
-def _backwards(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """The positions of each row in reverse order, `(batch, channels, positions)`; the rest of a row is undefined."""
-    index = (lengths[:, None] - 1 - torch.arange(x.shape[2], device=x.device)).clamp(min=0)
-    return x.gather(2, index[:, None].expand(-1, x.shape[1], -1))
-
-
-class SeqCnnLetters(nn.Module):
-    """Ids as one-hot bases (A, C, G, T; unknown ones 0.25 each) and a flag of what is no base; it has no weights."""
-
-    num_embeddings = len(_LETTERS)
-    embedding_dim = _BASES + 1
-
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """Map (...) to (..., 5)."""
-        table = torch.tensor(_LETTERS, device=input_ids.device, dtype=torch.get_default_dtype())
-        return table[input_ids.clamp(max=len(_LETTERS) - 1)]
 
 
 class SeqCnnConv(nn.Module):
@@ -168,7 +136,7 @@ class SeqCnnModel(SeqCnnPreTrainedModel):
     def __init__(self, config: SeqCnnConfig):
         super().__init__(config)
         self.shared = config.strands == "shared"
-        self.letters = SeqCnnLetters()
+        self.letters = DnaLetters()
         sizes = [_BASES, *config.num_filters]
         pairs = list(zip(sizes[:-1], sizes[1:], config.filter_widths, strict=True))
         self.convolutions = nn.ModuleList(SeqCnnConv(a, b, width, shared=self.shared) for a, b, width in pairs)
@@ -257,7 +225,7 @@ class SeqCnnModel(SeqCnnPreTrainedModel):
         """
         x, lengths = self._letters_of(input_ids, attention_mask, None)
         places = self._filter(0, x, lengths)
-        real = _real(self.config.length_after(0, lengths, pooled=False), places.shape[2])
+        real = real_positions(self.config.length_after(0, lengths, pooled=False), places.shape[2])
         width = self.config.filter_widths[0]
         before = {"valid": 0, "same": (width - 1) // 2, "full": width - 1}[self.config.padding]
         return places * real[:, None], -before
@@ -270,22 +238,15 @@ class SeqCnnModel(SeqCnnPreTrainedModel):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         letters = embeds if embeds is not None else self.letters(input_ids)
         letters = letters.to(self.convolutions[0].weight.dtype)
-        content = letters[..., _BASES] == 0
-        content = content if mask is None else content & (mask != 0)
+        content = bases_of(letters, mask)
         counts = content.sum(-1)
         fixed = self.config.sequence_length if self.config.pooling == "flatten" else None
-        if not _exporting():
+        if not exporting():
             self._refuse_lengths(counts, fixed)
-        width = fixed or (letters.shape[1] if _exporting() else int(counts.max()))
+        width = fixed or (letters.shape[1] if exporting() else int(counts.max()))
         before = (fixed - counts) // 2 if fixed else torch.zeros_like(counts)
-        number = torch.where(content, content.cumsum(-1) - 1, content.shape[1])  # of each base in its row
-        columns = torch.arange(content.shape[1], device=content.device).expand_as(content)
-        order = counts.new_zeros(content.shape[0], content.shape[1] + 1).scatter(1, number, columns)
-        wanted = torch.arange(width, device=counts.device) - before[:, None]
-        index = order.gather(1, wanted.clamp(min=0, max=letters.shape[1] - 1))
-        inside = (wanted >= 0) & (wanted < counts[:, None])
-        x = letters.gather(1, index[..., None].expand(-1, -1, _BASES + 1))[..., :_BASES] * inside[..., None]
-        return x.transpose(1, 2), torch.full_like(counts, fixed) if fixed else counts
+        x = gathered(letters, content, width, before)
+        return x, torch.full_like(counts, fixed) if fixed else counts
 
     def _refuse_lengths(self, counts: torch.Tensor, fixed: int | None) -> None:
         if fixed is not None and bool((counts > fixed).any()):
@@ -303,14 +264,14 @@ class SeqCnnModel(SeqCnnPreTrainedModel):
 
     def _mask(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor | None:
         """Which positions are real, `(batch, positions)`; None where all of them are."""
-        real = _real(lengths, x.shape[2])
-        return real if _exporting() or not bool(real.all()) else None
+        real = real_positions(lengths, x.shape[2])
+        return real if exporting() or not bool(real.all()) else None
 
     def _filter(self, layer: int, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """A convolution with what goes before and behind it, unpooled; junk where rows are over."""
         width, padding = self.config.filter_widths[layer], self.config.padding
         if padding == "full" and layer == 0:
-            x = torch.where(_real(lengths, x.shape[2])[:, None], x, x.new_tensor(1 / _BASES))
+            x = torch.where(real_positions(lengths, x.shape[2])[:, None], x, x.new_tensor(1 / _BASES))
             x = nn.functional.pad(x, (width - 1, width - 1), value=1 / _BASES)
         elif padding != "valid":
             x = nn.functional.pad(x, ((width - 1) // 2, width // 2))
@@ -334,7 +295,7 @@ class SeqCnnModel(SeqCnnPreTrainedModel):
         """Max pooling; of shared strands by windows that lie alike from both ends of each row."""
         if not self.shared:
             return nn.functional.max_pool1d(x, pool)
-        if not _exporting() and x.shape[2] % pool == 0 and bool((lengths == x.shape[2]).all()):
+        if not exporting() and x.shape[2] % pool == 0 and bool((lengths == x.shape[2]).all()):
             return nn.functional.max_pool1d(x, pool)
         bins = ((lengths + pool - 1) // pool).clamp(min=1)[:, None]
         number = torch.arange(-(-x.shape[2] // pool), device=x.device)
@@ -349,23 +310,23 @@ class SeqCnnModel(SeqCnnPreTrainedModel):
         """The bidirectional LSTM; of shared strands the mean over both strands, position by position."""
         if not self.shared:
             return self._recur(x, lengths)
-        other = self._recur(_backwards(x.flip(1), lengths), lengths)
-        return (self._recur(x, lengths) + _backwards(other, lengths)) / 2
+        other = self._recur(backwards(x.flip(1), lengths), lengths)
+        return (self._recur(x, lengths) + backwards(other, lengths)) / 2
 
     def _recur(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         ahead, _ = self.lstm(x.transpose(1, 2))
-        back, _ = self.lstm_back(_backwards(x, lengths).transpose(1, 2))
-        return torch.cat([ahead.transpose(1, 2), _backwards(back.transpose(1, 2), lengths)], 1)
+        back, _ = self.lstm_back(backwards(x, lengths).transpose(1, 2))
+        return torch.cat([ahead.transpose(1, 2), backwards(back.transpose(1, 2), lengths)], 1)
 
     def _vector(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """One vector a row, the same for both strands where they are shared."""
         how = self.config.pooling
         if how == "flatten":
             if self.shared:
-                x = (x + _backwards(x if self.config.lstm_size else x.flip(1), lengths)) / 2
+                x = (x + backwards(x if self.config.lstm_size else x.flip(1), lengths)) / 2
             vector = x.flatten(1)
         else:
-            real = _real(lengths, x.shape[2])[:, None]
+            real = real_positions(lengths, x.shape[2])[:, None]
             parts = []
             if how != "mean":
                 parts.append(self._joined(x.masked_fill(~real, torch.finfo(x.dtype).min).amax(2), torch.maximum))

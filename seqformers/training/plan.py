@@ -80,8 +80,9 @@ class Plan:
 
     @property
     def learns_words(self) -> bool:
-        """Whether the head tells words from their neighbours, so that nothing is hidden and no token is predicted."""
-        return self.family is not None and self.family.model_type == "kmer2vec" and self.recipe.task == "pretrain"
+        """Whether the head tells words, or halves of rows, from others: nothing is hidden and no token predicted."""
+        contrasts = ("kmer2vec", "self_genomenet")
+        return self.family is not None and self.family.model_type in contrasts and self.recipe.task == "pretrain"
 
     @property
     def has_tokenizer(self) -> bool:

@@ -151,9 +151,8 @@ class Run:
             options = {"mlm": False}
         elif isinstance(encoder, KmerTokenizer):
             collator = DataCollatorForKmerLanguageModeling
-        if self.table.reads is not None and (
-            collator is not DataCollatorForKmerLanguageModeling or options.get("legacy")
-        ):
+        by_read = self.plan.learns_words or collator is DataCollatorForKmerLanguageModeling
+        if self.table.reads is not None and (not by_read or options.get("legacy")):
             raise ValueError(
                 "pretraining on data.reads masks k-mers as a function of the read: it needs KmerTokenizer, a masked "
                 "head and no masking.legacy"
@@ -388,6 +387,6 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return out
 
 
-def _as_rows(collator: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Hand padded arrays to a collator of transformers, which takes rows."""
+def _as_rows(collator: Any, arrays: Mapping[str, Any], keys: Any = None) -> dict[str, Any]:
+    """Hand padded arrays to a collator of transformers, which takes rows; `keys` is for those that draw."""
     return collator([dict(zip(arrays, values, strict=True)) for values in zip(*arrays.values(), strict=True)])

@@ -288,7 +288,7 @@ class NextTokens(MaskedTokens):
 
 
 class WordVectors(MaskedTokens):
-    """Pretraining: words told from others by their neighbours; the loss is all there is to say."""
+    """Pretraining: words told from others by their neighbours, or rows by their halves; there is a loss alone."""
 
     kind = "word vectors"
 

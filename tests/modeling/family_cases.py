@@ -308,6 +308,41 @@ CODING_PROFILE = FamilyCase(
     attentions=(),
 )
 
+
+def _self_genomenet_batch(head: str, seed: int) -> Batch:
+    """Rows of bases of unlike length, rich in another letter each; class 0 is rich in A or T."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = [39, 39, 33, 26, 38, 31, 29, 36, 39, 24, 27, 35, 37, 30, 34, 28]
+    ids = torch.zeros(16, 41, dtype=torch.long)
+    for number, (row, length) in enumerate(zip(ids, lengths, strict=True)):
+        bases = torch.randint(5, 9, (length,), generator=generator)
+        bases = torch.where(torch.rand(length, generator=generator) < 0.6, torch.tensor(5 + number % 4), bases)
+        row[: length + 2] = torch.cat([torch.tensor([2]), bases, torch.tensor([3])])
+    batch = {"input_ids": ids, "attention_mask": (ids != 0).long()}
+    if head == "SelfGenomeNetForSequenceClassification":
+        batch["labels"] = torch.arange(16) % 4 // 2
+    elif head == "SelfGenomeNetForPreTraining":
+        batch["labels"] = torch.where(ids > 4, ids, -100)
+    return batch
+
+
+def _self_genomenet_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    """He's start for the filters, an LSTM uniform within 1/sqrt(units), linear layers N(0, 1 / inputs), biases 0."""
+    if ".lstm" in f".{name}":
+        return "uniform", (3 * parameter.shape[0] / 4) ** -0.5
+    gain = 2 if "convolution" in name else 1
+    return ("constant", 0.0) if name.endswith("bias") else ("normal", (gain / parameter[0].numel()) ** 0.5)
+
+
+SELF_GENOMENET = FamilyCase(
+    model_type="self_genomenet",
+    config={"num_filters": 24, "filter_width": 6, "filter_stride": 3, "lstm_size": 16},
+    batch=_self_genomenet_batch,
+    initial=_self_genomenet_initial,
+    lengthen=lengthen_tokens,
+    attentions=(),
+)
+
 from tests.modeling.family_cases_protein import PROTEIN_CASES  # noqa: E402 (it needs the names above)
 
 CASES: tuple[FamilyCase, ...] = (
@@ -318,5 +353,6 @@ CASES: tuple[FamilyCase, ...] = (
     SEQ_CNN,
     KMER2VEC,
     CODING_PROFILE,
+    SELF_GENOMENET,
     *PROTEIN_CASES,
 )

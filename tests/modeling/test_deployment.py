@@ -11,9 +11,9 @@ import torch
 
 import seqformers
 from seqformers._families import FAMILIES, family_of
-from tests.modeling.family_cases import DEEPCPF1, KMER2VEC, KMER_BERT, SEQ_CNN, TARGETNET
+from tests.modeling.family_cases import DEEPCPF1, KMER2VEC, KMER_BERT, SELF_GENOMENET, SEQ_CNN, TARGETNET
 
-CASES = {case.model_type: case for case in (KMER_BERT, TARGETNET, DEEPCPF1, SEQ_CNN, KMER2VEC)}
+CASES = {case.model_type: case for case in (KMER_BERT, TARGETNET, DEEPCPF1, SEQ_CNN, KMER2VEC, SELF_GENOMENET)}
 FEW = [family for family in FAMILIES if family.model_type in CASES]
 HEADS = [(family, head) for family in FEW for head in dict.fromkeys(family.models.values())]
 every_head = pytest.mark.parametrize(("family", "head"), HEADS, ids=[head for _, head in HEADS])
@@ -50,6 +50,7 @@ def test_hidden_states_are_given_on_request(family: Any, head: str) -> None:
         "kmer2vec": lambda: 1,
         "seq_cnn": lambda: 2 + len(config.num_filters),
         "coding_profile": lambda: 2,
+        "self_genomenet": lambda: 3,
     }
     assert len(states) == expected[family.model_type]()
     if family.model_type == "deepcpf1":
@@ -119,6 +120,7 @@ def test_torch_export_gives_the_same_for_any_batch_size(family: Any, head: str) 
             "DeepCpf1Model",
             "TargetNetModel",
             "SeqCnnForSequenceClassification",
+            "SelfGenomeNetForSequenceClassification",
         )
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -24,6 +24,7 @@ SMALL = {
     "kmer2vec": {"hidden_size": 8},
     "seq_cnn": {"num_filters": [8], "filter_widths": [5]},
     "coding_profile": {"word_length": 3, "num_gaps": 1, "hidden_size": 8},
+    "self_genomenet": {"num_filters": 8, "filter_width": 6, "filter_stride": 3, "lstm_size": 8},
     "deepcpf1": {},
     "targetnet": {},
     "pair_cnn": {"pair_size": 8, "target_size": 4, "channels": [8], "kernel_sizes": [3], "hidden_size": 8},
@@ -38,6 +39,7 @@ PRESETS = {"tape_lstm": "tape", "tape_resnet": "tape", "protein_cnn": "tape", "u
 TOKENIZERS = {family: {"preset": preset} for family, preset in PRESETS.items()} | {
     "seq_cnn": {"k": 1},
     "coding_profile": {"k": 1},
+    "self_genomenet": {"k": 1},
 }
 QUICK = {"per_device_train_batch_size": 8, "max_steps": 3, "use_cpu": True, "report_to": "none"}
 
@@ -53,7 +55,7 @@ def _rna(rows: int, length: int, rng: np.random.Generator) -> list[str]:
 def _case(family: str, rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
     """Columns of a table and what they mean to the encoder."""
     labels = (np.arange(24) % 2).tolist()
-    if family in ("kmer_bert", "kmer2vec", "seq_cnn", "coding_profile"):
+    if family in ("kmer_bert", "kmer2vec", "seq_cnn", "coding_profile", "self_genomenet"):
         return {"sequence": _rna(24, 40, rng), "label": labels}, {"text": "sequence"}
     if family == "deepcpf1":
         contexts = [text.replace("U", "T") for text in _rna(24, 34, rng)]

@@ -17,7 +17,7 @@ from seqformers.hub.push import PushPlan, plan_folder
 __all__ = ["PAGES", "write_space"]
 
 _CLASSIFIER = "ForSequenceClassification"
-_OF_DNA = ("kmer_bert", "kmer2vec", "seq_cnn", "coding_profile")
+_OF_DNA = ("kmer_bert", "kmer2vec", "seq_cnn", "coding_profile", "self_genomenet")
 _DNA_EXAMPLE = ">example\n" + "ATGGCTAAGCTGACCGTTCAGGAACTGATCGCCAAGCGTGAAAGCCTGGGTTAATCGATCGGCTA" * 6
 _PROTEIN_EXAMPLE = ">example\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQFEVV"
 _GENE_EXAMPLE = (
