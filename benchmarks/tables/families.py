@@ -1,11 +1,13 @@
-"""Families that train from scratch, side by side: convolutional networks by preset and word vectors, three seeds.
+"""Every family that reads DNA, side by side: the same rows, the same number of steps, three seeds.
 
-    SEQFORMERS_DATA=data python -m benchmarks.tables.families --work runs/families --tasks enhancers promoters
+    SEQFORMERS_DATA=data python -m benchmarks.tables.families --work runs/families --tasks enhancers reads-150
 
-Every cell is the recipe of the family with the data and the number of epochs of this table, and beside it the same
-network with its weights as drawn, of which only the last layer is fitted (`probe`). A cell is one run folder; one that
-is there is not run again, so the table can be stopped and resumed. The result is `results/families.json` and
-`tables/families.md`; shortcuts are those of the first cell of a task.
+Of a family's recipe the network, the tokenizer and the learning rate are taken; rows, epochs and batch size are those
+of this table. Beside the network trained from its weights as drawn stands the same network left as drawn, of which
+only the last layer is fitted (`probe`), on all rows and on ten and one a class. A cell is one run folder; one that is
+there is not run again, so the table can be stopped and resumed. The result is `results/families.json` and
+`tables/families.md`; cells that were not run are named there. Shortcuts are those of the first cell of a task;
+`speed/families.py` measures inference.
 """
 
 from __future__ import annotations
@@ -13,28 +15,51 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks._results import ROOT, data_folder, write_result
+from benchmarks._results import RESULTS, ROOT, data_folder, write_result
+from seqformers.settings import read_yaml
 
 RECIPES = ROOT / "benchmarks" / "recipes"
-TASKS = {  # configuration of `regulatory`, folder of the data, letters a row
-    "enhancers": ("enhancers", "enhancers_ienhancer", 200),
-    "promoters": ("promoters", "promoter_core_dnabert", 101),
-    "human_nontata_promoters": ("human_nontata_promoters", "genomic_benchmarks_test_only", 251),
+SEEDS, EPOCHS, ROWS, BATCH = (0, 1, 2), 3, 2000, 32
+METRICS = ["mcc", "auroc", "accuracy"]
+ARMS = {"scratch": "trained", "random": "as drawn, last layer fitted"}
+SHOWN = ("gc_only", "kmer_4_logistic", "kmer_6_logistic")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set: builder and its configuration, folder of the raw data, letters of a row, options of the builder."""
+
+    dataset: str
+    config: str
+    folder: str
+    letters: int
+    options: Mapping[str, Any]
+
+
+_READS = {"max_train_reads": ROWS, "max_validation_reads": ROWS // 4, "max_test_reads": ROWS}
+TASKS = {
+    "reads-150": Task("phage", "reads-150", "virus_genomes", 150, _READS),
+    "reads-1000": Task("phage", "reads-1000", "virus_genomes", 1000, _READS),
+    "promoters": Task("regulatory", "human_nontata_promoters", "genomic_benchmarks_test_only", 251, {}),
+    "enhancers": Task("regulatory", "enhancers", "enhancers_ienhancer", 200, {}),
+    "splice": Task("regulatory", "splice", "GUE", 400, {}),
 }
 FAMILIES = {
     "deepbind": "seq_cnn/deepbind",
+    "deepsea": "seq_cnn/deepsea",
     "basset": "seq_cnn/basset",
     "danq": "seq_cnn/danq",
     "dilated": "seq_cnn/dilated",
-    "deepsea": "seq_cnn/deepsea",
     "fastdna": "kmer2vec/fastdna",
+    "coding_profile": "phage/detector",
+    "kmer_bert": "virbert/scratch-150",
 }
 FIXED = ("basset", "danq", "deepsea")  # networks that count the letters of a row
-EPOCHS = 12
-SHOWN = ("gc_only", "kmer_4_logistic", "kmer_6_logistic")
 
 
 def main() -> None:
@@ -46,89 +71,158 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.collect_only:
         for task in arguments.tasks:
-            for number, family in enumerate(arguments.families):
-                for arm in ("scratch", "random"):
-                    run_cell(arguments.work, task, family, arm, shortcuts=number == 0 and arm == "scratch")
+            for family in arguments.families:
+                for arm in ARMS:
+                    run_cell(arguments.work, task, family, arm)
     collect(arguments.work)
 
 
-def run_cell(work: Path, task: str, family: str, arm: str, *, shortcuts: bool) -> None:
+def recipe_of(task: str, family: str, arm: str, data: Path) -> dict[str, Any]:
+    """The recipe of a cell: network, tokenizer and learning rate of the family's, all else of the table."""
+    found = read_yaml((RECIPES / f"{FAMILIES[family]}.yaml").read_text(encoding="utf-8"))
+    model, tokenizer = dict(found["model"]), {"max_length": None, **found["tokenizer"]}
+    model["config"] = dict(model.get("config") or {})
+    if family in FIXED:
+        model["config"]["sequence_length"] = TASKS[task].letters
+    if family == "deepbind" and arm == "random":
+        model["config"]["strands"] = "mean"  # a probe takes one vector a row
+    training: dict[str, Any] = {"use_cpu": True, "per_device_train_batch_size": BATCH}
+    if arm == "scratch":
+        training |= {
+            key: found["training"][key]
+            for key in ("learning_rate", "weight_decay", "warmup_steps")
+            if key in found["training"]
+        }
+        training |= {"num_train_epochs": EPOCHS}
+    return {
+        "task": "probe" if arm == "random" else "finetune",
+        "name": f"{task}-{family}-{arm}",
+        "model": model,
+        "tokenizer": tokenizer,
+        "data": {"path": str(data), "limits": {"train": ROWS, "validation": ROWS // 4, "test": ROWS}},
+        "training": training,
+        "seeds": list(SEEDS),
+        "metrics": METRICS,
+        "probe": {"shots": [1, 10], "cache": False} if arm == "random" else {},
+        "portable": False,
+    }
+
+
+def run_cell(work: Path, task: str, family: str, arm: str) -> None:
     """Train one cell, three seeds, unless it is there; `random` fits the last layer of the weights as drawn."""
     from seqformers import training
     from seqformers.datasets import build_dataset
 
-    output = work / f"{task}-{family}-{arm}"
+    output, spec = work / f"{task}-{family}-{arm}", TASKS[task]
     if (output / "metrics.json").is_file():
         return
-    config, folder, letters = TASKS[task]
     data = work / f"data-{task}"
     if not (data / "README.md").is_file():
-        build_dataset("regulatory", config, output=data, data_dir=data_folder(folder), resume=data.exists())
-    overrides = [f"data.path={data}", f"name={task}-{family}-{arm}", "portable=false"]
-    overrides += [f"model.config.sequence_length={letters}"] if family in FIXED else []
-    overrides += [] if shortcuts else ["baselines.names=[]"]
-    began = time.perf_counter()
+        folder = data_folder(spec.folder)
+        if not folder.is_dir():
+            print(f"== {task}: there is no {folder}", flush=True)
+            return
+        build_dataset(spec.dataset, spec.config, output=data, data_dir=folder, resume=data.exists(), **spec.options)
+    first = not any(work.glob(f"{task}-*/metrics.json"))
+    recipe = recipe_of(task, family, arm, data) | {"baselines": {"names": list(SHOWN) if first else []}}
     print(f"== {output.name}", flush=True)
-    recipe = RECIPES / f"{FAMILIES[family]}.yaml"
-    if arm == "random":
-        overrides += ["model.config.strands=mean"] if family == "deepbind" else []  # a probe takes one vector a row
-        overrides += ["task=probe", "training={use_cpu: true}", "probe.shots=[1, 10]", "probe.cache=false"]
-        training.probe(recipe, overrides, output=output, resume=output.exists())
-    else:
-        overrides += [f"training.num_train_epochs={EPOCHS}"]
-        training.finetune(recipe, overrides, output=output, resume=output.exists())
-    (output / "minutes.txt").write_text(f"{(time.perf_counter() - began) / 60:.3f}\n")
+    again, began = Path(f"{output}.partial").exists(), time.process_time()
+    (training.probe if arm == "random" else training.finetune)(recipe, output=output, resume=again)
+    if not again:  # of a resumed cell the first part is not known
+        (output / "cpu_minutes.txt").write_text(f"{(time.process_time() - began) / 60 / len(SEEDS):.4f}\n")
 
 
 def collect(work: Path) -> None:
-    """Write what is there."""
+    """Write what is there, and name what is not."""
     cells: dict[str, Any] = {}
     shortcuts: dict[str, Any] = {}
-    for task in TASKS:
-        for family in FAMILIES:
-            for arm in ("scratch", "random"):
-                path = work / f"{task}-{family}-{arm}" / "metrics.json"
-                if not path.is_file():
-                    continue
-                found = json.loads(path.read_text())
-                seeds = found["per_seed"]
-                cells[f"{task}/{family}/{arm}"] = {
-                    "test": {name: found["metrics"]["test"][name] for name in ("mcc", "auroc", "accuracy")},
-                    "parameters": seeds[0].get("parameters"),
-                    "shots": [seed["shots"] for seed in seeds if "shots" in seed],
-                    "train_seconds": [seed.get("train_seconds") for seed in seeds],
-                    "test_rows_per_second": [seed.get("test_speed", {}).get("rows_per_second") for seed in seeds],
-                }
-                if found.get("baselines"):
-                    shortcuts.setdefault(task, found["baselines"])
-    result = {"cells": cells, "shortcuts": shortcuts, "epochs": EPOCHS}
-    write_result("families", result, data=", ".join(sorted({name.split("/")[0] for name in cells})), seeds=[0, 1, 2])
+    missing = []
+    for task, family, arm in ((task, family, arm) for task in TASKS for family in FAMILIES for arm in ARMS):
+        name = f"{task}/{family}/{arm}"
+        folder = work / name.replace("/", "-")
+        if not (folder / "metrics.json").is_file():
+            missing.append(name)
+            continue
+        found = json.loads((folder / "metrics.json").read_text())
+        minutes = folder / "cpu_minutes.txt"
+        cells[name] = {
+            "test": {metric: found["metrics"]["test"][metric] for metric in METRICS},
+            "rows": found["data"]["splits"],
+            "parameters": found["per_seed"][0]["parameters"],
+            "steps": found["per_seed"][0].get("steps"),
+            "shots": [seed["shots"] for seed in found["per_seed"] if "shots" in seed],
+            "cpu_minutes_a_seed": float(minutes.read_text()) if minutes.is_file() else None,
+        }
+        if found["baselines"]:
+            shortcuts[task] = found["baselines"]
+    result = {
+        "cells": cells,
+        "shortcuts": shortcuts,
+        "not_run": missing,
+        "epochs": EPOCHS,
+        "rows": ROWS,
+        "batch": BATCH,
+    }
+    write_result(
+        "families", result, data=", ".join(dict.fromkeys(name.split("/")[0] for name in cells)), seeds=list(SEEDS)
+    )
     (ROOT / "benchmarks" / "tables" / "families.md").write_text(table(result), encoding="utf-8")
 
 
 def table(result: dict[str, Any]) -> str:
-    """One table a task: Matthews' correlation and AUROC on test, mean and spread of the seeds."""
-    lines = []
-    for task in TASKS:
+    """One table a task: scores on test, mean and spread of the seeds; then what was not run."""
+    lines = [
+        f"Every network sees the same {result['rows']:,} rows of train {result['epochs']} times (all where a "
+        f"set has fewer), {result['batch']} a step; mean and standard deviation of three seeds on test. As drawn: a "
+        "linear probe of the untrained network, on all rows, on ten and on one row a class (mean of 20 draws). CPU "
+        "minutes are of one thread and one seed, scoring included.",
+        "",
+    ]
+    speed = _speed()
+    for task, spec in TASKS.items():
         mine = {name: cell for name, cell in result["cells"].items() if name.startswith(f"{task}/")}
         if not mine:
             continue
+        rows = next(iter(mine.values()))["rows"]
         lines += [
-            f"**{task}**, test, {result['epochs']} epochs",
+            f"**{task}**, {spec.letters} nt, {rows['train']:,} rows of train, {rows['test']:,} of test",
             "",
-            "| | MCC | AUROC | parameters |",
-            "|---|---|---|---|",
+            "| network | | MCC | AUROC | MCC, 10 rows a class | 1 row | parameters | CPU min | nt/s |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
         for name, cell in mine.items():
             _, family, arm = name.split("/")
-            label = family if arm == "scratch" else f"{family}, weights as drawn, last layer fitted"
-            lines.append(f"| {label} | {_spread(cell, 'mcc')} | {_spread(cell, 'auroc')} | {cell['parameters']:,} |")
-        for name in SHOWN:
-            found = _shortcut(result["shortcuts"].get(task, {}), name)
-            if found:
-                lines.append(f"| {name.replace('_', ' ')} | {found['mcc']:.3f} | {found['auroc']:.3f} | |")
+            pace = speed.get(f"{family}/{spec.letters}") if arm == "scratch" else None
+            cost = cell["cpu_minutes_a_seed"]
+            fields = [family, ARMS[arm], _spread(cell, "mcc"), _spread(cell, "auroc"), _shots(cell, "10")]
+            fields += [_shots(cell, "1"), f"{cell['parameters']:,}", "" if cost is None else f"{cost:.2f}"]
+            lines.append(f"| {' | '.join([*fields, '' if pace is None else f'{pace:,.0f}'])} |")
+        for name, found in result["shortcuts"].get(task, {}).items():
+            lines.append(
+                f"| {name.replace('_', ' ')} | shortcut | {found['mcc']:.3f} | {found['auroc']:.3f} | | | | | |"
+            )
         lines.append("")
+    if result["not_run"]:
+        lines += [f"Not run: {', '.join(_grouped(result['not_run']))}.", ""]
     return "\n".join(lines)
+
+
+def _grouped(names: list[str]) -> list[str]:
+    """`task (family, family)` for the trained arm of what is missing."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        task, family, arm = name.split("/")
+        if arm == "scratch":
+            found.setdefault(task, []).append(family)
+    return [
+        f"{task} ({', '.join(families) if len(families) < len(FAMILIES) else 'all'})"
+        for task, families in found.items()
+    ]
+
+
+def _speed() -> dict[str, float]:
+    path = RESULTS / "speed_families.json"
+    return json.loads(path.read_text())["result"]["nt_per_second"] if path.is_file() else {}
 
 
 def _spread(cell: dict[str, Any], metric: str) -> str:
@@ -136,12 +230,10 @@ def _spread(cell: dict[str, Any], metric: str) -> str:
     return f"{value['mean']:.3f} ± {value['sd']:.3f}"
 
 
-def _shortcut(shortcuts: dict[str, Any], name: str) -> dict[str, float] | None:
-    for split in ("test",):
-        found = shortcuts.get(split, shortcuts).get(name)
-        if isinstance(found, dict):
-            return found.get(split, found)
-    return None
+def _shots(cell: dict[str, Any], count: str) -> str:
+    """Mean over seeds of the mean over draws."""
+    found = [seed[count]["mcc"]["mean"] for seed in cell["shots"] if "mcc" in seed.get(count, {})]
+    return f"{sum(found) / len(found):.3f}" if found else ""
 
 
 if __name__ == "__main__":
