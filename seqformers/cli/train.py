@@ -103,7 +103,7 @@ def pretrain(
     plot: Curves = None,
     resume: ResumeRun = False,
 ) -> None:
-    """Pretrain a masked language model by a recipe; the run folder is a Hub repository.
+    """Pretrain a language model, word vectors or (`contrastive`) an encoder by a recipe, without labels.
 
     A complete call:
 
@@ -154,6 +154,63 @@ def probe(
             model.from=runs/pt --output runs/probe
     """
     _train("probe", recipe, overrides, output, overwrite=overwrite, resume=resume)
+
+
+@app.command(rich_help_panel=TRAIN)
+def distill(
+    recipe: RecipeFile,
+    overrides: Changes = None,
+    *,
+    output: RunFolder = None,
+    overwrite: OverwriteRun = False,
+    plot: Curves = None,
+    resume: ResumeRun = False,
+) -> None:
+    r"""Train a small network on the answers of a trained one; they may be of different families.
+
+    A complete call:
+
+        seqformers distill benchmarks/recipes/seq_cnn/distill-150.yaml data.path=data/reads-150 \
+            distill.teacher=runs/ft --output runs/small
+
+    The card and the printed table show student, teacher and shortcuts on the same rows.
+    """
+    _train("distill", recipe, overrides, output, plot=plot, overwrite=overwrite, resume=resume)
+
+
+@app.command(rich_help_panel=TRAIN)
+def prune(
+    run: Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name) with its recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Changes to its recipe, e.g. data.path=other.")] = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write: model, sizes.tsv, sizes.png.")],
+    share: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=0.999, help="Share of zeros to try; repeatable; else 0.2, 0.4, 0.6, 0.8."),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="How much of the first metric the model may lose on validation.")
+    ] = 0.01,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+) -> None:
+    """Set the smallest weights of a model to zero, and show what that and int8 cost: a table and a picture.
+
+    A complete call, for a run whose data are where they were:
+
+        seqformers prune runs/ft --output runs/ft-pruned --tolerance 0.02
+
+    The model that is written has the most zeros within the tolerance. Zeros save room in compressed files; a network
+    with fewer layers (`seqformers distill`) saves time too.
+    """
+    from seqformers.training.pruning import SHARES
+    from seqformers.training.pruning import prune as run_prune
+
+    words = list(overrides or [])
+    folder = run_prune(
+        run, output, words, shares=share or SHARES, tolerance=tolerance, overwrite=overwrite,
+        command=" ".join(["seqformers", "prune", str(run), *words]),
+    )  # fmt: skip
+    say(f"{folder}: a Hub repository, with sizes.tsv and sizes.png", f"seqformers predict {folder} contigs.fasta")
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -257,5 +314,6 @@ def _train(
         "pretrain": f"seqformers finetune RECIPE model.from={folder} data.path=LABELLED   # or probe",
         "probe": f"seqformers finetune RECIPE model.from={folder} data.path=LABELLED",
         "finetune": f"seqformers predict {folder} contigs.fasta --output table.tsv   # or push {folder} you/name",
+        "distill": f"seqformers predict {folder} contigs.fasta --output table.tsv   # or prune, push",
     }
     say(f"run folder, a Hub repository: {folder}", after[task])

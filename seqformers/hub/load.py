@@ -36,6 +36,7 @@ __all__ = [
     "load_model",
     "model_folder",
     "packaged_model",
+    "quantized",
     "read_config",
 ]
 
@@ -209,11 +210,11 @@ def load_model(
             raise ValueError(f"{run} is a recurrent model, which loses too much in {precision}; leave it at fp32")
         chosen = "fp32"
     if chosen == "int8":
-        model = _quantized(model)
+        model = quantized(model)
     return Loaded(model, encoder, model.config, folder, place, str(run), chosen)
 
 
-def _quantized(model: Any) -> Any:
+def quantized(model: Any) -> Any:
     """The model with linear layers in int8; torch says to use another package for what has worked for years here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["evaluate", "finetune", "load_recipe", "pretrain", "probe", "train", "tune"]
+__all__ = ["distill", "evaluate", "finetune", "load_recipe", "pretrain", "probe", "train", "tune"]
 
 _HOMES = {"evaluate": "evaluation", "load_recipe": "recipe", "tune": "tuning"}
 

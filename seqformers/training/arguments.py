@@ -15,6 +15,7 @@ from seqformers.training.recipe import Recipe
 
 __all__ = [
     "DEFAULTS",
+    "defaults",
     "effective_batch_size",
     "has_fast_bf16",
     "is_main_process",
@@ -73,6 +74,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+def defaults(recipe: Recipe) -> dict[str, Any]:
+    """Fields of `TrainingArguments` that a recipe leaves to its task."""
+    if recipe.learns == "views":  # neighbours of like length would be told apart by that
+        return DEFAULTS["pretrain"] | {"train_sampling_strategy": "random", "learning_rate": 1e-4}
+    return DEFAULTS["probe" if recipe.task == "probe" else "pretrain" if recipe.learns == "tokens" else "finetune"]
+
+
 def training_arguments(
     recipe: Recipe,
     output: Path,
@@ -94,7 +102,7 @@ def training_arguments(
         counts_tokens (`bool`): Whether batches have `input_ids`, whose number per second is then logged.
         half (`bool`): Switch bf16 autocast on, unless the recipe says anything about precision.
     """
-    values = {**DEFAULTS[recipe.task], **recipe.training}
+    values = {**defaults(recipe), **recipe.training}
     if not has_validation:
         values |= {"eval_strategy": "no", "load_best_model_at_end": False}
     if values.get("load_best_model_at_end"):

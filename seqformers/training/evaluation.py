@@ -22,7 +22,7 @@ from seqformers.training.plots import draw_scores
 from seqformers.training.recipe import DataRecipe, Recipe, load_recipe
 from seqformers.training.run import Run
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "names_of", "recipe_of_run"]
 
 
 def evaluate(
@@ -62,12 +62,7 @@ def evaluate(
     """
     plot = None if plot is None else check_picture(plot)
     name, run = str(run), model_folder(run)
-    if not (run / "recipe.yaml").is_file():
-        raise ValueError(f"{run} is no finished run: it has no recipe.yaml")
-    recipe = load_recipe(run / "recipe.yaml", overrides)
-    recipe = replace(recipe, data=_found_again(recipe.data, run))
-    recipe = replace(recipe, model=replace(recipe.model, from_=str(run), config={}))
-    recipe = _only_what_is_scored(recipe, split, baselines)
+    recipe = _only_what_is_scored(recipe_of_run(run, overrides), split, baselines)
     inputs = [place for place in (run, recipe.data.path, recipe.data.data_dir) if place is not None]
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqformers-")))
@@ -95,8 +90,24 @@ def evaluate(
     return result
 
 
+def recipe_of_run(run: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe to score a finished run by: its data, its weights as the source, no teacher and no changed rows.
+
+    Raises:
+        ValueError: the folder holds no recipe, or an override is wrong.
+    """
+    if not (run / "recipe.yaml").is_file():
+        raise ValueError(f"{run} is no finished run: it has no recipe.yaml")
+    recipe = load_recipe(run / "recipe.yaml", overrides)
+    model = replace(recipe.model, from_=str(run), config={}, preset=None)
+    recipe = replace(recipe, data=_found_again(recipe.data, run), model=model, balance={}, augment={})
+    if recipe.task != "distill":
+        return recipe
+    return replace(recipe, task="pretrain" if recipe.learns == "tokens" else "finetune", distill={})
+
+
 def _score(recipe: Recipe, run: Path, split: str, scratch: Path, *, baselines: bool) -> dict[str, Any]:
-    prepared = Run.prepare(recipe, scratch, names=_names_of(AutoConfig.from_pretrained(run)))
+    prepared = Run.prepare(recipe, scratch, names=names_of(AutoConfig.from_pretrained(run)))
     if split not in prepared.table.splits:
         raise ValueError(f"the data has no split {recipe.data.splits.get(split)!r} (set data.splits.{split})")
     with quiet_loading():
@@ -130,7 +141,7 @@ def _only_what_is_scored(recipe: Recipe, split: str, baselines: bool) -> Recipe:
     return replace(recipe, data=replace(recipe.data, splits=splits))
 
 
-def _names_of(config: Any) -> list[str] | None:
+def names_of(config: Any) -> list[str] | None:
     """Class names of a model in the order of its outputs; None for a model without classes."""
     if config.problem_type == "regression":
         return None

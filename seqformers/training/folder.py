@@ -44,12 +44,17 @@ def write_run_folder(run: Run, results: list[dict[str, Any]]) -> None:
         results (`list[dict]`): What training returned, one a seed.
     """
     split, baselines = run.measure_baselines()
+    teacher = None if run.teacher is None else run.teacher.scores(run)
+    if teacher is not None:
+        baselines = {"teacher": teacher.get(split, {}), **baselines}
     chosen, why = _choose(run, results)
     folder = run.output / "seeds" / str(chosen["seed"])
     # A kill between removing the seed's copy and finishing: the repository has the weights already.
     model = run.plan.model_class.from_pretrained(folder if (folder / "config.json").is_file() else run.output)
     portable = _write_repository(run, model)
     summary = _summary(run, results, chosen["seed"]) | {"baseline_split": split, "baselines": baselines}
+    if teacher is not None and run.teacher is not None:
+        summary["teacher"] = {"parameters": run.teacher.parameters, "metrics": teacher}
     summary["intervals"] = _intervals(run, chosen["seed"], split)
     facts = _facts(run, model, summary, portable=portable, why=why)
     (run.output / "README.md").write_text(render_model_card(model.config.model_type, facts), encoding="utf-8")
@@ -167,7 +172,7 @@ def _facts(run: Run, model: Any, summary: dict[str, Any], *, portable: bool, why
     recipe = run.recipe
     first = summary["per_seed"][0]
     splits = {
-        split: {name: value for name, value in values.items() if name != "loss" or recipe.task == "pretrain"}
+        split: {name: value for name, value in values.items() if name != "loss" or recipe.learns != "labels"}
         for split, values in summary["metrics"].items()
     }
     data = {key: value for key, value in run.table.facts.items() if value}

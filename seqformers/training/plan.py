@@ -29,9 +29,9 @@ __all__ = ["Plan", "resolve"]
 _NOT_INIT = ("type", "max_length")
 _MAPPINGS = {"AutoModelForPreTraining": "MODEL_FOR_PRETRAINING_MAPPING_NAMES"}
 _HEADS = {
-    "pretrain": ("AutoModelForMaskedLM", "AutoModelForPreTraining"),
-    "finetune": ("AutoModelForSequenceClassification", "AutoModel"),
-    "probe": ("AutoModelForSequenceClassification", "AutoModel"),
+    "tokens": ("AutoModelForMaskedLM", "AutoModelForPreTraining"),
+    "views": ("AutoModel",),
+    "labels": ("AutoModelForSequenceClassification", "AutoModel"),
 }
 
 
@@ -63,6 +63,13 @@ class Plan:
         return getattr(import_module(self.family.modeling_module), self.family.models.get(self.head, self.head))
 
     @property
+    def config_class(self) -> Any:
+        """The class of its configuration."""
+        if self.family is None:
+            return CONFIG_MAPPING[self.recipe.model.type]
+        return getattr(import_module(self.family.config_module), self.family.config)
+
+    @property
     def auto_class(self) -> str:
         """Auto class that loads the trained head, for the card."""
         if self.family is None or self.head in self.family.models:
@@ -82,7 +89,7 @@ class Plan:
     def learns_words(self) -> bool:
         """Whether the head tells words, or halves of rows, from others: nothing is hidden and no token predicted."""
         contrasts = ("kmer2vec", "self_genomenet")
-        return self.family is not None and self.family.model_type in contrasts and self.recipe.task == "pretrain"
+        return self.family is not None and self.family.model_type in contrasts and self.recipe.learns == "tokens"
 
     @property
     def has_tokenizer(self) -> bool:
@@ -162,11 +169,11 @@ def _family(recipe: Recipe) -> Family | None:
 
 def _head(recipe: Recipe, family: Family | None) -> str:
     """Name of the Auto class or model class to train: the recipe's, or the default of its task."""
-    head, wanted = recipe.model.head, _HEADS[recipe.task]
+    head, wanted = recipe.model.head, _HEADS[recipe.learns]
     if family is None:
         if head is not None and not hasattr(transformers, head):
             raise ValueError(f"transformers has no model class {head!r}")
-        if head is None and recipe.task == "pretrain":
+        if head is None and recipe.learns == "tokens":
             masked = recipe.model.type in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
             return wanted[0] if masked else "AutoModelForCausalLM"
         return head or wanted[0]
@@ -285,7 +292,7 @@ def _max_length(recipe: Recipe, config: Any) -> int | None:
     given = recipe.tokenizer.get("max_length")
     places = max_tokens(config)
     chunks = getattr(config, "max_chunks", 1)
-    if places is not None and recipe.task != "pretrain" and chunks > 1:
+    if places is not None and recipe.learns == "labels" and chunks > 1:
         places = (places - 2) * chunks + 2
     if given is not None and places is not None and given > places:
         raise ValueError(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from seqformers.files import Output
 from seqformers.pictures import COLOURS, check_picture, save_picture
 
-__all__ = ["draw_curves", "draw_scores", "save_curves"]
+__all__ = ["draw_curves", "draw_scores", "draw_sizes", "save_curves"]
 
 _MOST_CLASSES = 20  # more lines or cells than a reader can tell apart
 
@@ -85,6 +85,25 @@ def draw_scores(predictions: pd.DataFrame, title: str = "") -> Figure:
         figure = _panels(rows["label"].to_numpy(int), rows[columns].to_numpy(float), names)
     if title:
         figure.suptitle(title)
+    return figure
+
+
+def draw_sizes(sizes: pd.DataFrame, metric: str, split: str) -> Figure:
+    """What a model is worth at each size: one line a precision, each point labelled with its share of zeros.
+
+    Args:
+        sizes (`pd.DataFrame`): Columns `share` (0 to 1), `precision`, `megabytes_compressed` and `<split>_<metric>`.
+        metric (`str`): Which metric.
+        split (`str`): Of which rows.
+    """
+    figure, axis = plt.subplots(figsize=(5.5, 4), layout="constrained")
+    for place, (precision, rows) in enumerate(sizes.groupby("precision", sort=False)):
+        values = rows[f"{split}_{metric}"]
+        axis.plot(rows["megabytes_compressed"], values, color=COLOURS[place], marker="o", label=str(precision))
+        for size, value, share in zip(rows["megabytes_compressed"], values, rows["share"], strict=True):
+            axis.annotate(f"{share:.0%}", (size, value), textcoords="offset points", xytext=(4, 4), fontsize="small")
+    axis.set(xlabel="compressed weights, MB (labels: share of zeros)", ylabel=f"{metric.replace('_', ' ')}, {split}")
+    axis.legend()
     return figure
 
 

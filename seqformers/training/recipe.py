@@ -20,11 +20,13 @@ from seqformers.datasets_scripts.common.options import as_declared, said_type
 from seqformers.files import did_you_mean
 from seqformers.metrics.lengths import length_bins
 from seqformers.settings import read_pair, read_yaml
+from seqformers.training.changed_rows import AUGMENT_KEYS, BALANCE_KEYS
 from seqformers.training.fresh_reads import READ_KEYS
 
-__all__ = ["TASKS", "BaselineRecipe", "DataRecipe", "ModelRecipe", "Recipe", "TuneRecipe", "load_recipe"]
+__all__ = ["TASKS", "VIEWS", "BaselineRecipe", "DataRecipe", "ModelRecipe", "Recipe", "TuneRecipe", "load_recipe"]
 
-TASKS = ("pretrain", "finetune", "probe")
+TASKS = ("pretrain", "finetune", "probe", "distill")
+VIEWS = ("dropout", "reverse_complement")
 _TRAINING_TYPES = get_type_hints(TrainingArguments)
 
 
@@ -135,7 +137,7 @@ class Recipe:
     """Everything a run depends on.
 
     Args:
-        task (`str`): `pretrain`, `finetune` or `probe`.
+        task (`str`): `pretrain`, `finetune`, `probe` or `distill`.
         name (`str`, *optional*): Title of the card.
         description (`str`, *optional*): Paragraph of the card.
         license (`str`): Licence of the weights that come out.
@@ -145,6 +147,15 @@ class Recipe:
         data (`DataRecipe`): Rows.
         masking (`dict`): Pretraining: arguments of the masking collator (`mlm_probability`; `span` of k-mers;
             `strategy`, `max_masked` of residues; `legacy`; `seed`, default the run's).
+        contrastive (`dict`): Pretraining by views instead of hidden tokens: `views` (`dropout`, the same sequence
+            under two draws of dropout as in SimCSE; or `reverse_complement`, its other strand), `temperature` (0.05).
+        distill (`dict`): Of `distill`: `teacher` (run folder or Hub repository), `temperature` (2), `share` of the
+            teacher in the loss (0.5; the labels have the rest), `hidden` (weight of the distance of hidden states,
+            0). With `data.label: null` a language model is taught; else a model of labels.
+        balance (`dict`): Against rare classes: `weights` of the classes in the loss (`balanced`, or numbers),
+            `focal_gamma` (rows that are right count less), `sampling` (true: every class equally often).
+        augment (`dict`): Changes of the sequences of train, drawn anew in every epoch: `reverse_complement` (share of
+            rows), `mutations` (chance of a letter), `shift` (up to so many letters are cut off one end).
         training (`dict`): Fields of `transformers.TrainingArguments`.
         seeds (`list[int]`): One training run each.
         metrics (`list[str]`): Names in `seqformers.metrics.registry.METRICS`; the first chooses checkpoint and
@@ -160,7 +171,7 @@ class Recipe:
         co2_kg_per_kwh (`float`): Carbon intensity assumed there.
     """
 
-    task: Literal["pretrain", "finetune", "probe"] = "finetune"
+    task: Literal["pretrain", "finetune", "probe", "distill"] = "finetune"
     name: str | None = None
     description: str | None = None
     license: str = "apache-2.0"
@@ -168,6 +179,10 @@ class Recipe:
     tokenizer: dict[str, Any] = field(default_factory=dict)
     data: DataRecipe = field(default_factory=DataRecipe)
     masking: dict[str, Any] = field(default_factory=dict)
+    contrastive: dict[str, Any] = field(default_factory=dict)
+    distill: dict[str, Any] = field(default_factory=dict)
+    balance: dict[str, Any] = field(default_factory=dict)
+    augment: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
     metrics: list[str] = field(default_factory=list)
@@ -178,6 +193,14 @@ class Recipe:
     portable: bool = True
     power_watts: float | None = None
     co2_kg_per_kwh: float = 0.48
+
+    @property
+    def learns(self) -> Literal["tokens", "views", "labels"]:
+        """What a model is told: tokens of the sequences, which of them are one, or labels."""
+        if self.task == "pretrain" and self.contrastive:
+            return "views"
+        unlabelled = self.task == "pretrain" or (self.task == "distill" and self.data.label is None)
+        return "tokens" if unlabelled else "labels"
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values, in the form of the YAML."""
@@ -196,6 +219,15 @@ class Recipe:
 
 _NESTED = {"model": ModelRecipe, "data": DataRecipe, "baselines": BaselineRecipe, "tune": TuneRecipe}
 _PROBE = {"c": float | list[float], "cache": bool, "shots": list[int], "draws": int}
+_CONTRASTIVE = {"views": str, "temperature": float}
+_DISTILL = {"teacher": str, "temperature": float, "share": float, "hidden": float}
+# Sections of keys that one task reads, and the tasks.
+_READ_BY = {
+    "contrastive": ("pretrain",),
+    "distill": ("distill",),
+    "balance": ("finetune", "distill"),
+    "augment": ("finetune", "distill"),
+}
 _MASKING = {
     "mlm_probability": float,
     "span": int,
@@ -231,6 +263,14 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "masking.span": (1, math.inf),
     "masking.max_masked": (1, math.inf),
     "masking.seed": (0, 2**32 - 1),
+    "contrastive.temperature": (1e-3, math.inf),
+    "distill.temperature": (1e-3, math.inf),
+    "distill.share": (0, 1),
+    "distill.hidden": (0, math.inf),
+    "balance.focal_gamma": (0, math.inf),
+    "augment.reverse_complement": (0, 1),
+    "augment.mutations": (0, 1),
+    "augment.shift": (0, math.inf),
     **{f"data.reads.{name}": (1, math.inf) for name in ("per_epoch", "validation", "test")},
     "data.reads.max_unknown": (0, 1),
     **{f"data.limits.{split}": (1, math.inf) for split in _SPLITS},
@@ -408,7 +448,11 @@ def _typed(key: str, value: Any, wanted: Any) -> Any:
 
 def _check_free(recipe: Recipe) -> None:
     """Sections whose keys are those of something else: the trainer, the masking collator, the tokenizer."""
-    for section, known in (("masking", _MASKING), ("probe", _PROBE)):
+    sections: dict[str, dict[str, Any]] = {
+        "masking": _MASKING, "probe": _PROBE, "contrastive": _CONTRASTIVE, "distill": _DISTILL,
+        "balance": BALANCE_KEYS, "augment": AUGMENT_KEYS,
+    }  # fmt: skip
+    for section, known in sections.items():
         part = getattr(recipe, section)
         for key, value in part.items():
             _refuse_unknown(key, list(known), f"{section}.")
@@ -460,7 +504,17 @@ def _check_values(recipe: Recipe) -> None:
     length_bins([], recipe.length_bins)  # edges that do not rise are said before data are loaded
     if not data.columns:
         raise ValueError("data.columns must name at least one column, such as {text: sequence}")
-    if recipe.task != "pretrain" and data.label is None:
+    if recipe.task not in ("pretrain", "distill") and data.label is None:
         raise ValueError(f"`{recipe.task}` needs data.label, the column that holds the labels")
     if data.splits.get("train") is None:
         raise ValueError("data.splits.train must name a split of the data")
+    for section, tasks in _READ_BY.items():
+        if recipe.task not in tasks and any(value not in (None, False) for value in getattr(recipe, section).values()):
+            raise ValueError(f"{section} is read by `{'` and `'.join(tasks)}`, not by `{recipe.task}`; leave it out")
+    if recipe.task == "distill" and not recipe.distill.get("teacher"):
+        raise ValueError("`distill` needs distill.teacher, the run folder or Hub repository that is learnt from")
+    if recipe.task == "distill" and data.label is None and any([*recipe.balance.values(), *recipe.augment.values()]):
+        raise ValueError("balance and augment are of labelled rows; leave them out where data.label is null")
+    views = recipe.contrastive.get("views")
+    if recipe.contrastive and views not in VIEWS:
+        raise ValueError(f"contrastive.views must be one of {', '.join(VIEWS)}; got {views!r}")

@@ -23,10 +23,11 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from seqformers.files import MARK, fingerprint, write_text
 from seqformers.metrics.lengths import length_bins
 from seqformers.metrics.registry import needs_groups
+from seqformers.tokenization.reading import reading_of
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 from seqformers.training.arguments import (
-    DEFAULTS,
+    defaults,
     effective_batch_size,
     has_fast_bf16,
     is_main_process,
@@ -38,7 +39,10 @@ from seqformers.training.callbacks import EvaluateInOrder
 from seqformers.training.collators import DataCollatorForKmerLanguageModeling
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
 from seqformers.training.cpu_attention import use_fast_cpu_training
+from seqformers.training.distillation import Distilled, Teacher, TeacherBatches
+from seqformers.training.learners import Contrasted, ViewBatches
 from seqformers.training.plan import Plan, resolve
+from seqformers.training.rare_classes import changed_rows, loss_fields
 from seqformers.training.recipe import Recipe
 from seqformers.training.rows import Table, load_table, warn_about_truncation
 
@@ -64,6 +68,8 @@ class Run:
         validation (`FixedMasks`, *optional*): Pretraining: the validation rows, masked once.
         notes (`list[str]`): What the card says besides.
         callbacks (`Sequence`): Of the user, for the trainer of every seed.
+        teacher (`Teacher`, *optional*): Of `distill`: what is learnt from.
+        fields (`dict`): Fields of the model's configuration that `balance` of the recipe asks for.
     """
 
     plan: Plan
@@ -76,6 +82,8 @@ class Run:
     validation: FixedMasks | None = None
     notes: list[str] = field(default_factory=list)
     callbacks: Sequence[Any] = ()
+    teacher: Teacher | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:
@@ -94,9 +102,13 @@ class Run:
             command (`str`, *optional*): For the card.
             names (`list[str]`, *optional*): Classes of a trained model, which those of the data must be.
         """
-        plan = resolve(replace(recipe, training={**DEFAULTS[recipe.task], **recipe.training}))
-        pretraining = recipe.task == "pretrain"
+        plan = resolve(replace(recipe, training={**defaults(recipe), **recipe.training}))
+        pretraining = recipe.learns != "labels"
         head = "CausalLM" if pretraining and plan.is_causal else "words" if plan.learns_words else plan.head
+        head = "views" if recipe.learns == "views" else head
+        teacher = Teacher.of(plan) if recipe.task == "distill" else None
+        if teacher is not None and not pretraining:
+            names = teacher.names
         table = load_table(recipe.data, head, labelled=not pretraining, names=names)
         metrics = table.task.check_metrics(recipe.metrics)
         if needs_groups(metrics) and table.group is None:
@@ -105,8 +117,11 @@ class Run:
         if recipe.length_bins and (pretraining or not table.sequences_are_text):
             raise ValueError("length_bins are of labelled sequences; leave them out")
         plan = replace(plan, recipe=replace(plan.recipe, metrics=[] if pretraining else metrics))
-        run = cls(plan, output, output.resolve().name, table, None, metrics, command)
-        run.collate = run._language_batches() if pretraining else run._labelled_batches()
+        run = cls(plan, output, output.resolve().name, table, None, metrics, command, teacher=teacher)
+        run.fields = loss_fields(plan, table)
+        made = {"tokens": run._language_batches, "views": run._view_batches, "labels": run._labelled_batches}
+        run.collate = made[recipe.learns]()
+        changed_rows(plan, table, 0)  # mistakes are said before a model is made
         run._look_at_lengths()
         return run
 
@@ -122,6 +137,17 @@ class Run:
             max_length=plan.max_length,
             accepted=plan.accepted_inputs,
         )
+
+    def _view_batches(self) -> ViewBatches:
+        columns = list(dict.fromkeys(self.table.columns.values()))
+        if self.table.reads is not None or len(columns) != 1 or not self.plan.has_tokenizer:
+            raise ValueError("contrastive pretraining reads one column of stored sequences with a tokenizer")
+        molecule = None
+        if self.recipe.contrastive["views"] == "reverse_complement":
+            molecule = reading_of(self.plan.encoder).molecule
+            if molecule not in ("dna", "rna"):
+                raise ValueError(f"contrastive.views=reverse_complement needs DNA or RNA; this model reads {molecule}")
+        return ViewBatches(self.plan.encoder, columns[0], molecule, max_length=self.plan.max_length)
 
     def _language_batches(self) -> LanguageModelBatches:
         passed = [name for name in ("same_family",) if name in self.table.splits["train"].column_names]
@@ -201,7 +227,8 @@ class Run:
         """Rows to train on; of fresh reads the order is their own, by length where the recipe groups by it."""
         source = self.table.reads
         if source is None:
-            return self.table.splits.get("train")
+            changed = changed_rows(self.plan, self.table, seed) if "train" in self.table.splits else None
+            return self.table.splits.get("train") if changed is None else changed
         grouped = arguments.train_sampling_strategy == "group_by_length" and source.options.law is not None
         arguments.train_sampling_strategy = "sequential"
         return source.stream(seed, self.table.task.names, effective_batch_size(arguments) if grouped else None)
@@ -222,6 +249,7 @@ class Run:
                 if place is not None
             },
             "model": [fingerprint(path) for path in weights if path.is_file() and path.name not in _NOT_OF_MODELS],
+            **({} if self.teacher is None else {"teacher": self.teacher.loaded.fingerprint}),
             "seqformers": version("seqformers"),
         }
 
@@ -233,7 +261,7 @@ class Run:
 
     def make_model(self, seed: int, changes: dict[str, Any] | None = None) -> Any:
         """A new model of this run, some fields of its configuration changed."""
-        model = self.plan.make_model(self.table.task.outputs, seed, changes)
+        model = self.plan.make_model({**self.table.task.outputs, **self.fields}, seed, changes)
         if self.table.task.of_rows and self.table.sequences_are_text:
             # `predict` cuts records into windows of the length the model was trained on.
             model.config.read_length = int(self.table.lengths("train").max())
@@ -267,11 +295,14 @@ class Run:
             use_fast_cpu_training(model)
         arguments.label_names = ["labels"]  # a pre-training head has others, which nobody gives
         arguments.eval_do_concat_batches = self.table.task.joins_batches
+        learner = self._learner(model, precise=precise)
+        if isinstance(learner, Distilled) and not learner.teacher.same_tokens:
+            collate = TeacherBatches(collate, learner.teacher.collate(self))
         in_order = EvaluateInOrder()
         if precise and not isinstance(collate, LanguageModelBatches):
             in_order.on_train_begin(arguments)
         trainer = Trainer(
-            model=model,
+            model=learner,
             args=arguments,
             data_collator=collate,
             train_dataset=self._train_rows(seed, arguments),
@@ -284,6 +315,19 @@ class Run:
         for callback in [*callbacks, *([] if isinstance(collate, LanguageModelBatches) else [in_order])]:
             trainer.add_callback(callback)
         return trainer
+
+    def _learner(self, model: Any, *, precise: bool) -> Any:
+        """The model, or what stands around it where its own loss is not the one that is learnt by."""
+        recipe = self.recipe
+        if recipe.learns == "views":
+            special = self.plan.encoder.all_special_ids
+            views, temperature = recipe.contrastive["views"], recipe.contrastive.get("temperature") or 0.05
+            return Contrasted(model, views, special, temperature)
+        if self.teacher is None or precise:
+            return model
+        asked = {"temperature": 2.0, "share": 0.5, "hidden": 0.0}
+        asked |= {key: value for key, value in recipe.distill.items() if key != "teacher" and value is not None}
+        return Distilled(model, self.teacher, self.table.task, **asked)
 
     def save_model(self, model: Any, folder: Path) -> None:
         """Write the weights of a seed, with the configuration that the recipe says."""
@@ -371,6 +415,8 @@ class Run:
             return chosen, {}
         recipe = self.recipe.baselines
         names = default_baselines(self.plan.encoder) if recipe.names is None else recipe.names
+        if not names:
+            return chosen, {}
         return chosen, measure_baselines(
             names, self.table, self.metrics, split=chosen, max_train_rows=recipe.max_train_rows
         )

@@ -28,11 +28,13 @@ from seqformers.hub.private import without_folders
 from seqformers.training.arguments import effective_batch_size, is_main_process, wait_for_everyone
 from seqformers.training.callbacks import RunLog, StopOnInterrupt, clear_disk_errors
 from seqformers.training.folder import write_run_folder
+from seqformers.training.learners import Learner
 from seqformers.training.probing import train_probe
 from seqformers.training.recipe import Recipe, load_recipe
 from seqformers.training.run import Run
 
 __all__ = [
+    "distill",
     "finetune",
     "last_whole_checkpoint",
     "pretrain",
@@ -47,13 +49,18 @@ Source = str | Path | Mapping[str, Any]
 
 
 def pretrain(recipe: Source, overrides: Sequence[str] = (), *, output: str | Path, **options: Any) -> Path:
-    """Train a masked language model by a recipe; `options` are those of `train`."""
+    """Train a language model or word vectors, or an encoder by views, by a recipe; `options` are those of `train`."""
     return train(load_recipe(recipe, overrides, task="pretrain"), output, **options)
 
 
 def finetune(recipe: Source, overrides: Sequence[str] = (), *, output: str | Path, **options: Any) -> Path:
     """Train all weights on labels by a recipe, from a pretrained model or from scratch; `options` as of `train`."""
     return train(load_recipe(recipe, overrides, task="finetune"), output, **options)
+
+
+def distill(recipe: Source, overrides: Sequence[str] = (), *, output: str | Path, **options: Any) -> Path:
+    """Train a network on the answers of a trained one (`distill.teacher`) by a recipe; `options` as of `train`."""
+    return train(load_recipe(recipe, overrides, task="distill"), output, **options)
 
 
 def probe(recipe: Source, overrides: Sequence[str] = (), *, output: str | Path, **options: Any) -> Path:
@@ -175,6 +182,7 @@ def _train_weights(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, An
     with stop:
         outcome = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     model: Any = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    model = model.model if isinstance(model, Learner) else model
     return model, {
         "train_loss": outcome.training_loss,
         "steps": outcome.global_step,

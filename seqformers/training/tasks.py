@@ -26,6 +26,7 @@ __all__ = [
     "Ranking",
     "Residues",
     "Task",
+    "Views",
     "WordVectors",
     "settle_task",
 ]
@@ -303,6 +304,22 @@ class WordVectors(MaskedTokens):
         return {}
 
 
+class Views(MaskedTokens):
+    """Pretraining: which two views are of one sequence, among those of a batch."""
+
+    kind = "views"
+
+    def keep(self, logits: Any, labels: Any) -> Any:
+        """Whether the nearest second view of each first one is its own, `(rows,)`, 0 or 1."""
+        return (Task.keep(self, logits, labels).argmax(-1) == labels).long()
+
+    def score(
+        self, predictions: Any, labels: Any, metrics: Iterable[str], groups: np.ndarray | None = None
+    ) -> dict[str, float]:
+        """Share of rows whose nearest view is their own; chance is one in a batch."""
+        return {"view_accuracy": float(_array(predictions).mean())}
+
+
 def settle_task(
     splits: dict[str, Any], label: str | None, *, head: str | None, known: list[str] | None
 ) -> tuple[Task, dict[str, Any]]:
@@ -315,8 +332,8 @@ def settle_task(
         known (`list[str]`, *optional*): Classes of a trained model in the order of its outputs.
     """
     if label is None:
-        if head == "words":
-            return WordVectors(), splits
+        if head in _OF_SEQUENCES:
+            return _OF_SEQUENCES[head](), splits
         return (NextTokens if "CausalLM" in (head or "") else MaskedTokens)(), splits
     head = head or ""
     if "ContactPrediction" in head:
@@ -340,6 +357,9 @@ def settle_task(
             f"the classes of the data are {task.names}, those of the model are {known}; they must be the same"
         )
     return task, splits
+
+
+_OF_SEQUENCES: dict[str, type[Task]] = {"words": WordVectors, "views": Views}
 
 
 def _array(predictions: Any) -> np.ndarray:

@@ -115,6 +115,8 @@ def _check_space(recipe: Recipe) -> None:
         raise ValueError(
             "tune.space is empty; give for example {training.learning_rate: {low: 1e-5, high: 1e-3, log: true}}"
         )
+    if recipe.task == "distill" or recipe.contrastive:
+        raise ValueError("`tune` is for recipes of finetune and pretrain without a teacher or views")
     if recipe.task == "probe":
         raise ValueError(
             "a probe chooses its only parameter on validation by itself (probe.c); tune a finetune recipe"
