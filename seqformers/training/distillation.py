@@ -7,12 +7,10 @@ stands at tokens (language models, labels of residues, hidden states) needs the 
 from __future__ import annotations
 
 import inspect
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,13 +20,12 @@ from seqformers.hub.load import Loaded, load_model
 from seqformers.training.batches import Batches
 from seqformers.training.learners import Learner
 from seqformers.training.plan import Plan
+from seqformers.training.rows import Table
 from seqformers.training.tasks import IGNORED, Task
-
-if TYPE_CHECKING:
-    from seqformers.training.run import Run
 
 __all__ = ["Distilled", "Teacher", "TeacherBatches", "soft_loss"]
 
+_NO_LIMIT = 10**6  # tokens; tokenizers that state no longest input say a number above
 _TEACHER = "teacher_"  # before the inputs of a teacher that reads other tokens
 
 
@@ -93,25 +90,13 @@ class Teacher:
         with torch.no_grad():
             return model(**own, **({"output_hidden_states": True} if hidden else {}))
 
-    def collate(self, run: Run) -> Any:
-        """Rows to its own batches."""
+    def collate(self, own: Any, table: Table) -> Any:
+        """Rows to its own batches; `own` makes the student's."""
         if self.same_tokens:
-            return run.collate
-        table = run.table
+            return own
         longest = getattr(self.loaded.encoder, "model_max_length", None)
-        longest = longest if longest is not None and longest < 10**6 else None
+        longest = longest if longest is not None and longest < _NO_LIMIT else None
         return Batches(self.loaded.encoder, table.columns, table.task, table.label, max_length=longest)
-
-    def scores(self, run: Run) -> dict[str, dict[str, float]]:
-        """Its metrics on the splits that students are scored on."""
-        own = replace(run, collate=self.collate(run), teacher=None)
-        found: dict[str, dict[str, float]] = {}
-        with tempfile.TemporaryDirectory(prefix="seqformers-") as scratch:
-            trainer = own.make_trainer(0, Path(scratch), self.loaded.model, precise=True)
-            for split in ("validation", "test"):
-                if split in run.table.splits:
-                    found[split] = own.score(trainer, split, Path(scratch))[0]
-        return found
 
 
 def _predicts_tokens(loaded: Loaded) -> bool:

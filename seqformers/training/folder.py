@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,7 +46,7 @@ def write_run_folder(run: Run, results: list[dict[str, Any]]) -> None:
         results (`list[dict]`): What training returned, one a seed.
     """
     split, baselines = run.measure_baselines()
-    teacher = None if run.teacher is None else run.teacher.scores(run)
+    teacher = None if run.teacher is None else _teacher_scores(run)
     if teacher is not None:
         baselines = {"teacher": teacher.get(split, {}), **baselines}
     chosen, why = _choose(run, results)
@@ -66,6 +68,19 @@ def write_run_folder(run: Run, results: list[dict[str, Any]]) -> None:
         shutil.rmtree(path)
     # Written last: a folder with this file is a finished run.
     write_json(run.output / "metrics.json", finite(summary))
+
+
+def _teacher_scores(run: Run) -> dict[str, dict[str, float]]:
+    """Metrics of what students learnt from, on the splits that they are scored on."""
+    assert run.teacher is not None
+    alone = replace(run, collate=run.teacher.collate(run.collate, run.table), teacher=None)
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory(prefix="seqformers-") as scratch:
+        trainer = alone.make_trainer(0, Path(scratch), run.teacher.loaded.model, precise=True)
+        for split in ("validation", "test"):
+            if split in run.table.splits:
+                found[split] = alone.score(trainer, split, Path(scratch))[0]
+    return found
 
 
 def _choose(run: Run, results: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:

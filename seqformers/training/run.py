@@ -297,7 +297,7 @@ class Run:
         arguments.eval_do_concat_batches = self.table.task.joins_batches
         learner = self._learner(model, precise=precise)
         if isinstance(learner, Distilled) and not learner.teacher.same_tokens:
-            collate = TeacherBatches(collate, learner.teacher.collate(self))
+            collate = TeacherBatches(collate, learner.teacher.collate(collate, self.table))
         in_order = EvaluateInOrder()
         if precise and not isinstance(collate, LanguageModelBatches):
             in_order.on_train_begin(arguments)
