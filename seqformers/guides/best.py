@@ -15,7 +15,7 @@ import numpy as np
 
 from seqformers.files import fingerprint
 from seqformers.guides.features import MELTING_PARTS, letter_features, melting_features
-from seqformers.guides.folding import STRUCTURE_NAMES, Folder
+from seqformers.guides.folding import STRUCTURE_NAMES, structure_features
 from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import CONTEXT
 from seqformers.hub.load import packaged_model
@@ -38,13 +38,13 @@ def best_folder() -> Path:
 
 
 def has_best() -> bool:
-    """Whether the packages it needs are installed."""
-    return all(find_spec(name) is not None for name in ("lightgbm", "RNA"))
+    """Whether the package it needs is installed."""
+    return find_spec("lightgbm") is not None
 
 
-def tree_features(codes: np.ndarray, folder: Folder) -> np.ndarray:
+def tree_features(codes: np.ndarray) -> np.ndarray:
     """What the trees read of `(n, 34)` codes: `(n, 738)`, columns [`FEATURE_NAMES`]."""
-    return np.hstack([letter_features(codes), melting_features(codes), folder.features(codes)])
+    return np.hstack([letter_features(codes), melting_features(codes), structure_features(codes)])
 
 
 class BestScorer:
@@ -55,7 +55,7 @@ class BestScorer:
         batch_size (`int`, defaults to 1024): Contexts a network sees at once.
 
     Raises:
-        ModuleNotFoundError: LightGBM or ViennaRNA is not installed; the message names the extra.
+        ModuleNotFoundError: LightGBM is not installed; the message names the extra.
         ValueError: the trees are torn, or were made for other columns.
     """
 
@@ -67,10 +67,10 @@ class BestScorer:
             from lightgbm import Booster
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                'the model best needs LightGBM and ViennaRNA: pip install "seqformers[guides]", or --model fast',
+                'the model best needs LightGBM: pip install "seqformers[guides]", or --model fast',
                 name="lightgbm",
             ) from error
-        self._folder, members = Folder(), best_folder()
+        members = best_folder()
         paths = [members / f"network-{number}" for number in range(_NETWORKS)]
         self.networks = [GuideScorer(path, device=device, batch_size=batch_size) for path in paths]
         trees = members / "trees.txt"
@@ -89,7 +89,5 @@ class BestScorer:
     def members(self, codes: np.ndarray) -> np.ndarray:
         """Indel frequencies in percent: `(2, n)`, the mean of the networks and the trees."""
         networks = np.mean([network.score(codes)[0] for network in self.networks], axis=0)
-        trees = (
-            np.empty(0) if not len(codes) else self.trees.predict(tree_features(codes, self._folder), num_threads=1)
-        )
+        trees = np.empty(0) if not len(codes) else self.trees.predict(tree_features(codes), num_threads=1)
         return np.stack([networks, trees])

@@ -10,7 +10,7 @@ import pytest
 from seqformers.guides import best, score
 from seqformers.guides.best import FEATURE_NAMES, best_folder
 from seqformers.guides.features import MELTING_PARTS, letter_features, melting_features, melting_temperature
-from seqformers.guides.folding import STRUCTURE_NAMES, Folder
+from seqformers.guides.folding import STRUCTURE_NAMES
 from seqformers.guides.score import score_guides
 from seqformers.hub.load import load_model
 from tests.guides.test_score import OTHER, TARGET
@@ -53,45 +53,29 @@ def test_a_missing_extra_is_named_and_fast_answers(tmp_path, monkeypatch):
     real = builtins.__import__
 
     def without(name, *rest, **more):
-        if name in ("lightgbm", "RNA"):
+        if name == "lightgbm":
             raise ModuleNotFoundError(name)
         return real(name, *rest, **more)
 
     monkeypatch.setattr("builtins.__import__", without)
     with pytest.raises(ModuleNotFoundError, match=r"seqformers\[guides\]"):
         best.BestScorer()
-    with pytest.raises(ModuleNotFoundError, match=r"seqformers\[guides\]"):
-        Folder()
 
 
 class TestWithTheExtra:
     @pytest.fixture(scope="class")
     def scorer(self):
         pytest.importorskip("lightgbm")
-        pytest.importorskip("RNA")
         return best.BestScorer(device="cpu")
 
     def test_the_score_is_the_mean_of_both_halves(self, scorer):
         codes = codes_of(TARGET, OTHER, TARGET)
         networks = np.mean([network.score(codes)[0] for network in scorer.networks], axis=0)
-        trees = scorer.trees.predict(best.tree_features(codes, Folder()))
+        trees = scorer.trees.predict(best.tree_features(codes))
         found, again = scorer.score(codes)
         assert found == pytest.approx((networks + trees) / 2, abs=1e-3) and found is again
         assert found[0] == found[2]
         assert scorer.score(codes[:0])[0].shape == (0,)
-
-    def test_structure_is_that_of_viennarna(self):
-        RNA = pytest.importorskip("RNA")
-        (row,) = Folder().features(codes_of(TARGET))
-        fold = RNA.fold_compound("AAUUUCUACUCUUGUAGAU" + TARGET[8:31].replace("T", "U"))
-        _, ensemble = fold.pf()
-        pairs = {(i, j): fold.bpp()[i][j] for i in range(1, 43) for j in range(i + 1, 43)}
-        named = dict(zip(STRUCTURE_NAMES, row, strict=True))
-        assert named["ensemble_energy"] == pytest.approx(ensemble, abs=1e-4)
-        for letter in (0, 18, 19, 41):
-            wanted = sum(p for pair, p in pairs.items() if letter + 1 in pair)
-            assert named[f"paired_{letter}"] == pytest.approx(wanted, abs=1e-5)
-        assert named["pairs_guide"] == pytest.approx(sum(p for (i, _), p in pairs.items() if i > 19), abs=1e-5)
 
     def test_the_command_says_which_answered(self, scorer, tmp_path):
         (tmp_path / "g.fa").write_text(f">g\n{TARGET}\n")
