@@ -6,8 +6,8 @@
     python -m benchmarks.tables.deepcpf1_best measure --work runs/best
 
 `choose` says by two of five folds inside HT 1-1 what the trees should read; `train` learns the members from all of
-HT 1-1 into `--work`; `measure` scores those in the package on HT 1-2 and HT 2, each alone and together, beside the same
-with the crRNA folded by ViennaRNA, and writes their card. Finished fits are kept under `--work`. Results are
+HT 1-1 into `--work`; `measure` scores those in the package on HT 1-2 and HT 2, each alone and together, beside the
+same with the crRNA folded by ViennaRNA, and writes their card. Finished fits are kept under `--work`. Results are
 `results/deepcpf1_best*.json`.
 """
 
@@ -29,7 +29,8 @@ from benchmarks.tables.rank_tests import bootstrap_interval, holm, steiger
 from seqformers import DeepCpf1Config, DeepCpf1Model
 from seqformers.guides.best import FEATURE_NAMES, BestScorer, best_folder
 from seqformers.guides.features import letter_features, melting_features
-from seqformers.guides.folding import DIRECT_REPEAT, structure_features as folded_here
+from seqformers.guides.folding import DIRECT_REPEAT
+from seqformers.guides.folding import structure_features as folded_here
 from seqformers.guides.scorer import GuideScorer
 
 FOLDS, SEEDS = 2, (0, 1, 2)
