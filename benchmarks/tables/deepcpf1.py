@@ -27,7 +27,7 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks._results import RESULTS, ROOT, commit_of, data_folder, write_result
-from benchmarks.tables import deepcpf1_best, deepcpf1_few_labels
+from benchmarks.tables import deepcpf1_best, deepcpf1_few_labels, deepcpf1_student
 from benchmarks.tables.deepcpf1_baselines import KINDS, fit_classical, fit_trees
 from benchmarks.tables.deepcpf1_fits import (
     LENGTHS,
@@ -277,7 +277,10 @@ def markdown() -> str:
         if path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
             parts.append(f"{write(found['result'])}\n\n<sub>`{found['command']}`, commit {commit_of(found)}.</sub>")
-    for name, section in {"best": deepcpf1_best.page, "few_labels": deepcpf1_few_labels.page}.items():
+    sections = {
+        "best": deepcpf1_best.page, "student": deepcpf1_student.page, "few_labels": deepcpf1_few_labels.page,
+    }  # fmt: skip
+    for name, section in sections.items():
         if (RESULTS / f"deepcpf1_{name}.json").is_file():
             parts.append(section())
     return "\n\n".join(parts) + "\n"
