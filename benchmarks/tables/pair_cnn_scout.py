@@ -33,7 +33,9 @@ SHAPE: dict[str, Any] = {
     "pair_size": 16, "target_size": 8, "channels": [16, 16], "kernel_sizes": [5, 5], "num_heads": 2, "hidden_size": 16,
     "dropout": 0.0,
 }  # fmt: skip
-STRETCH, STRETCHES, ROWS, STEPS, RATE = 1_000, 8, 4, 12_000, 0.01
+STRETCH, STRETCHES, ROWS, STEPS, RATE = 1_000, 12, 4, 20_000, 0.01
+HIGH = 3.0  # logit of a window that the scan must not miss: few in a thousand
+MORE = 4.0  # how much oftener a stretch with such a window is drawn
 HELD = 60  # miRNAs that it does not learn from
 UTRS = ("miraw_test_0_4.parquet", "deeptargetpro_pairs_0_4.parquet")
 
@@ -74,7 +76,7 @@ def lessons(folder: Path, work: Path) -> dict[str, np.ndarray]:
 
 
 def train(work: Path) -> None:
-    """Write `scout`: squared differences of logits, those of good windows counting more."""
+    """Write `scout`: it learns the logits, those of good windows counting more, and which windows are `HIGH`."""
     if (work / "scout" / "model.safetensors").exists():
         return
     started, found = time.process_time(), lessons(data_folder("mirna_target"), work)
@@ -84,12 +86,12 @@ def train(work: Path) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
     generator = np.random.default_rng(0)
+    shares = 1.0 + (MORE - 1.0) * (logits.amax(-1).numpy() >= HIGH)
+    shares /= shares.sum(1, keepdims=True)
     for step in range(STEPS):
         mirna = int(generator.integers(len(mirnas)))
-        rows = torch.from_numpy(generator.choice(STRETCHES, ROWS, replace=False))
-        wanted = logits[mirna, rows]
-        given = slid(model, mirnas[mirna], stretches[mirna, rows])
-        loss = ((given - wanted) ** 2 * (0.3 + torch.sigmoid(wanted - 1))).mean()
+        rows = torch.from_numpy(generator.choice(STRETCHES, ROWS, replace=False, p=shares[mirna]))
+        loss = difference(slid(model, mirnas[mirna], stretches[mirna, rows]), logits[mirna, rows])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -101,13 +103,21 @@ def train(work: Path) -> None:
     (work / "scout.json").write_text(json.dumps({"cpu_seconds": round(time.process_time() - started)}))
 
 
+def difference(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Squared difference of logits, weighted, and cross-entropy of being above `HIGH`, softly."""
+    squares = ((given - wanted) ** 2 * (0.2 + torch.sigmoid(wanted - 1))).mean()
+    high = torch.sigmoid(2 * (wanted - HIGH))
+    return squares + 3 * torch.nn.functional.binary_cross_entropy_with_logits(2 * (given - HIGH), high)
+
+
 def slid(model: PairCnnModel, mirna: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """As `score_windows` of one member, with gradients: `(batch, windows)`."""
     member, ids = model.members[0], mirna[None].long()
     letters = model._letters(targets.long())
     registers = max(WINDOW + int((ids > 0).sum()) - 2 * model.config.min_overlap + 1, 1)
-    read = member.read(*member.registers(ids, letters), letters)
-    return member.slide(*read, registers, targets.shape[1] - WINDOW + 1, 1)
+    hidden, real = member.read(*member.registers(ids, letters), letters)
+    hidden, kept = hidden.transpose(1, 2), real.transpose(1, 2).to(hidden.dtype)
+    return member.slide(hidden, kept, registers, targets.shape[1] - WINDOW + 1, 1)
 
 
 def package(work: Path) -> None:

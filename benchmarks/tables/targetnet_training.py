@@ -83,15 +83,17 @@ def fit(model: nn.Module, weights: np.ndarray, collate: Callable, seed: int, wor
     model.eval()
 
 
-def fit_sites(model: nn.Module, rows: pd.DataFrame, seed: int, work: Path, *, encode_alignment: bool = True) -> None:
-    """Train on one window a row: cheap, and enough to find what a site looks like."""
+def fit_sites(
+    model: nn.Module, rows: pd.DataFrame, seed: int, work: Path, *, encode_alignment: bool = True, **options: Any
+) -> None:
+    """Train on one window a row: cheap, and enough to find what a site looks like. Options change `ON_SITES`."""
     ids = torch.from_numpy(one_window_each(rows, encode_alignment=encode_alignment))
     labels = torch.from_numpy(rows["label"].to_numpy(np.float32))
 
     def collate(numbers: list[int]) -> dict[str, torch.Tensor]:
         return {"input_ids": ids[numbers], "labels": labels[numbers]}
 
-    fit(model, rows["weight"].to_numpy(), collate, seed, work, **ON_SITES)
+    fit(model, rows["weight"].to_numpy(), collate, seed, work, **(ON_SITES | options))
 
 
 def fit_mrnas(model: TargetNetModel, rows: pd.DataFrame, seed: int, work: Path, pairs: int = MADE_UP) -> None:
@@ -118,13 +120,15 @@ def train(rows: pd.DataFrame, seed: int, work: Path) -> TargetNetModel:
     return model
 
 
-def site_scores(name: str, rows: pd.DataFrame, tables: dict[str, pd.DataFrame], seed: int, work: Path) -> dict:
+def site_scores(
+    name: str, rows: pd.DataFrame, tables: dict[str, pd.DataFrame], seed: int, work: Path, **options: Any
+) -> dict:
     """Train an ablation (or the recurrent network) on one window a row: scores `(rows,)` of each table of sites."""
     changes = ABLATIONS.get(name)
     aligned = changes is not None and changes.get("encode_alignment", True)
     set_seed(seed)
     model = SiteRnn() if changes is None else TargetNetModel(TargetNetConfig(dropout=DROPOUT, **changes))
-    fit_sites(model, rows, seed, work, encode_alignment=aligned)
+    fit_sites(model, rows, seed, work, encode_alignment=aligned, **options)
     with torch.inference_mode():
         return {
             key: model(torch.from_numpy(one_window_each(table, encode_alignment=aligned))).logits.sigmoid().numpy()

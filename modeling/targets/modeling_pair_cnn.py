@@ -23,6 +23,7 @@ from .configuration_pair_cnn import PairCnnConfig
 
 LETTERS = 4
 UPSTREAM = 8  # filters over the target are centred this many nucleotides 5' of the one facing the miRNA's first
+_AT_ONCE = 3  # letters of a target that are looked up together
 _ROWS_AT_ONCE = 128  # without gradients: what fits a CPU's cache
 _LOWEST = -1e4  # stands for minus infinity where a register is not real
 
@@ -170,35 +171,173 @@ class PairCnnDiagonal(nn.Module):
         return self.classifier(self.dropout(nn.functional.gelu(hidden)))[..., 0]
 
     def slide(self, hidden: torch.Tensor, real: torch.Tensor, registers: int, windows: int, step: int) -> torch.Tensor:
-        """Pool `registers` at a time instead of all: logits `(batch, windows)`.
+        """Pool `registers` at a time instead of all, from register to register `step`: logits `(batch, windows)`.
 
         Sums and maxima over a stretch come from those over powers of two: no difference of large sums is taken. A
         register whose weight is below e^-80 of the row's largest counts as if it had that.
+
+        Args:
+            hidden (`torch.Tensor` of shape `(batch, registers, channels)`): Features, 0 where a register is not real.
+            real (`torch.Tensor` of shape `(batch, registers, 1)`): 1 where it is real, else 0.
+            registers (`int`): Of a window.
+            windows (`int`): How many.
+            step (`int`): Registers from window to window.
         """
-        scores = self.attention(hidden).masked_fill(~real, _LOWEST)
-        weights = (scores - scores.amax(-1, keepdim=True)).clamp(min=-80.0).exp() * real
-        values = self.value(hidden).unflatten(1, (self.num_heads, -1)) * weights[:, :, None]
-        total = _running(weights, registers, torch.add)[..., ::step][..., :windows]
-        pooled = _running(values, registers, torch.add)[..., ::step][..., :windows]
-        pooled = (pooled / total[:, :, None].clamp(min=1e-37)).flatten(1, 2)
-        highest = _running(hidden.masked_fill(~real, _LOWEST), registers, torch.maximum)[..., ::step][..., :windows]
-        highest = highest.masked_fill(highest <= _LOWEST, 0.0)
-        return self.answer(pooled.transpose(1, 2), highest.transpose(1, 2))
+        channels = hidden.shape[-1]
+        each = channels // self.num_heads
+        layers = (self.value, self.attention)
+        weight, bias = (torch.cat([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
+        found = nn.functional.linear(hidden, weight[..., 0], bias)
+        below = (real - 1) * -_LOWEST  # 0 where real
+        scores = found[..., channels:] + below
+        weights = (scores - scores.transpose(1, 2).amax(-1)[:, None]).clamp(min=-80.0).exp() * real
+        values = found[..., :channels] * weights.repeat_interleave(each, -1)
+        summed = _pooled(torch.cat([values, weights], -1), registers, windows, step, torch.add)
+        total = summed[..., channels:]
+        pooled = summed[..., :channels] / total.clamp(min=1e-37).repeat_interleave(each, -1)
+        highest = _pooled(hidden + below, registers, windows, step, torch.maximum)
+        return self.answer(pooled, highest * (total[..., :1] > 0))
 
 
 def _running(values: torch.Tensor, width: int, join: Callable[..., torch.Tensor]) -> torch.Tensor:
-    """Join `width` neighbours along the last axis, each once: `(..., n)` to `(..., n - width + 1)`."""
+    """Join `width` neighbours along the second axis, each once: `(b, n, c)` to `(b, n - width + 1, c)`."""
     have, power, joined = 0, 1, values
-    places = values.shape[-1] - width + 1
+    places = values.shape[1] - width + 1
     while True:
         if width & power:
-            part = values[..., have : have + places]
+            part = values[:, have : have + places]
             joined = part if have == 0 else join(joined, part)
             have += power
         if have == width:
             return joined
-        values = join(values[..., :-power], values[..., power:])
+        values = join(values[:, :-power], values[:, power:])
         power *= 2
+
+
+def _pooled(
+    values: torch.Tensor, width: int, windows: int, step: int, join: Callable[..., torch.Tensor]
+) -> torch.Tensor:
+    """As `_running`, for every `step`-th place, the first `windows` of them: whole steps first, then what is left."""
+    if step == 1 or width < step:
+        return _running(values, width, join)[:, ::step][:, :windows]
+    whole, left = divmod(width, step)
+    missing = -values.shape[1] % step  # copies behind the end, which no window reaches
+    values = torch.cat([values, values[:, -1:].expand(-1, missing, -1)], 1) if missing else values
+    parts = values.unflatten(1, (-1, step)).unbind(2)
+    blocks = parts[0]
+    for part in parts[1:]:
+        blocks = join(blocks, part)
+    joined = _running(blocks, whole, join)[:, :windows]
+    for part in parts[:left]:
+        joined = join(joined, part[:, whole : whole + windows])
+    return joined
+
+
+class PairCnnReader:
+    """The members of a diagonal reader made ready for one miRNA, to slide along many targets without gradients.
+
+    What the first layers make of letters is a sum over neighbouring letters, so it is looked up, three letters at a
+    time, and batch norms are folded into what they follow. Values lie as `(batch, registers, channels)`.
+
+    Args:
+        model (`PairCnnModel`): A diagonal reader.
+        mirna_ids (`torch.Tensor` of shape `(1, max_mirna_length)`): The miRNA.
+    """
+
+    def __init__(self, model: "PairCnnModel", mirna_ids: torch.Tensor):
+        length = int(((mirna_ids > 0) & (mirna_ids <= LETTERS)).sum())
+        self.config, self.length = model.config, length
+        with torch.no_grad():
+            self.members = [_PreparedMember(member, mirna_ids) for member in model.members]
+
+    @torch.no_grad()
+    def __call__(self, target_ids: torch.Tensor, *, width: int | None = None, step: int = 1) -> torch.Tensor:
+        """As `PairCnnModel.score_windows`: `(batch, windows)`."""
+        width = min(width or self.config.target_length, target_ids.shape[1])
+        windows = (target_ids.shape[1] - width) // step + 1
+        registers = max(width + self.length - 2 * self.config.min_overlap + 1, 1)
+        return torch.stack([member(target_ids, registers, windows, step) for member in self.members]).mean(0)
+
+
+class _PreparedMember:
+    """One member: tables of letters, folded convolutions."""
+
+    def __init__(self, member: PairCnnDiagonal, mirna_ids: torch.Tensor):
+        self.member = member
+        vectors = member.pair.vectors(mirna_ids, backwards=True)[0]  # (length, 4, size)
+        known = ((mirna_ids > 0) & (mirna_ids <= LETTERS)).to(vectors.dtype).flip(1)[0]
+        target = member.target.weight
+        length, _, self.size = vectors.shape
+        self.filters, _, wide = target.shape
+        # The first letter that each layer reads for register 0, and how many letters the two read together.
+        of_pair, of_target = -member.margin, -member.left
+        self.first = min(of_pair, of_target)
+        reads = max(of_pair + length, of_target + wide) - self.first
+        self.groups = -(-reads // _AT_ONCE)
+        weights = vectors.new_zeros(self.groups * _AT_ONCE, LETTERS + 1, self.size + self.filters + 1)
+        scale, shift = _folded(member.pair_norm)
+        at = of_pair - self.first
+        weights[at : at + length, :LETTERS, : self.size] = vectors * scale
+        weights[at : at + length, :LETTERS, -1] = known[:, None]
+        at = of_target - self.first
+        letters = (target[:, :LETTERS] + target[:, LETTERS:]).permute(2, 1, 0)
+        weights[at : at + wide, :LETTERS, self.size : -1] = letters
+        self.table = self._of_groups(weights, torch.cat([shift, member.target.bias, shift.new_zeros(1)]))
+        self.blocks = [(*_folded_conv(block), block.use_skip) for block in member.blocks]
+
+    def _of_groups(self, weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Sums of each group of letters, `(groups x 125, outputs)`; the first group's hold the bias, too."""
+        grouped = weights.unflatten(0, (self.groups, _AT_ONCE))
+        one, two, three = grouped[:, 0, :, None, None], grouped[:, 1, None, :, None], grouped[:, 2, None, None]
+        table = (one + two + three).flatten(1, 3)
+        table[0] += bias
+        return table.flatten(0, 1)
+
+    def __call__(self, target_ids: torch.Tensor, registers: int, windows: int, step: int) -> torch.Tensor:
+        """Logits `(batch, windows)`."""
+        hidden, real = self.read(target_ids)
+        return self.member.slide(hidden, real, registers, windows, step)
+
+    def read(self, target_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features `(batch, registers, channels)`, and 1 where a register is real `(batch, registers, 1)`."""
+        member, (batch, columns) = self.member, target_ids.shape
+        count = columns + 2 * member.margin - member.pair.length + 1
+        codes = target_ids.int() - 1
+        codes = torch.where((codes >= 0) & (codes < LETTERS), codes, LETTERS)
+        after = count + self.groups * _AT_ONCE - 1 - columns + self.first
+        codes = nn.functional.pad(codes, (-self.first, after), value=LETTERS)
+        codes = (codes[:, :-2] * (LETTERS + 1) + codes[:, 1:-1]) * (LETTERS + 1) + codes[:, 2:]
+        rows = codes.as_strided((batch, count, self.groups), (codes.shape[1], 1, _AT_ONCE))
+        rows = rows + torch.arange(self.groups, dtype=rows.dtype, device=rows.device) * (LETTERS + 1) ** _AT_ONCE
+        found = nn.functional.embedding_bag(rows.reshape(-1, self.groups), self.table, mode="sum")
+        found = found.view(batch, count, -1)
+        real = (found[..., -1:] > member.min_overlap - 0.5).to(found.dtype)
+        target = nn.functional.gelu(found[..., self.size : -1].contiguous())
+        hidden = torch.cat([found[..., : self.size], target], -1).mul_(real)
+        for weight, bias, use_skip in self.blocks:
+            changed = nn.functional.conv2d(_as_picture(hidden), weight, bias, padding=(0, weight.shape[-1] // 2))
+            changed = nn.functional.gelu(changed[:, :, 0].transpose(1, 2))
+            hidden = (changed.add_(hidden) if use_skip else changed).mul_(real)
+        return hidden, real
+
+
+def _folded(norm: nn.BatchNorm1d) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a batch norm multiplies by, and what it adds."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return scale, norm.bias - norm.running_mean * scale
+
+
+def _folded_conv(block: PairCnnBlock) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights and bias of a block's convolution with its norm, for pictures of one row."""
+    scale, shift = _folded(block.norm)
+    weight = (block.conv.weight * scale[:, None, None])[:, :, None]
+    return weight.contiguous(memory_format=torch.channels_last), shift
+
+
+def _as_picture(values: torch.Tensor) -> torch.Tensor:
+    """`(batch, registers, channels)` as pictures of one row, whose channels lie together in memory."""
+    return values.transpose(1, 2)[:, :, None]
 
 
 class PairCnnMatrix(nn.Module):
@@ -342,7 +481,6 @@ class PairCnnModel(PairCnnPreTrainedModel):
             output.loss = self._loss(logits, labels, row_weights)
         return output if return_dict is not False else output.to_tuple()
 
-    @torch.no_grad()
     def score_windows(
         self, mirna_ids: torch.Tensor, target_ids: torch.Tensor, *, width: int | None = None, step: int = 1
     ) -> torch.Tensor:
@@ -361,20 +499,17 @@ class PairCnnModel(PairCnnPreTrainedModel):
             `torch.Tensor` of shape `(batch, windows)`: logits; window w starts at nucleotide w x step, and a target
             shorter than a window has one, of the whole of it.
         """
+        return self.reader(mirna_ids)(target_ids, width=width, step=step)
+
+    def reader(self, mirna_ids: torch.Tensor) -> PairCnnReader:
+        """What `score_windows` makes of one miRNA first, to be called on many batches of targets.
+
+        Args:
+            mirna_ids (`torch.Tensor` of shape `(m,)` or `(1, m)`): One miRNA.
+        """
         if self.config.kind != "diagonal":
             raise ValueError("only a diagonal reader slides along a target; cut the windows and call the model")
-        mirna_ids = self._ids(mirna_ids.reshape(1, -1))
-        width = min(width or self.config.target_length, target_ids.shape[1])
-        windows = (target_ids.shape[1] - width) // step + 1
-        least = self.config.min_overlap
-        length = int(((mirna_ids > 0) & (mirna_ids <= LETTERS)).sum())
-        registers = max(width + length - 2 * least + 1, 1)
-        letters = self._letters(target_ids.long())
-        found = []
-        for member in self.members:
-            hidden, real = member.read(*member.registers(mirna_ids, letters), letters)
-            found.append(member.slide(hidden, real, registers, windows, step))
-        return torch.stack(found).mean(0)
+        return PairCnnReader(self, self._ids(mirna_ids.reshape(1, -1)))
 
     def pair_contributions(
         self, mirna_ids: torch.Tensor, target_ids: torch.Tensor, *, steps: int = 16

@@ -1,8 +1,8 @@
-"""Where on an mRNA a miRNA may act: seed matches, and places that a network sees as it slides along.
+"""Where on an mRNA a miRNA may act: seed matches, and where it pairs best in stretches that a network points out.
 
 A place is the base of the mRNA that faces nucleotide 1 of the miRNA, 0-based; it may lie one behind the mRNA's end.
 mRNAs are laid end to end here, each with `BEFORE` and `AFTER` unknown letters around it, so that every place has a
-whole window and none sees two mRNAs.
+whole window and none sees two mRNAs. A Space takes this file along: it needs NumPy and torch alone.
 """
 
 from __future__ import annotations
@@ -11,22 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import maximum_filter1d
-
-from seqformers.modeling.targets.targetnet_sites import UNKNOWN
 
 __all__ = [
     "AFTER",
     "BEFORE",
     "ONE_SHOWN",
     "SAME_SITE",
+    "SITE_TYPES",
     "WINDOW",
     "Laid",
     "join_places",
+    "paired_places",
     "seed_places",
-    "settle",
     "slide",
-    "strongest_places",
     "told_apart",
 ]
 
@@ -34,17 +31,19 @@ BEFORE, AFTER = 28, 22  # letters of a window before the base that faces nucleot
 WINDOW = BEFORE + AFTER
 SAME_SITE = 6  # places no further apart are one site
 ONE_SHOWN = 24  # the window of a place shows the pairing at places no further away, too
+SITE_TYPES = np.array(["non-canonical", "6mer", "7mer-A1", "7mer-m8", "8mer"])
+UNKNOWN = 4
 _TILE = 512  # places read in one go; the same cuts whatever is read beside them, so that no bit depends on that
-_MARGIN = 64  # what a window's score sees beyond it is less
 _TILES = 16
 _SHORTEST = 6  # nucleotides of an mRNA that can pair with a seed
-_STEPS = 1 << 16  # of a value in one logit, where equal values are told apart
-_REACH = 14  # how far the pairing that a window shows may lie from its middle
+_SEEN = 8  # a window that scores shows the pairing at places no further from its middle well
+_PEAK = 5  # of places no further apart the one that pairs best is looked at
 # What a pair adds: G-C, A-U and G-U by two letters' codes, more at nucleotides 2-8, less behind nucleotide 16.
 _STRENGTH = np.zeros((5, 5), np.int16)
 for _one, _other, _value in ((1, 2, 4), (0, 3, 3), (2, 3, 1)):
     _STRENGTH[_one, _other] = _STRENGTH[_other, _one] = _value
 _WEIGHT = np.array([1, *[3] * 7, *[1] * 8], np.int16)
+_OUTSIDE = -1  # below every sum of pairs
 
 
 class Laid:
@@ -102,7 +101,7 @@ def seed_places(mirna: np.ndarray, laid: Laid) -> tuple[np.ndarray, np.ndarray]:
 
 
 @torch.inference_mode()
-def slide(model: Any, mirna_ids: torch.Tensor, laid: Laid, device: torch.device) -> np.ndarray:
+def slide(model: Any, mirna_ids: torch.Tensor, laid: Laid, device: torch.device, step: int = 1) -> np.ndarray:
     """Logit of the window around each position, as a network sees it that slides along the mRNA.
 
     Args:
@@ -110,9 +109,10 @@ def slide(model: Any, mirna_ids: torch.Tensor, laid: Laid, device: torch.device)
         mirna_ids (`torch.Tensor` of shape `(1, m)`): The miRNA.
         laid (`Laid`): mRNAs.
         device (`torch.device`): Where the model is.
+        step (`int`): Places from window to window, counted from the mRNA's 5' end; divides 512.
 
     Returns:
-        `np.ndarray`: `(len(laid.codes),)` float32, -inf for positions that are no places.
+        `np.ndarray`: `(len(laid.codes),)` float32, -inf for positions that are no places or lie between windows.
     """
     values = np.full(len(laid.codes), -np.inf, np.float32)
     counts = np.diff(laid.begins) - WINDOW + 1  # places: one behind the mRNA's end, too
@@ -121,59 +121,75 @@ def slide(model: Any, mirna_ids: torch.Tensor, laid: Laid, device: torch.device)
     owner = np.repeat(np.arange(len(counts)), tiles)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(tiles) - tiles, tiles)
     first = number * _TILE  # place of each tile's first window
-    columns = np.arange(-_MARGIN, _TILE + WINDOW - 1 + _MARGIN)
+    reader, beyond = model.reader(mirna_ids), _seen_beyond(model.config, step)
+    columns = np.arange(-beyond, _TILE + WINDOW - 1 + beyond)
+    places, shown = np.arange(0, _TILE, step), slice(beyond // step, (beyond + _TILE) // step)
     for begin in range(0, len(owner), _TILES):
         part = slice(begin, begin + _TILES)
         at = first[part, None] + columns
         inside = (at >= 0) & (at < np.diff(laid.begins)[owner[part], None])
         at += laid.begins[owner[part], None]
         ids = np.where(inside, laid.codes[np.where(inside, at, 0)] + 1, 0).astype(np.uint8)
-        found = model.score_windows(mirna_ids, torch.from_numpy(ids).to(device), width=WINDOW)
-        found = found[:, _MARGIN : _MARGIN + _TILE].float().cpu().numpy()
+        found = reader(torch.from_numpy(ids).to(device), width=WINDOW, step=step)[:, shown].float().cpu().numpy()
         for row, mrna, place in zip(found, owner[part], first[part], strict=True):
-            count = min(_TILE, int(counts[mrna] - place))
-            start = int(laid.begins[mrna] + place) + BEFORE
-            values[start : start + count] = row[:count]
+            here = places[places < counts[mrna] - place]
+            values[laid.begins[mrna] + place + BEFORE + here] = row[: len(here)]
     return values
 
 
-def settle(mirna: np.ndarray, laid: Laid, at: np.ndarray) -> np.ndarray:
-    """Move positions to where the miRNA pairs best without gaps, at most 14 nt away and on the same mRNA.
+def _seen_beyond(config: Any, step: int) -> int:
+    """Letters beside a window that its registers see, rounded up to whole steps."""
+    convolutions = sum(width // 2 for width in config.kernel_sizes)
+    seen = config.max_mirna_length - config.min_overlap + config.target_kernel_size // 2 + convolutions
+    return -(-seen // step) * step
 
-    A network pools over its window, so windows on both sides of a duplex score as much as that around it.
+
+def paired_places(mirna: np.ndarray, laid: Laid, values: np.ndarray, least: float) -> np.ndarray:
+    """Places near a window of at least `least` where the miRNA pairs better, without gaps, than right beside them.
+
+    A network pools over its window, so windows on both sides of a duplex score as much as that around it; and what
+    slides along reads neighbours, too. So its values say where to look, and these places are scored one by one.
 
     Args:
         mirna (`np.ndarray`): Codes of the miRNA.
         laid (`Laid`): mRNAs.
-        at (`np.ndarray`): Positions in `laid.codes`.
+        values (`np.ndarray`): Of `slide`.
+        least (`float`): A logit.
 
     Returns:
-        `np.ndarray`: As many; of equal ones the nearest, then the first.
+        `np.ndarray`: Positions in `laid.codes`, sorted. Of equally good places the one counts whose place is the
+        highest modulo the width, so that a repeat keeps one a width.
     """
-    by = np.array(sorted(range(-_REACH, _REACH + 1), key=abs))
-    moved = at[:, None] + by
-    length = min(len(mirna), len(_WEIGHT))
-    strength = np.zeros(moved.shape, np.int16)
-    for nucleotide in range(length):
-        facing = laid.codes[np.maximum(moved - nucleotide, 0)]
-        strength += _WEIGHT[nucleotide] * _STRENGTH[mirna[nucleotide]][facing]
-    owner = laid.owners(at)
-    first, last = laid.begins[owner] + BEFORE, laid.begins[owner + 1] - AFTER
-    strength[(moved < first[:, None]) | (moved > last[:, None])] = -1
-    return moved[np.arange(len(at)), strength.argmax(1)]
-
-
-def strongest_places(values: np.ndarray, laid: Laid, least: float, reach: int = SAME_SITE) -> np.ndarray:
-    """Positions of at least `least` whose value is the highest no more than `reach` away on both sides.
-
-    Of equal ones that with the highest place modulo the width counts, so that a repeat keeps one a width.
-    """
-    width = 2 * reach + 1
     high = np.flatnonzero(values >= least)
-    keys = np.full(len(values), -1e18)
-    places = high - laid.begins[laid.owners(high)]
-    keys[high] = np.floor(values[high].astype(np.float64) * _STEPS) * width + places % width
-    return high[keys[high] == maximum_filter1d(keys, width)[high]]
+    inside = _beside(high, _SEEN, len(values))
+    around = np.flatnonzero(_beside(np.flatnonzero(inside), _PEAK, len(values)))
+    owner = laid.owners(around)
+    real = (around >= laid.begins[owner] + BEFORE) & (around <= laid.begins[owner + 1] - AFTER)
+    around, owner = around[real], owner[real]
+    width = 2 * _PEAK + 1
+    keys = np.full(len(values), _OUTSIDE * width)
+    keys[around] = _pairing(mirna, laid.codes, around) * width + (around - laid.begins[owner]) % width
+    here = around[inside[around]]
+    best = np.full(len(here), _OUTSIDE * width)
+    for apart in range(-_PEAK, _PEAK + 1):  # no place is so near an end of all
+        np.maximum(best, keys[here + apart], out=best)
+    return here[keys[here] == best]
+
+
+def _beside(at: np.ndarray, reach: int, size: int) -> np.ndarray:
+    """Which of `size` positions lie no more than `reach` from one of `at`, sorted: `(size,)` bool."""
+    steps = np.zeros(size + 1, np.int32)
+    np.add.at(steps, np.maximum(at - reach, 0), 1)
+    np.add.at(steps, np.minimum(at + reach + 1, size), -1)
+    return np.cumsum(steps[:-1]) > 0
+
+
+def _pairing(mirna: np.ndarray, codes: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Weighted sum of the pairs of each place, without gaps: `(len(at),)` int."""
+    strength = np.zeros(len(at), np.int64)
+    for nucleotide in range(min(len(mirna), len(_WEIGHT))):
+        strength += (_WEIGHT[nucleotide] * _STRENGTH[mirna[nucleotide]])[codes[at - nucleotide]]
+    return strength
 
 
 def join_places(seeds: np.ndarray, types: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -45,6 +45,6 @@ def plot_target_sites(
     (scored,) = scanner.scan(small, large, pair_all(small, large), sites=True)
     duplex = None
     if isinstance(scanner, PairCnnScanner) and scored.num_sites:
-        duplex = scanner.explain(small.sequence("miRNA"), large.sequence("mRNA"), scored.best)
+        duplex = scanner.finder.explain(small.sequence("miRNA"), large.sequence("mRNA"), scored.best)
     sequences = small.sequence("miRNA"), large.sequence("mRNA")
     return draw_target_sites(scored, *sequences, title=title, threshold=threshold, duplex=duplex)

@@ -21,7 +21,7 @@ from seqformers.targets.engines import open_scanner
 from seqformers.targets.output import ScanOutput
 from seqformers.targets.plot import plot_target_sites
 from seqformers.targets.records import ScanReport, TargetRecords, find_pairs, pair_all, read_pairs
-from seqformers.targets.scanner import ScoredPair
+from seqformers.targets.results import ScoredPair
 
 __all__ = ["scan_target_files", "scan_targets"]
 

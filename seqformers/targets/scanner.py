@@ -6,71 +6,28 @@ short mRNAs or of a stretch of a long one. Jobs run on all cores, results come o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from seqformers.hub.devices import one_thread, pick_device
-from seqformers.hub.load import fingerprint_weights, load_model
 from seqformers.inference.blocks import whole_blocks
-from seqformers.modeling.targets.modeling_targetnet import TargetNetModel
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
 from seqformers.modeling.targets.targetnet_sites import SITE_TYPES, WINDOW, SiteBatch, draw_alignments, plan_site_jobs
+from seqformers.targets.jobs import Engine
 from seqformers.targets.records import TargetRecords
+from seqformers.targets.results import PAIR_COLUMNS, SITE_COLUMNS, ScoredPair
 from seqformers.targets.sites import merge_windows, pad_ends
 
-__all__ = ["PAIR_COLUMNS", "SITE_COLUMNS", "ScoredPair", "TargetScanner", "cores"]
+__all__ = ["TargetScanner"]
 
-PAIR_COLUMNS = {
-    "mirna_id": str, "mrna_id": str, "score": float, "num_sites": int, "best_start": int, "best_end": int,
-    "site_type": str, "alignment": str,
-}  # fmt: skip
-SITE_COLUMNS = {
-    "mirna_id": str, "mrna_id": str, "start": int, "end": int, "score": float, "pairings": int, "site_type": str,
-    "alignment": str,
-}  # fmt: skip
 _Site = tuple[int, int, float, int, str, str, int]  # start, end, score, pairings, type, alignment, its window
 
 
-@dataclass
-class ScoredPair:
-    """Result of one pair.
-
-    Attributes:
-        score (`float`): Of the best site, 0 to 1; 0 without one.
-        num_sites (`int`): Its sites.
-        best (`tuple`): Start, end, score, pairings, type, alignment and start of the window of the best site.
-        sites (`list[tuple]`): The same of all, if they were asked for.
-    """
-
-    mirna_id: str
-    mrna_id: str
-    score: float = 0.0
-    num_sites: int = 0
-    best: _Site = (-1, -1, 0.0, 0, "none", "", -1)
-    sites: list[_Site] | None = None
-
-    def rows(self, min_score: float = 0.0) -> list[dict[str, Any]]:
-        """Rows of the table that score so much: the pair's, or its sites' from the mRNA's 5' end on."""
-        if self.sites is None:
-            start, end, _, _, kind, alignment, _ = self.best
-            place = (start, end) if self.num_sites else (None, None)
-            pair = (self.mirna_id, self.mrna_id, round(self.score, 6), self.num_sites, *place, kind, alignment)
-            return [dict(zip(PAIR_COLUMNS, pair, strict=True))] if self.score >= min_score else []
-        found = (
-            (self.mirna_id, self.mrna_id, start, end, round(score, 6), *rest)
-            for start, end, score, *rest, _ in self.sites
-            if score >= min_score
-        )
-        return [dict(zip(SITE_COLUMNS, site, strict=True)) for site in found]
-
-
-class TargetScanner:
+class TargetScanner(Engine):
     """A TargetNet with its processor, ready to score streams of pairs.
 
     Args:
@@ -101,27 +58,17 @@ class TargetScanner:
         threads: int | None = None,
         device: str | None = None,
     ):
-        for name, value in (("threads", threads), ("batch_size", batch_size)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value}")
-        if isinstance(model, TargetNetModel):
-            self.model = model.eval()
-            weights, own = fingerprint_weights(model), None
-        else:
-            loaded = load_model(model or "targetnet", family="targetnet", device=device)
-            self.model, weights, own = loaded.model, loaded.fingerprint, loaded.encoder
-        self.device = pick_device(device)
-        self.model.to(self.device)
+        super().__init__(model, "targetnet", batch_size=batch_size, threads=threads, device=device)
         # Weights saved alone: the published selection.
-        self.processor = processor or own or TargetNetProcessor(encode_alignment=self.model.config.encode_alignment)
-        self.fingerprint = {"weights": weights, "selection": self.processor.options()}
+        self.processor = (
+            processor or self.encoder or TargetNetProcessor(encode_alignment=self.model.config.encode_alignment)
+        )
+        self.fingerprint = {"weights": self.weights, "selection": self.processor.options()}
         self.windows = windows
         self.padding = (0, 0)
         if not windows:
             padded, before = pad_ends(np.zeros(0, np.uint8), self.processor.step)
             self.padding = before, len(padded) - before
-        self.threads = threads or cores()
-        self.batch_size = batch_size or (256 if self.device.type == "cpu" else 65_536)
         self.job_windows = 16_384 if self.device.type == "cpu" else 131_072
 
     def scan(
@@ -150,7 +97,7 @@ class TargetScanner:
                 yield mirna, mrna
 
         jobs = plan_site_jobs(mrnas.codes, opened(), max_windows=self.job_windows, step=self.processor.step)
-        for job, (whole, parts) in self._run(jobs, mirnas, sites):
+        for job, (whole, parts) in self.run(jobs, partial(self._score, mirnas=mirnas.codes, sites=sites)):
             for part in parts:
                 pieces.setdefault(int(part["pair"][0]), []).append(part)
             spread = [self._summarise(np.concatenate(pieces.pop(n)), sites) for n in job.ended if n in pieces]
@@ -160,22 +107,6 @@ class TargetScanner:
                 if number in found:
                     found[number].put_into(scored, mrnas.before, length)
                 yield scored
-
-    def _run(self, jobs: Iterable[Any], mirnas: TargetRecords, sites: bool) -> Iterator[tuple]:
-        """Run jobs on the worker threads, a bounded number ahead, and hand the results out in order."""
-        waiting: list[tuple[Any, Future]] = []
-        with ThreadPoolExecutor(self.threads) as pool, one_thread():
-            try:
-                for job in jobs:
-                    waiting.append((job, pool.submit(self._score, job, mirnas.codes, sites)))
-                    if len(waiting) > 2 * self.threads:
-                        done, future = waiting.pop(0)
-                        yield done, future.result()
-                for done, future in waiting:
-                    yield done, future.result()
-            finally:
-                for _, future in waiting:
-                    future.cancel()
 
     def _score(self, job: Any, mirnas: Any, sites: bool) -> tuple[list[_Summary], list[np.ndarray]]:
         """Summaries of the pairs that lie whole in this job, and the windows of the others, pair by pair."""
@@ -270,8 +201,3 @@ def _as_records(sites: SiteBatch) -> np.ndarray:
 def _by_pair(found: np.ndarray) -> list[np.ndarray]:
     """Cut windows, sorted by pair, into those of each pair."""
     return np.split(found, np.flatnonzero(np.diff(found["pair"])) + 1) if len(found) else []
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,10 +6,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seqformers import PairCnnConfig, PairCnnModel, PairCnnProcessor
 from seqformers.hub.load import packaged_model
-from seqformers.modeling.targets.modeling_pair_cnn import UPSTREAM, _running
+from seqformers.modeling.targets.modeling_pair_cnn import UPSTREAM, _pooled, _running
 
 LET7 = "UGAGGUAGUAGGUUGUAUAGUU"
 SITE = "CGCAUUUUCCCUGCCUACCUCACAGAGCUGUUCUGAGGGUGCAUGGAGGA"
@@ -163,10 +165,28 @@ class TestWindows:
 
     @pytest.mark.parametrize("width", [1, 2, 3, 7, 8, 61])
     def test_running_sums_and_maxima(self, width):
-        values = torch.rand(2, 3, 80, dtype=torch.float64)
-        windows = values.unfold(-1, width, 1)
+        values = torch.rand(2, 80, 3, dtype=torch.float64)
+        windows = values.unfold(1, width, 1)
         torch.testing.assert_close(_running(values, width, torch.add), windows.sum(-1))
         assert torch.equal(_running(values, width, torch.maximum), windows.amax(-1))
+        for step in (1, 3, 4):
+            count = (80 - width) // step + 1
+            torch.testing.assert_close(_pooled(values, width, count, step, torch.add), windows[:, ::step].sum(-1))
+            highest = _pooled(values, width, count - 1, step, torch.maximum)
+            assert torch.equal(highest, windows[:, ::step].amax(-1)[:, : count - 1])
+
+    @torch.no_grad()
+    @settings(deadline=None, max_examples=20)
+    @given(st.lists(st.integers(0, 5), min_size=1, max_size=90), st.lists(st.integers(0, 5), min_size=1, max_size=24))
+    def test_what_is_looked_up_is_what_the_layers_compute(self, target, mirna):
+        model = reader(num_members=2, channels=[64, 32], kernel_sizes=[5, 3])
+        ids, targets = model._ids(torch.tensor([mirna])), torch.tensor([target])
+        letters = model._letters(targets)
+        for member, prepared in zip(model.members, model.reader(ids).members, strict=True):
+            hidden, real = member.read(*member.registers(ids, letters), letters)
+            found, kept = prepared.read(targets)
+            torch.testing.assert_close(found.transpose(1, 2), hidden, atol=1e-4, rtol=1e-4)
+            assert torch.equal(kept[..., 0] > 0, real[:, 0])
 
     def test_a_matrix_does_not_slide(self):
         with pytest.raises(ValueError, match="cut the windows"):

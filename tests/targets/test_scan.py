@@ -17,8 +17,9 @@ from seqformers import TargetNetConfig, TargetNetModel
 from seqformers.modeling.targets.processing_targetnet import TargetNetProcessor
 from seqformers.tables import RowFile
 from seqformers.targets.records import ScanReport
+from seqformers.targets.results import PAIR_COLUMNS, SITE_COLUMNS, ScoredPair
 from seqformers.targets.scan import scan_target_files, scan_targets
-from seqformers.targets.scanner import PAIR_COLUMNS, SITE_COLUMNS, ScoredPair, TargetScanner
+from seqformers.targets.scanner import TargetScanner
 from tests.conftest import golden_cases
 from tests.kills import run_and_kill
 
