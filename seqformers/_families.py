@@ -23,6 +23,7 @@ class Family:
         config (`str`): Name of the configuration class.
         models (`dict[str, str]`): Auto class name -> class name, base model and every head.
         tokenizer (`str`, *optional*): `module:Class` of the tokenizer that goes with it.
+        other_tokenizers (`tuple[str, ...]`): Further ones that it can be trained with.
         processor (`str`, *optional*): Name of the processor class in `processing_<model_type>.py`.
     """
 
@@ -31,6 +32,7 @@ class Family:
     config: str
     models: dict[str, str] = field(default_factory=dict)
     tokenizer: str | None = None
+    other_tokenizers: tuple[str, ...] = ()
     processor: str | None = None
 
     @property
@@ -60,9 +62,9 @@ class Family:
         return names | {auto_class: f"{module}.{name}" for auto_class, name in self.models.items()}
 
     def tokenizers(self) -> dict[str, str]:
-        """Class name of the tokenizer that goes with it -> module that defines it."""
-        module, _, name = (self.tokenizer or "").partition(":")
-        return {name: module} if name else {}
+        """Class name of each tokenizer that goes with it -> module that defines it."""
+        found = [reference.partition(":") for reference in (self.tokenizer, *self.other_tokenizers) if reference]
+        return {name: module for module, _, name in found}
 
     def exports(self) -> dict[str, str]:
         """Public class name -> module that defines it."""
@@ -86,6 +88,7 @@ FAMILIES: tuple[Family, ...] = (
             "AutoModelForTokenClassification": "KmerBertForTokenClassification",
         },
         tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
+        other_tokenizers=("seqformers.tokenization.tokenization_variable_kmer:VariableKmerTokenizer",),
     ),
     Family(
         model_type="seq_cnn",

@@ -79,7 +79,8 @@ def _register_tokenizers() -> None:
     for family in FAMILIES:
         if family.tokenizer:
             config = _class(f"{family.config_module}:{family.config}")
-            AutoTokenizer.register(config, tokenizer_class=_class(family.tokenizer), exist_ok=True)
+            for reference in (*family.other_tokenizers, family.tokenizer):  # all are known by name, the last by config
+                AutoTokenizer.register(config, tokenizer_class=_class(reference), exist_ok=True)
 
 
 def _register_processors() -> None:

@@ -27,7 +27,7 @@ from tokenizers.pre_tokenizers import Sequence as PreTokenizerSequence
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-__all__ = ["kmer_backend", "residue_backend", "save_backend"]
+__all__ = ["clean_rules", "kmer_backend", "residue_backend", "save_backend", "save_stock", "variable_kmer_backend"]
 
 _LETTERS = "ACGTN"
 
@@ -59,11 +59,42 @@ def kmer_backend(
         `tokenizers.Tokenizer`: gives the ids of `KmerTokenizer` with these settings.
     """
     cut = [(Regex(rf"[ACGTN]{{1,{stride}}}\z"), "")] if legacy_stride and stride > 1 else []
-    rules = [*_clean(upper_case), *cut, *_grow(k), *_separate(k)]
+    rules = [*clean_rules(upper_case), *cut, *_grow(k), *_separate(k)]
     special = (cls, sep)
     return _backend(
         vocabulary, rules, _thin(k, stride), unk=unk, frame=f"{cls} $A {sep}", second=f"$B:1 {sep}:1", special=special
     )
+
+
+def variable_kmer_backend(
+    vocabulary: Mapping[str, int],
+    *,
+    k: int,
+    k_max: int,
+    upper_case: bool = True,
+    unk: str = "[UNK]",
+    cls: str = "[CLS]",
+    sep: str = "[SEP]",
+) -> Tokenizer:
+    """A stock tokenizer of overlapping k-mers whose lengths go round from `k` to `k_max` along the sequence.
+
+    Args:
+        vocabulary (`Mapping[str, int]`): Token -> id; k-mers over A, C, G, T and the special tokens.
+        k (`int`): Bases of the shortest token.
+        k_max (`int`): Bases of the longest one.
+        upper_case (`bool`, defaults to `True`): Read lower-case bases like upper-case ones.
+        unk (`str`): Token of a k-mer that holds another letter.
+        cls (`str`): Token in front of the first sequence.
+        sep (`str`): Token behind each sequence.
+
+    Returns:
+        `tokenizers.Tokenizer`: gives the ids of `VariableKmerTokenizer` with these settings.
+    """
+    rules = [*clean_rules(upper_case), *_grow(k_max), *_separate(k)]
+    return _backend(
+        vocabulary, rules, _go_round(k, k_max), unk=unk, frame=f"{cls} $A {sep}", second=f"$B:1 {sep}:1",
+        special=(cls, sep),
+    )  # fmt: skip
 
 
 def residue_backend(
@@ -122,7 +153,7 @@ def _backend(
     return backend
 
 
-def _clean(upper_case: bool) -> list[tuple[Regex, str]]:
+def clean_rules(upper_case: bool) -> list[tuple[Regex, str]]:
     """Letters A, C, G, T only; U becomes T and everything else N."""
     pairs = [("[aA]", "A"), ("[cC]", "C"), ("[gG]", "G"), ("[tTuU]", "T")] if upper_case else [("U", "T")]
     return [(Regex(pattern), letter) for pattern, letter in [*pairs, (r"[^ACGTN]|\n", "N")]]
@@ -158,6 +189,17 @@ def _thin(k: int, stride: int) -> PreTokenizer:
     return PreTokenizerSequence([Split(run, "isolated"), Split(rest, "removed"), WhitespaceSplit()])
 
 
+def _go_round(k: int, k_max: int) -> PreTokenizer:
+    """Cut the first of every run of words to k letters, the second to k + 1, and so on; a shorter one is left whole.
+
+    Each step has the word at the front of what is left of the run stand alone, and removes its end.
+    """
+    steps: list[PreTokenizer] = [Split(Regex(rf"(?: [A-Z]+){{1,{k_max - k + 1}}}"), "isolated")]
+    for length in range(k, k_max + 1):
+        steps += [Split(Regex(rf"\A [A-Z]{{1,{length}}}"), "isolated"), Split(Regex(r"\A[A-Z]+"), "removed")]
+    return PreTokenizerSequence([*steps, WhitespaceSplit()])
+
+
 def save_backend(
     backend: Tokenizer, directory: str | Path, *, special_tokens: Mapping[str, str], **settings: Any
 ) -> tuple[str, ...]:
@@ -187,3 +229,21 @@ def save_backend(
     config["tokenizer_class"] = "PreTrainedTokenizerFast"
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return tuple(str(file) for file in files)
+
+
+def save_stock(tokenizer: Any, directory: str | Path) -> tuple[str, ...]:
+    """Write a stock tokenizer as it is, with what its `tokenizer_config.json` says besides; see [`save_backend`]."""
+    names = ("unk_token", "cls_token", "sep_token", "pad_token", "mask_token")
+    stated = {
+        name: value
+        for name in ("molecule", "letters_per_token", "token_step", "learnt")
+        if (value := tokenizer.init_kwargs.get(name)) is not None
+    }
+    special = {name: token for name in names if (token := getattr(tokenizer, name, None)) is not None}
+    return save_backend(
+        tokenizer.backend_tokenizer,
+        directory,
+        special_tokens=special,
+        model_max_length=tokenizer.model_max_length,
+        **stated,
+    )

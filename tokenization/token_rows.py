@@ -141,7 +141,7 @@ class TokenRows(Sequence[TokenRow]):
             word[here] = rank if side.words is None else side.words[taken]
             if side.spans is None:
                 start = rank * self._tokenizer.token_step
-                spans[:, here] = start, start + self._tokenizer.letters_per_token
+                spans[:, here] = start, start + self._tokenizer.letters_of(self._ids[index, here])
             else:
                 spans[:, here] = side.spans[0][taken], side.spans[1][taken]
         return TokenRow(self._tokenizer, self._ids[index, :width], sequence, word, spans)

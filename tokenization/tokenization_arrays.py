@@ -19,7 +19,7 @@ from .portable import save_backend
 from .token_inputs import as_batch
 from .token_rows import TokenRows, TokenSpans
 
-__all__ = ["ENDLESS", "ArrayTokenizer"]
+__all__ = ["ENDLESS", "ArrayTokenizer", "ranges"]
 
 ENDLESS = 1_000_000_000  # tokens; `model_max_length` of models that have no limit
 
@@ -52,7 +52,7 @@ class _Rows(NamedTuple):
     sample: np.ndarray
 
 
-def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return `arange(start, start + length)` for all pairs, end to end."""
     total = int(lengths.sum())
     before = np.cumsum(lengths) - lengths
@@ -93,6 +93,10 @@ class ArrayTokenizer(PreTrainedTokenizer):
         """Return a stock tokenizer with the same ids; see `portable.py`."""
         raise NotImplementedError
 
+    def letters_of(self, ids: np.ndarray) -> Any:
+        """Letters that each of `ids` covers, or one number for all."""
+        return self.letters_per_token
+
     # -- texts to flat ids -------------------------------------------------------------------------------------------
 
     def _tokens(self, texts: list[Any], *, words: bool, with_spans: bool, split_special: bool) -> _Tokens:
@@ -108,8 +112,8 @@ class ArrayTokenizer(PreTrainedTokenizer):
         ids, counts = self._ids_of_texts(texts)
         if not with_spans:
             return _Tokens(ids, counts)
-        starts = _ranges(np.zeros_like(counts), counts) * self.token_step
-        return _Tokens(ids, counts, starts, starts + self.letters_per_token)
+        starts = ranges(np.zeros_like(counts), counts) * self.token_step
+        return _Tokens(ids, counts, starts, starts + self.letters_of(ids))
 
     def _starts_of_added_tokens(self) -> set[str]:
         """First characters of the tokens that have to be looked for in texts."""
@@ -122,7 +126,7 @@ class ArrayTokenizer(PreTrainedTokenizer):
         sizes = np.array([len(sample) for sample in samples], dtype=np.int64)
         owner = np.repeat(np.arange(len(samples)), sizes)
         counts = np.bincount(owner, weights=found.counts, minlength=len(samples)).astype(np.int64)
-        number = np.repeat(_ranges(np.zeros_like(sizes), sizes), found.counts)
+        number = np.repeat(ranges(np.zeros_like(sizes), sizes), found.counts)
         return found._replace(counts=counts, words=number)
 
     def _tokens_with_added(self, texts: list[str]) -> _Tokens:
@@ -143,8 +147,8 @@ class ArrayTokenizer(PreTrainedTokenizer):
         widths = np.array([len(piece) for piece in flat], dtype=np.int64)
         base = np.cumsum(widths) - widths
         base -= np.repeat(base[np.cumsum([0, *(len(row) for row in pieces[:-1])])], [len(row) for row in pieces])
-        starts = _ranges(np.zeros_like(counts), counts) * self.token_step + np.repeat(base, counts)
-        ends = starts + np.where(np.repeat(is_plain, counts), self.letters_per_token, np.repeat(widths, counts))
+        starts = ranges(np.zeros_like(counts), counts) * self.token_step + np.repeat(base, counts)
+        ends = starts + np.where(np.repeat(is_plain, counts), self.letters_of(out), np.repeat(widths, counts))
         return _Tokens(out, per_text, starts, ends)
 
     # -- the call ----------------------------------------------------------------------------------------------------
@@ -285,7 +289,7 @@ class ArrayTokenizer(PreTrainedTokenizer):
         step = np.maximum(room - overlap, 1)
         windows = 1 + np.maximum(-(-(counts - room) // step), 0)
         owner = np.repeat(sample, windows)
-        begin = _ranges(np.zeros_like(windows), windows) * step[owner]
+        begin = ranges(np.zeros_like(windows), windows) * step[owner]
         length = np.minimum(room[owner], counts[owner] - begin)
         first = firsts[owner] + (begin if from_left else counts[owner] - begin - length)
         return _Rows(first, length, owner)
@@ -312,16 +316,16 @@ class ArrayTokenizer(PreTrainedTokenizer):
             ids[:, lead : lead + n] = a.ids.reshape(n_rows, -1)[:, skip : skip + n]
             where_a = take_a = None
         else:
-            where_a, take_a = _ranges(into_a, from_a.length), _ranges(from_a.first, from_a.length)
+            where_a, take_a = ranges(into_a, from_a.length), ranges(from_a.first, from_a.length)
             ids.ravel()[where_a] = a.ids[take_a]
         fields = {"input_ids": ids}
         where_b = take_b = None
         if b is not None and rows_b is not None:
             between = lead * self.tokens_between_pair
             into_b = into_a + rows_a.length + between
-            where_b, take_b = _ranges(into_b, rows_b.length), _ranges(rows_b.first, rows_b.length)
+            where_b, take_b = ranges(into_b, rows_b.length), ranges(rows_b.first, rows_b.length)
             ids.ravel()[where_b] = b.ids[take_b]
-            second = _ranges(into_b - (between - lead), rows_b.length + between)
+            second = ranges(into_b - (between - lead), rows_b.length + between)
             fields["token_type_ids"] = np.zeros((n_rows, width), np.int64)
             fields["token_type_ids"].ravel()[second] = 1
         if full:
@@ -336,7 +340,7 @@ class ArrayTokenizer(PreTrainedTokenizer):
             fields["special_tokens_mask"].ravel()[places] = 1
         if with_offsets:
             if where_a is None or take_a is None:
-                where_a, take_a = _ranges(into_a, from_a.length), _ranges(from_a.first, from_a.length)
+                where_a, take_a = ranges(into_a, from_a.length), ranges(from_a.first, from_a.length)
             fields["offset_mapping"] = _offsets(n_rows, width, [(a, where_a, take_a), (b, where_b, take_b)])
         return fields
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -16,7 +16,7 @@ from .portable import kmer_backend
 from .token_inputs import refuse_split_texts
 from .tokenization_arrays import ArrayTokenizer
 
-__all__ = ["KmerTokenizer"]
+__all__ = ["KmerTokenizer", "base_codes", "merged_bases", "refuse_unknown", "rolling_kmers"]
 
 _BASES = "ATCG"  # DNABERT's order: A=0, T=1, C=2, G=3
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -36,15 +36,21 @@ _ANY_CASE = _letter_table("ATCGUatcgu")
 _UPPER_ONLY = _letter_table("ATCGU")
 
 
-def _rolling(codes: np.ndarray, k: int) -> np.ndarray:
+def base_codes(texts: Sequence[str], *, upper_case: bool) -> np.ndarray:
+    """Codes of the letters of all texts end to end, `(letters,)` uint8: A 0, T and U 1, C 2, G 3, anything else 4."""
+    table = _ANY_CASE if upper_case else _UPPER_ONLY
+    return np.frombuffer("".join(texts).encode("latin-1", "replace").translate(table), dtype=np.uint8)
+
+
+def rolling_kmers(codes: np.ndarray, k: int) -> np.ndarray:
     """Return the k-mer number at every start, shape `(len(codes) - k + 1,)`, by joining k-mers of half the length."""
     dtype = np.uint8 if k <= 4 else np.uint16
     if k == 1:
         return codes
     half = k // 2
-    short = _rolling(codes, half)
+    short = rolling_kmers(codes, half)
     left = short[: len(codes) - k + 1].astype(dtype)
-    right = short if 2 * half == k else _rolling(codes, k - half)
+    right = short if 2 * half == k else rolling_kmers(codes, k - half)
     np.left_shift(left, 2 * (k - half), out=left)
     return np.bitwise_or(left, right[half : half + len(left)], out=left)
 
@@ -160,9 +166,7 @@ class KmerTokenizer(ArrayTokenizer):
     def _ids_of_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         counts = self.num_tokens(lengths)
-        table = _ANY_CASE if self.do_upper_case else _UPPER_ONLY
-        letters = "".join(texts).encode("latin-1", "replace").translate(table)
-        codes = np.frombuffer(letters, dtype=np.uint8)
+        codes = base_codes(texts, upper_case=self.do_upper_case)
         ids_type = np.uint16 if self.k < 8 else np.int32
         if not counts.any():
             self._warn_about_short(lengths)
@@ -172,8 +176,8 @@ class KmerTokenizer(ArrayTokenizer):
         if has_unknown:
             refuse_split_texts(texts, most=8)
         if has_unknown and self.on_unknown == "error":
-            _refuse_unknown(texts, lengths, int(np.argmax(unknown)))
-        kmers = self._at_starts(_rolling(codes, self.k), lengths, counts)
+            refuse_unknown(texts, lengths, int(np.argmax(unknown)))
+        kmers = self._at_starts(rolling_kmers(codes, self.k), lengths, counts)
         ids = kmers.astype(ids_type, copy=kmers.dtype != ids_type or not kmers.flags.writeable)
         np.add(ids, len(_SPECIAL), out=ids, casting="unsafe")
         if has_unknown:
@@ -226,6 +230,15 @@ class KmerTokenizer(ArrayTokenizer):
         """Number of ids: 5 special tokens and 4^k k-mers."""
         return len(_SPECIAL) + 4**self.k
 
+    @property
+    def kmer_ids(self) -> range:
+        """Ids of the k-mers."""
+        return range(len(_SPECIAL), self.vocab_size)
+
+    def words_like(self, ids: np.ndarray) -> tuple[int, int]:
+        """First id and number of the k-mers that are as long as each of `ids`: what may stand in its place."""
+        return len(_SPECIAL), 4**self.k
+
     @cached_property
     def _vocab(self) -> dict[str, int]:
         kmers = map("".join, product(_BASES, repeat=self.k))
@@ -269,16 +282,7 @@ class KmerTokenizer(ArrayTokenizer):
         return self._join(np.asarray(token_ids, dtype=np.int64).reshape(-1), skip_special=skip_special_tokens)
 
     def _join(self, ids: np.ndarray, *, skip_special: bool) -> str:
-        hidden = {_UNK, self.mask_token_id}
-        breaks = [i for i in (*self.all_special_ids, *self._added_tokens_decoder) if i not in hidden]
-        edges = np.flatnonzero(np.diff(np.isin(ids, breaks).astype(np.int8))) + 1
-        parts: list[str] = []
-        for run in np.split(ids, edges):
-            if len(run) and run[0] in breaks:
-                parts += [] if skip_special else self.convert_ids_to_tokens(run.tolist())
-            elif len(run):
-                parts.append(self._merge(run))
-        return " ".join(parts)
+        return merged_bases(self, ids, self._merge, skip_special=skip_special)
 
     def _merge(self, run: np.ndarray) -> str:
         letters = np.full((len(run) - 1) * self.stride + self.k, ord("N"), dtype=np.uint8)
@@ -324,11 +328,26 @@ def _checked_k(k: int | None, vocab_file: str | None) -> int:
     return k
 
 
+def merged_bases(tokenizer: Any, ids: np.ndarray, merge: Callable[[np.ndarray], str], *, skip_special: bool) -> str:
+    """Ids as text: runs of k-mers by `merge`, what stands between them as it is or left out, blanks between."""
+    hidden = {_UNK, tokenizer.mask_token_id}
+    breaks = [i for i in (*tokenizer.all_special_ids, *tokenizer._added_tokens_decoder) if i not in hidden]
+    edges = np.flatnonzero(np.diff(np.isin(ids, breaks).astype(np.int8))) + 1
+    parts: list[str] = []
+    for run in np.split(ids, edges):
+        if len(run) and run[0] in breaks:
+            parts += [] if skip_special else tokenizer.convert_ids_to_tokens(run.tolist())
+        elif len(run):
+            parts.append(merge(run))
+    return " ".join(parts)
+
+
 def _last_two(k: int) -> list[str]:
     return ["G" * (k - 1) + last for last in "CG"]
 
 
-def _refuse_unknown(texts: Sequence[str], lengths: np.ndarray, place: int) -> None:
+def refuse_unknown(texts: Sequence[str], lengths: np.ndarray, place: int) -> None:
+    """Raise `ValueError` that names the letter at `place` of all texts end to end."""
     ends = np.cumsum(lengths)
     index = int(np.searchsorted(ends, place, side="right"))
     position = place - int(ends[index] - lengths[index])

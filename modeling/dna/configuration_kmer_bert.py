@@ -21,9 +21,12 @@ class KmerBertConfig(PreTrainedConfig):
         k (`int`, *optional*):
             Length of the k-mers in bases, 1 to 8. Inferred from `vocab_size` when only that is given; 6 when
             neither is.
+        k_max (`int`, *optional*):
+            Length of the longest k-mers, up to 8, where lengths differ (`VariableKmerTokenizer`); `k` is then that of
+            the shortest. With a learnt vocabulary (`seqformers learn-tokens`) it is None and `k` 1.
         vocab_size (`int`, *optional*):
-            Number of token ids; `4**k + 5` when not given. More is allowed (padding to a round number, added
-            tokens), fewer is not.
+            Number of token ids; 5 more than there are k-mers when not given. More is allowed (padding to a round
+            number, added tokens, a learnt vocabulary), fewer is not.
         stride (`int`, *optional*, defaults to 1):
             Bases between the starts of neighbouring k-mers, 1 to `k`.
         max_chunks (`int`, *optional*, defaults to 1):
@@ -75,6 +78,7 @@ class KmerBertConfig(PreTrainedConfig):
 
     vocab_size: int | None = None
     k: int | None = None
+    k_max: int | None = None
     stride: int = 1
     max_chunks: int = 1
     classifier_pooling: Literal["cls", "mean"] = "cls"
@@ -110,12 +114,16 @@ class KmerBertConfig(PreTrainedConfig):
             self.k = 6 if self.vocab_size is None else _k_of(self.vocab_size)
         if not 1 <= self.k <= 8:
             raise ValueError(f"k must be 1 to 8, got {self.k}")
+        longest = self.k if self.k_max is None else self.k_max
+        if not self.k <= longest <= 8:
+            raise ValueError(f"k_max must be k={self.k} to 8, got {longest}")
+        kmers = sum(4**length for length in range(self.k, longest + 1))
         if self.vocab_size is None:
-            self.vocab_size = 4**self.k + _NUM_SPECIAL_TOKENS
-        if self.vocab_size < 4**self.k + _NUM_SPECIAL_TOKENS:
+            self.vocab_size = kmers + _NUM_SPECIAL_TOKENS
+        if self.vocab_size < kmers + _NUM_SPECIAL_TOKENS:
             raise ValueError(
-                f"vocab_size={self.vocab_size} is too small for k={self.k}: "
-                f"{4**self.k} k-mers and {_NUM_SPECIAL_TOKENS} special tokens need {4**self.k + _NUM_SPECIAL_TOKENS}"
+                f"vocab_size={self.vocab_size} is too small for k={self.k}{f' to {longest}' if self.k_max else ''}: "
+                f"{kmers} k-mers and {_NUM_SPECIAL_TOKENS} special tokens need {kmers + _NUM_SPECIAL_TOKENS}"
             )
         if not 1 <= self.stride <= self.k:
             raise ValueError(f"stride must be 1 to k={self.k} (bases between k-mers would be lost), got {self.stride}")
@@ -137,9 +145,18 @@ class KmerBertConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         check_class_weights(self)
 
+    @classmethod
+    def dnavec(cls, **kwargs: Any) -> "KmerBertConfig":
+        """DNAVec: 12 layers of width 512 over k-mers of 3 to 8 bases; 8 heads, as the 12 printed do not divide 512."""
+        preset = {
+            "k": 3, "k_max": 8, "hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8,
+            "intermediate_size": 2048,
+        }  # fmt: skip
+        return cls(**{**preset, **kwargs})
+
     @property
     def letters_per_token(self) -> int | None:
-        """Bases that one token covers: `k`."""
+        """Bases that one token covers: `k`, of several lengths the shortest."""
         return self.k
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -91,6 +91,44 @@ def build(
         for line in report_lines(json.loads((folder / "report.json").read_text(encoding="utf-8"))):
             typer.echo(line)
     typer.echo(f"{folder}: read it with datasets.load_dataset({str(folder)!r}); card and report are in it")
+
+
+@app.command("learn-tokens", rich_help_panel=TRAIN)
+def learn_tokens(
+    genomes: Annotated[Path, typer.Argument(help="Folder that `seqformers build genomes` wrote.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the tokenizer.")],
+    algorithm: Annotated[Literal["bpe", "unigram"], typer.Option(help="How words are learnt.")] = "bpe",
+    vocabulary: Annotated[int, typer.Option(min=10, help="Ids, the five special ones included.")] = 4096,
+    longest: Annotated[int, typer.Option(min=2, help="Letters of the longest word.")] = 16,
+    letters: Annotated[int, typer.Option(min=1, help="Letters of the reads to learn from.")] = 5_000_000,
+    length: Annotated[int, typer.Option(min=2, help="Letters of a read.")] = 510,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the reads.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier tokenizer.")] = False,
+) -> None:
+    """Learn a vocabulary of DNA words from reads of genomes: tokens that do not overlap, the common ones long.
+
+    A complete call:
+
+        seqformers learn-tokens data/genomes --algorithm bpe --vocabulary 4096 --output tokenizers/bpe
+
+    A recipe trains on them by `tokenizer.from`, and `AutoTokenizer` loads them without this package.
+    """
+    from seqformers.training.segmentation import learn_tokens as learn
+
+    folder = learn(
+        genomes,
+        output,
+        algorithm=algorithm,
+        vocabulary=vocabulary,
+        longest=longest,
+        letters=letters,
+        reads={"length": length},
+        seed=seed,
+        overwrite=overwrite,
+    )
+    recipe = "benchmarks/recipes/segmentation/pretrain.yaml"
+    say(f"tokenizer: {folder}", f"seqformers pretrain {recipe} data.path={genomes} tokenizer.from={folder}")
 
 
 @app.command(rich_help_panel=TRAIN)

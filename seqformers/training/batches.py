@@ -112,12 +112,14 @@ class LanguageModelBatches:
         """Mask `rows`; rows that carry `labels` already (fixed masks) are only padded."""
         if not isinstance(rows, Reads) and "labels" in rows[0] and "input_ids" in rows[0]:
             return _pad(rows, self.encoder.pad_token_id)
+        texts = [_texts(rows, column) for column in self.columns.values()]
         arrays = self.encoder(
-            *(_texts(rows, column) for column in self.columns.values()),
+            *texts,
             padding=True,
             truncation=self.max_length is not None,
             max_length=self.max_length,
             return_tensors="np",
+            **self._lengths_drawn(texts[0], rows),
         )
         names = ["input_ids", "attention_mask", *(["token_type_ids"] if len(self.columns) > 1 else [])]
         if isinstance(rows, Reads):
@@ -128,6 +130,13 @@ class LanguageModelBatches:
         if self.places:
             batch["scored_places"] = places_of_labels(batch["labels"])
         return batch
+
+    def _lengths_drawn(self, texts: Sequence[str], rows: Any) -> dict[str, Any]:
+        """By what k-mers of several lengths are drawn anew for these texts; nothing for other tokenizers."""
+        if not hasattr(self.encoder, "k_max") or not hasattr(self.masker, "chance_of_lengths"):
+            return {}
+        counts = self.encoder.num_tokens([len(text) for text in texts])
+        return {"chance": self.masker.chance_of_lengths(counts, rows.keys if isinstance(rows, Reads) else None)}
 
 
 class FixedMasks:

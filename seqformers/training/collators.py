@@ -22,6 +22,17 @@ _IGNORED = -100
 _MASK, _REPLACE, _KEEP = 1, 2, 3
 
 
+def _word_ids(tokenizer: Any) -> range:
+    """Ids that are no special tokens, of which a tokenizer of a learnt vocabulary has to have the first ids."""
+    known = getattr(tokenizer, "kmer_ids", None)
+    if known is not None:
+        return known
+    special = sorted(tokenizer.all_special_ids)
+    if special != list(range(len(special))):
+        raise ValueError(f"special tokens must have the ids 0 to {len(special) - 1} to tell words by; got {special}")
+    return range(len(special), tokenizer.vocab_size)
+
+
 def tokens_per_span(span: int, k: int, stride: int) -> int:
     """Fewest neighbouring tokens that hide `span` bases between them, tokens outside considered.
 
@@ -62,8 +73,8 @@ class InOrder:
         """In [0, 1): one for each of `places`, or `each` of them."""
         return self.rng.random(len(places) if each is None else (len(places), each))
 
-    def below(self, places: np.ndarray, use: int, high: int) -> np.ndarray:
-        """A whole number below `high` for each place."""
+    def below(self, places: np.ndarray, use: int, high: Any) -> np.ndarray:
+        """A whole number below `high` (one, or one a place) for each place."""
         return self.rng.integers(high, size=len(places))
 
 
@@ -78,12 +89,12 @@ class ByPlace(InOrder):
         keys = self.keys[places]
         return uniform(keys if each is None else keys_of(keys[:, None], np.arange(each)), use)
 
-    def below(self, places: np.ndarray, use: int, high: int) -> np.ndarray:
+    def below(self, places: np.ndarray, use: int, high: Any) -> np.ndarray:
         """As the base class."""
         return (uniform(self.keys[places], use) * high).astype(np.int64)
 
 
-_COUNT, _SPOT, _FATE, _ID = range(4)  # uses of chance
+_COUNT, _SPOT, _FATE, _ID, _LENGTH = range(5)  # uses of chance
 
 
 def _place_spans(runs: _Runs, width: int, rate: float, chance: InOrder) -> tuple[np.ndarray, np.ndarray]:
@@ -140,10 +151,14 @@ class DataCollatorForKmerLanguageModeling:
     """Pad a list of tokenized sequences and mask them for masked-language-model training.
 
     Args:
-        tokenizer (`KmerTokenizer`): Gives k, stride and the ids of the special tokens.
+        tokenizer (`KmerTokenizer`, `VariableKmerTokenizer` or a learnt one): Gives k, stride and the ids of the
+            special tokens. Of k-mers of several lengths as many are hidden together as of the longest ones would be,
+            and a random one in place of another is as long. Tokens of a learnt vocabulary, whose special tokens come
+            first, do not overlap: each is a span, or `span` of them.
         mlm_probability (`float`, defaults to 0.15): Share of k-mer tokens to select, 0..1. With `legacy`, the
             probability that a token is the *centre* of a span, as in the original (0.025 for 15 % of 6-mers).
-        span (`int`, *optional*): Bases hidden together; default k. With `legacy`, tokens masked around a centre.
+        span (`int`, *optional*): Bases hidden together; default k (of several lengths the shortest). With `legacy`,
+            tokens masked around a centre.
         seed (`int`, *optional*): Makes the masks repeatable; data loader workers draw different ones.
         legacy (`str`, *optional*): `"dnabert"` masks as DNABERT and virBERT did, from torch's global generator:
             centres by Bernoulli trial, spans of tokens clipped at the ends, 80/10/10 per token, and random ids from
@@ -181,13 +196,25 @@ class DataCollatorForKmerLanguageModeling:
             raise ValueError(f"legacy must be None or 'dnabert', got {self.legacy!r}")
         if self.span is not None and self.span < 1:
             raise ValueError(f"span must be at least 1, got {self.span}")
+        self._words = _word_ids(self.tokenizer)
+        if self.legacy and (self._longest, self._overlap) != (self._shortest, True):
+            raise ValueError("masking.legacy is DNABERT's, over k-mers of one length; leave it out")
         special = np.ones(len(self.tokenizer), dtype=bool)
-        special[self._first_kmer : self._first_kmer + 4**self.tokenizer.k] = False
+        special[self._words.start : self._words.stop] = False
         self._is_special = special
 
     @property
-    def _first_kmer(self) -> int:
-        return self.tokenizer.vocab_size - 4**self.tokenizer.k
+    def _overlap(self) -> bool:
+        return hasattr(self.tokenizer, "kmer_ids")
+
+    @property
+    def _shortest(self) -> int:
+        """Bases of the shortest k-mer; 1 where tokens do not overlap, whose spans are counted in tokens."""
+        return int(self.tokenizer.k) if self._overlap else 1
+
+    @property
+    def _longest(self) -> int:
+        return int(getattr(self.tokenizer, "k_max", None) or self._shortest)
 
     def __call__(
         self, features: Sequence[Any] | Mapping[str, Any], keys: np.ndarray | None = None
@@ -236,15 +263,15 @@ class DataCollatorForKmerLanguageModeling:
         self, ids: np.ndarray, position_ids: np.ndarray | None, keys: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         flat = ids.ravel()
-        maskable = flat >= self._first_kmer
+        maskable = flat >= self._words.start
         if len(self._is_special) > self.tokenizer.vocab_size:
             maskable &= ~self._is_special[flat]
         breaks = np.zeros(flat.shape, dtype=bool)
         breaks[:: ids.shape[1]] = True
         if position_ids is not None:
             breaks |= position_ids.ravel() == 0
-        k, stride = self.tokenizer.k, self.tokenizer.stride
-        width = tokens_per_span(self.span or k, k, stride)
+        stride = self.tokenizer.stride if self._overlap else 1
+        width = tokens_per_span(self.span or self._shortest, self._longest, stride)
         chance = InOrder(self._generator()) if keys is None else self._by_place(keys, ids.shape[1])
         fate = mask_in_base_space(maskable, breaks, width=width, rate=self.mlm_probability, chance=chance)
         chosen = np.flatnonzero(fate)
@@ -254,8 +281,25 @@ class DataCollatorForKmerLanguageModeling:
         fates = fate[chosen]
         new[chosen[fates == _MASK]] = self.tokenizer.mask_token_id
         swapped = chosen[fates == _REPLACE]
-        new[swapped] = chance.below(swapped, _ID, 4**k) + self._first_kmer
+        alike = getattr(self.tokenizer, "words_like", None)
+        first, count = (self._words.start, len(self._words)) if alike is None else alike(flat[swapped])
+        new[swapped] = chance.below(swapped, _ID, count) + first
         return new.reshape(ids.shape), labels.reshape(ids.shape)
+
+    def chance_of_lengths(self, counts: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
+        """Numbers in [0, 1) that a tokenizer draws the lengths of k-mers by.
+
+        Args:
+            counts (`np.ndarray` of shape `(rows,)`): Tokens of each row.
+            keys (`np.ndarray` of `uint64`, shape `(rows,)`, *optional*): Make a row's numbers a function of its key.
+
+        Returns:
+            `np.ndarray` of shape `(tokens,)`, rows end to end.
+        """
+        if keys is None:
+            return self._generator().random(int(counts.sum()))
+        place = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        return uniform(keys_of(np.repeat(keys, counts), self.seed or 0, place), _LENGTH)
 
     def _by_place(self, keys: np.ndarray, width: int) -> ByPlace:
         return ByPlace(keys_of(keys[:, None], self.seed or 0, np.arange(width)).ravel())

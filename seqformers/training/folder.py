@@ -21,6 +21,7 @@ from seqformers.hub.cards import METRIC_NAMES, render_model_card, write_eval_res
 from seqformers.hub.repository import write_model_repository
 from seqformers.metrics.intervals import bootstrap_intervals, spread
 from seqformers.metrics.registry import greater_is_better
+from seqformers.tokenization.portable import save_stock
 from seqformers.training.recipe import DataRecipe, Recipe
 from seqformers.training.run import Run
 
@@ -109,7 +110,10 @@ def _write_repository(run: Run, model: Any) -> bool:
     folder = run.output / "portable"
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed while writing it
     try:
-        model.export_portable(folder, tokenizer=encoder)
+        own = hasattr(encoder, "save_portable")
+        model.export_portable(folder, tokenizer=encoder if own else None)
+        if not own:
+            save_stock(encoder, folder)
     except ValueError as error:
         shutil.rmtree(folder, ignore_errors=True)
         run.notes.append(f"No portable form: {error}.")

@@ -18,6 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from seqformers._families import FAMILIES, Family, family_of, tokenizer_modules
 from seqformers.files import did_you_mean
+from seqformers.hub.download import fetch_repository
 from seqformers.hub.load import model_folder, read_config
 from seqformers.hub.positions import max_tokens
 from seqformers.tokenization.spaced import read_letter_by_letter
@@ -26,7 +27,7 @@ from seqformers.training.recipe import Recipe
 __all__ = ["Plan", "resolve"]
 
 # Keys of `tokenizer` that are said at the call or here, not when it is made.
-_NOT_INIT = ("type", "max_length")
+_NOT_INIT = ("type", "max_length", "from")
 _MAPPINGS = {"AutoModelForPreTraining": "MODEL_FOR_PRETRAINING_MAPPING_NAMES"}
 _HEADS = {
     "tokens": ("AutoModelForMaskedLM", "AutoModelForPreTraining"),
@@ -90,6 +91,13 @@ class Plan:
         """Whether the head tells words, or halves of rows, from others: nothing is hidden and no token predicted."""
         contrasts = ("kmer2vec", "self_genomenet")
         return self.family is not None and self.family.model_type in contrasts and self.recipe.learns == "tokens"
+
+    @property
+    def tokenizer_files(self) -> list[Path]:
+        """Files of `tokenizer.from`; none where the tokenizer is made here or comes with the weights."""
+        if self.source is not None or "from" not in self.recipe.tokenizer:
+            return []
+        return [path for path in sorted(_tokenizer_folder(self.recipe).iterdir()) if path.suffix in (".json", ".txt")]
 
     @property
     def has_tokenizer(self) -> bool:
@@ -205,11 +213,27 @@ def _encoder(recipe: Recipe, family: Family | None, source: Path | None) -> Any:
                     f"{getattr(encoder, name)!r}; leave it out, or train from scratch (model.from=null)"
                 )
         return encoder
+    if "from" in recipe.tokenizer:
+        return _made_before(recipe, options)
     cls = _encoder_class(recipe, family, kind, processor)
     _check_options(cls, options)
     if processor and "config" in inspect.signature(cls.__init__).parameters:
         options = {"config": _config(recipe, family, None, None, recipe.model.config), **options}
     return cls(**options)
+
+
+def _made_before(recipe: Recipe, options: dict[str, Any]) -> Any:
+    """The tokenizer in the folder or repository `tokenizer.from`, such as `seqformers learn-tokens` writes."""
+    if options or recipe.tokenizer.get("type") not in (None, "auto"):
+        raise ValueError("tokenizer.from is a tokenizer made before; of other keys only max_length goes with it")
+    folder = _tokenizer_folder(recipe)
+    if not (folder / "tokenizer_config.json").is_file():
+        raise ValueError(f"tokenizer.from={recipe.tokenizer['from']} holds no tokenizer (tokenizer_config.json)")
+    return read_letter_by_letter(AutoTokenizer.from_pretrained(folder))
+
+
+def _tokenizer_folder(recipe: Recipe) -> Path:
+    return fetch_repository(recipe.tokenizer["from"])
 
 
 def _encoder_class(recipe: Recipe, family: Family | None, kind: str | None, processor: bool) -> Any:
@@ -251,7 +275,7 @@ def _config(recipe: Recipe, family: Family | None, source: Path | None, encoder:
         given = recipe.model.config.get(name)
         if name == "vocab_size" and source is not None and (read_config(source).get(name) or 0) >= found:
             continue  # the table of a pretrained model may have room to spare
-        if name in ("k", "stride") and given is not None and given != found:
+        if name in ("k", "k_max", "stride") and given is not None and given != found:
             raise ValueError(f"model.config.{name}={given} does not fit the tokenizer's {name}={found}")
         values.setdefault(name, found)
     try:
@@ -279,8 +303,10 @@ def _made_config(recipe: Recipe, cls: Any, source: Path | None, values: dict[str
 
 def _told_by(encoder: Any) -> dict[str, Any]:
     """Fields of a configuration that the tokenizer decides."""
-    names = ("k", "stride", "vocab_size", "pad_token_id", "mask_token_id", "cls_token_id", "sep_token_id")
+    names = ("k", "k_max", "stride", "vocab_size", "pad_token_id", "mask_token_id", "cls_token_id", "sep_token_id")
     found = {name: getattr(encoder, name, None) for name in names}
+    if found["k"] is None:  # a stock tokenizer may say it in its file
+        found["k"] = (getattr(encoder, "init_kwargs", None) or {}).get("letters_per_token")
     residues = getattr(encoder, "residue_ids", None)
     if residues is not None:
         found |= {"first_residue_id": int(min(residues)), "last_residue_id": int(max(residues))}

@@ -143,7 +143,8 @@ class Recipe:
         license (`str`): Licence of the weights that come out.
         model (`ModelRecipe`): Network.
         tokenizer (`dict` or `"processor"`): `type` (`KmerTokenizer`, `ProteinTokenizer`, `auto`, `processor`),
-            `max_length`, and what its class takes (`k`, `stride`); with `model.from` it is loaded from there.
+            `max_length`, and what its class takes (`k`, `stride`); or `from`, a folder with a tokenizer such as
+            `seqformers learn-tokens` writes. With `model.from` it is loaded from there.
         data (`DataRecipe`): Rows.
         masking (`dict`): Pretraining: arguments of the masking collator (`mlm_probability`; `span` of k-mers;
             `strategy`, `max_masked` of residues; `legacy`; `seed`, default the run's).
@@ -257,6 +258,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "tune.timeout_minutes": (0, math.inf),
     "probe.c": (1e-12, math.inf),
     "tokenizer.k": (1, 16),
+    "tokenizer.k_max": (1, 8),
     "tokenizer.stride": (1, math.inf),
     "tokenizer.max_length": (1, math.inf),
     "masking.mlm_probability": (0, 1),
@@ -469,7 +471,7 @@ def _check_free(recipe: Recipe) -> None:
             _typed(f"data.{section}.{'test' if further else key}", value, Any)
     for key, value in recipe.tokenizer.items():
         if value is not None:
-            wanted: Any = str if key == "type" else int if f"tokenizer.{key}" in _BOUNDS else Any
+            wanted: Any = str if key in ("type", "from") else int if f"tokenizer.{key}" in _BOUNDS else Any
             recipe.tokenizer[key] = _typed(f"tokenizer.{key}", value, wanted)
     recipe.tokenizer = {key: value for key, value in recipe.tokenizer.items() if value is not None}
     _check_training(recipe.training)

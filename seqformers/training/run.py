@@ -26,6 +26,7 @@ from seqformers.metrics.registry import needs_groups
 from seqformers.tokenization.reading import reading_of
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
+from seqformers.tokenization.tokenization_variable_kmer import VariableKmerTokenizer
 from seqformers.training.arguments import (
     defaults,
     effective_batch_size,
@@ -48,6 +49,8 @@ from seqformers.training.rows import Table, load_table, warn_about_truncation
 
 __all__ = ["Run"]
 
+_ROWS_LOOKED_AT = 512
+_OF_KMERS = (KmerTokenizer, VariableKmerTokenizer)
 # Files of `model.from` that decide what is trained.
 _OF_MODELS = {".safetensors", ".json", ".bin"}
 _NOT_OF_MODELS = {MARK, "metrics.json"}
@@ -175,15 +178,15 @@ class Run:
                     f"masking.{next(iter(options))} means nothing to {self.plan.head}, which hides nothing"
                 )
             options = {"mlm": False}
-        elif isinstance(encoder, KmerTokenizer):
+        elif isinstance(encoder, _OF_KMERS) or _is_learnt(encoder):
             collator = DataCollatorForKmerLanguageModeling
         by_read = self.plan.learns_words or collator is DataCollatorForKmerLanguageModeling
         if self.table.reads is not None and (not by_read or options.get("legacy")):
             raise ValueError(
-                "pretraining on data.reads masks k-mers as a function of the read: it needs KmerTokenizer, a masked "
-                "head and no masking.legacy"
+                "pretraining on data.reads masks k-mers as a function of the read: it needs KmerTokenizer, "
+                "VariableKmerTokenizer or a learnt vocabulary of DNA, a masked head and no masking.legacy"
             )
-        if isinstance(encoder, KmerTokenizer) and len(self.table.columns) != 1:
+        if isinstance(encoder, _OF_KMERS) and len(self.table.columns) != 1:
             raise ValueError("pretraining on k-mers reads one column; set data.columns={text: <column>}")
         known = inspect.signature(collator.__init__).parameters
         for name in options:
@@ -201,11 +204,11 @@ class Run:
         self._note_reads()
         for split in self.table.splits:
             lengths = self.table.lengths(split)
-            cut = warn_about_truncation(self.plan.encoder, lengths, self.plan.max_length, split)
+            counted = self._words_of_longest(split, lengths) if _is_learnt(self.plan.encoder) else lengths
+            cut = warn_about_truncation(self.plan.encoder, counted, self.plan.max_length, split)
             if cut:
-                self.notes.append(
-                    f"{cut:,} of {len(lengths):,} rows of {split} were truncated to {self.plan.max_length}."
-                )
+                rows = f"{len(counted):,} {'longest ' if len(counted) < len(lengths) else ''}rows"
+                self.notes.append(f"{cut:,} of {rows} of {split} were truncated to {self.plan.max_length}.")
             grouped = training.get("train_sampling_strategy") == "group_by_length" and self.table.reads is None
             if split == "train" and grouped:
                 name = training.get("length_column_name", "length")
@@ -213,9 +216,15 @@ class Run:
                 rows = rows.remove_columns([name]) if name in rows.column_names else rows
                 self.table.splits["train"] = rows.add_column(name, lengths)
 
+    def _words_of_longest(self, split: str, lengths: np.ndarray) -> np.ndarray:
+        """Tokens of the longest rows, which learnt words do not tell by the letters; special ones not counted."""
+        longest = np.argsort(-lengths, kind="stable")[:_ROWS_LOOKED_AT]
+        texts = self.table.splits[split].select(longest)[next(iter(self.table.columns.values()))][:]
+        return np.array([len(ids) for ids in self.plan.encoder(texts, add_special_tokens=False)["input_ids"]])
+
     def _note_reads(self) -> None:
         source = self.table.reads
-        if source is None:
+        if source is None or "train" not in self.table.splits:
             return
         source.stream(0, self.table.task.names)  # mistakes are said before a model is made
         self.notes.append(
@@ -238,6 +247,7 @@ class Run:
         recipe, source = self.recipe, self.plan.source
         data = Path(recipe.data.path) if recipe.data.path is not None else None
         found = fingerprint(data) if data is not None else {"fingerprint": self.table.facts["fingerprint"]}
+        files = self.plan.tokenizer_files
         weights = [] if source is None else [path for path in sorted(source.iterdir()) if path.suffix in _OF_MODELS]
         return {
             **_flat(recipe.without_folders().to_dict()),
@@ -251,6 +261,11 @@ class Run:
             "model": [fingerprint(path) for path in weights if path.is_file() and path.name not in _NOT_OF_MODELS],
             **({} if self.teacher is None else {"teacher": self.teacher.loaded.fingerprint}),
             "seqformers": version("seqformers"),
+            **(
+                {"tokenizer_files": [fingerprint(path) for path in files]}
+                if (files := self.plan.tokenizer_files)
+                else {}
+            ),
         }
 
     def keep_recipe(self) -> None:
@@ -420,6 +435,11 @@ class Run:
         return chosen, measure_baselines(
             names, self.table, self.metrics, split=chosen, max_train_rows=recipe.max_train_rows
         )
+
+
+def _is_learnt(encoder: Any) -> bool:
+    """Whether its tokens, which do not overlap, were learnt from DNA by `seqformers learn-tokens`."""
+    return bool((getattr(encoder, "init_kwargs", None) or {}).get("learnt")) and reading_of(encoder).is_nucleic
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
