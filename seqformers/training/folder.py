@@ -30,7 +30,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-__all__ = ["write_run_folder"]
+__all__ = ["card_facts", "write_run_folder", "write_weights"]
 
 _PACKAGES = ("seqformers", "torch", "transformers", "datasets", "tokenizers", "accelerate", "numpy", "scikit-learn")
 _CPU_WATTS_PER_THREAD = 10.0
@@ -54,7 +54,7 @@ def write_run_folder(run: Run, results: list[dict[str, Any]]) -> None:
     folder = run.output / "seeds" / str(chosen["seed"])
     # A kill between removing the seed's copy and finishing: the repository has the weights already.
     model = run.plan.model_class.from_pretrained(folder if (folder / "config.json").is_file() else run.output)
-    portable = _write_repository(run, model)
+    portable = write_weights(run, model)
     summary = _summary(run, results, chosen["seed"]) | {"baseline_split": split, "baselines": baselines}
     if teacher is not None and run.teacher is not None:
         summary["teacher"] = {"parameters": run.teacher.parameters, "metrics": teacher}
@@ -95,7 +95,7 @@ def _choose(run: Run, results: list[dict[str, Any]]) -> tuple[dict[str, Any], st
     return best, f"seed {best['seed']}, the best {METRIC_NAMES.get(name, name)} on validation"
 
 
-def _write_repository(run: Run, model: Any) -> bool:
+def write_weights(run: Run, model: Any) -> bool:
     """Write the repository; return whether the portable form is in it."""
     encoder = run.plan.encoder
     if run.plan.family is not None:
@@ -233,6 +233,31 @@ def _length_notes(run: Run, summary: dict[str, Any]) -> list[str]:
                  if name in values]  # fmt: skip
         lines.append(f"{METRIC_NAMES.get(name, name)} on {split} by length: {', '.join(parts)}.")
     return lines
+
+
+def card_facts(run: Run, model: Any, recipe: Recipe, summary: dict[str, Any], *, portable: bool) -> dict[str, Any]:
+    """What the card of an encoder with several heads says; their scores stand in the cards of the heads."""
+    first = summary["per_seed"][0]
+    return {
+        "name": recipe.name or run.name,
+        "license": recipe.license,
+        "auto_class": "AutoModel",
+        "input": "tokenizer" if run.plan.has_tokenizer else "processor",
+        "portable": portable,
+        "base_model": recipe.without_folders().model.from_,
+        "summary": recipe.description,
+        "parameters": int(sum(p.numel() for p in model.parameters())),
+        "architecture": _architecture(model.config),
+        "data": [{key: value for key, value in facts.items() if value} for facts in summary["data"].values()],
+        "recipe": recipe.without_folders().to_yaml(),
+        "command": summary["command"],
+        "hyperparameters": _hyperparameters(recipe, first),
+        "seeds": recipe.seeds,
+        "published_seed": f"seed {recipe.seeds[0]}, the first",
+        "environment": _environment(run, summary["per_seed"]),
+        "versions": _versions(),
+        "notes": [],
+    }
 
 
 def _architecture(config: Any) -> dict[str, Any]:

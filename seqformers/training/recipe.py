@@ -157,6 +157,9 @@ class Recipe:
             `focal_gamma` (rows that are right count less), `sampling` (true: every class equally often).
         augment (`dict`): Changes of the sequences of train, drawn anew in every epoch: `reverse_complement` (share of
             rows), `mutations` (chance of a letter), `shift` (up to so many letters are cut off one end).
+        heads (`dict`): Pretraining of one encoder by several tasks at once: name -> `data` and, where they differ,
+            `masking`, `metrics`, `balance`, `augment`, `baselines`, `weight` (of its loss, 1). A head whose
+            `data.label` is null tells hidden tokens.
         training (`dict`): Fields of `transformers.TrainingArguments`.
         seeds (`list[int]`): One training run each.
         metrics (`list[str]`): Names in `seqformers.metrics.registry.METRICS`; the first chooses checkpoint and
@@ -182,6 +185,7 @@ class Recipe:
     masking: dict[str, Any] = field(default_factory=dict)
     contrastive: dict[str, Any] = field(default_factory=dict)
     distill: dict[str, Any] = field(default_factory=dict)
+    heads: dict[str, dict[str, Any]] = field(default_factory=dict)
     balance: dict[str, Any] = field(default_factory=dict)
     augment: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -203,6 +207,17 @@ class Recipe:
         unlabelled = self.task == "pretrain" or (self.task == "distill" and self.data.label is None)
         return "tokens" if unlabelled else "labels"
 
+    def head_recipes(self) -> dict[str, Recipe]:
+        """Of several heads the recipe of each: this one with what the head changes."""
+        found = {}
+        for name, head in self.heads.items():
+            values = self.to_dict() | {"heads": {}, "name": f"{self.name}-{name}" if self.name else name}
+            values |= {key: value for key, value in head.items() if key != "weight"}
+            labelled = head["data"].get("label", "label") is not None
+            values["task"] = "finetune" if labelled else "pretrain"
+            found[name] = load_recipe(values)
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values, in the form of the YAML."""
         values = dataclasses.asdict(self)
@@ -223,6 +238,7 @@ _PROBE = {"c": float | list[float], "cache": bool, "shots": list[int], "draws": 
 _CONTRASTIVE = {"views": str, "temperature": float}
 _DISTILL = {"teacher": str, "temperature": float, "share": float, "hidden": float}
 # Sections of keys that one task reads, and the tasks.
+_OF_HEADS = ("data", "weight", "masking", "metrics", "balance", "augment", "baselines")
 _READ_BY = {
     "contrastive": ("pretrain",),
     "distill": ("distill",),
@@ -491,9 +507,30 @@ def _check_training(training: dict[str, Any]) -> None:
             training[key] = _typed(f"training.{key}", value, _TRAINING_TYPES[key])
 
 
+def _check_heads(recipe: Recipe) -> None:
+    """Heads of a recipe: their keys, and that nothing stands beside them which they do not read."""
+    if recipe.task != "pretrain":
+        raise ValueError(f"heads are read by `pretrain`, not by `{recipe.task}`; leave them out")
+    if recipe.data.path or recipe.data.dataset or recipe.contrastive:
+        raise ValueError("with heads, data stands in each of them, and contrastive in none")
+    for name, head in recipe.heads.items():
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise ValueError(f"heads.{name}: a head is called by letters, digits, - and _")
+        for key in head:
+            _refuse_unknown(key, _OF_HEADS, f"heads.{name}.")
+        if not isinstance(head.get("data"), dict):
+            raise ValueError(f"heads.{name} needs data, such as {{path: data/{name}}}")
+        weight = head.get("weight", 1.0)
+        if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 < weight < math.inf:
+            raise ValueError(f"heads.{name}.weight must be a number above 0, got {weight!r}")
+    recipe.head_recipes()
+
+
 def _check_values(recipe: Recipe) -> None:
     data, seeds = recipe.data, recipe.seeds
-    if (data.dataset is None) == (data.path is None):
+    if recipe.heads:
+        _check_heads(recipe)
+    elif (data.dataset is None) == (data.path is None):
         raise ValueError("give exactly one of data.dataset (a name such as phage) and data.path (a folder of Parquet)")
     if data.reads and data.path is None:
         raise ValueError("data.reads draws from genomes; set data.path to the output of `seqformers build genomes`")

@@ -232,7 +232,7 @@ class Run:
             f"learn from {len(self.table.splits['train']):,} of the first."
         )
 
-    def _train_rows(self, seed: int, arguments: TrainingArguments) -> Any:
+    def train_rows(self, seed: int, arguments: TrainingArguments) -> Any:
         """Rows to train on; of fresh reads the order is their own, by length where the recipe groups by it."""
         source = self.table.reads
         if source is None:
@@ -289,12 +289,7 @@ class Run:
 
         Logits in bf16 have three digits: enough to train by, but ties spoil rankings (AUROC, Spearman).
         """
-        collate = self.collate
-        if isinstance(collate, LanguageModelBatches):
-            known = "scored_places" in (self.plan.accepted_inputs or ())
-            collate = collate.with_masker(
-                self._masker(self.recipe.masking.get("seed", seed)), places=known and torch.accelerator.is_available()
-            )
+        collate = self.training_collate(seed)
         arguments = training_arguments(
             self.recipe,
             folder / "checkpoints",
@@ -320,7 +315,7 @@ class Run:
             model=learner,
             args=arguments,
             data_collator=collate,
-            train_dataset=self._train_rows(seed, arguments),
+            train_dataset=self.train_rows(seed, arguments),
             eval_dataset=self.rows_to_score("validation"),
             compute_metrics=self._metrics_to_choose_by,
             preprocess_logits_for_metrics=self.table.task.keep,
@@ -330,6 +325,15 @@ class Run:
         for callback in [*callbacks, *([] if isinstance(collate, LanguageModelBatches) else [in_order])]:
             trainer.add_callback(callback)
         return trainer
+
+    def training_collate(self, seed: int) -> Any:
+        """What makes batches of a seed: its own masks, where tokens are hidden."""
+        if not isinstance(self.collate, LanguageModelBatches):
+            return self.collate
+        known = "scored_places" in (self.plan.accepted_inputs or ())
+        return self.collate.with_masker(
+            self._masker(self.recipe.masking.get("seed", seed)), places=known and torch.accelerator.is_available()
+        )
 
     def _learner(self, model: Any, *, precise: bool) -> Any:
         """The model, or what stands around it where its own loss is not the one that is learnt by."""

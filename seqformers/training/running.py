@@ -25,21 +25,21 @@ from transformers.utils import logging
 
 from seqformers.files import Output, finite, write_json
 from seqformers.hub.private import without_folders
-from seqformers.training.arguments import effective_batch_size, is_main_process, wait_for_everyone
-from seqformers.training.callbacks import RunLog, StopOnInterrupt, clear_disk_errors
+from seqformers.training.arguments import is_main_process, wait_for_everyone
+from seqformers.training.callbacks import clear_disk_errors
+from seqformers.training.fitting import fit, refuse_early
 from seqformers.training.folder import write_run_folder
 from seqformers.training.learners import Learner
 from seqformers.training.probing import train_probe
 from seqformers.training.recipe import Recipe, load_recipe
 from seqformers.training.run import Run
+from seqformers.training.several_heads import train_heads
 
 __all__ = [
     "distill",
     "finetune",
-    "last_whole_checkpoint",
     "pretrain",
     "probe",
-    "refuse_early",
     "run_folder",
     "train",
     "train_seed",
@@ -99,6 +99,8 @@ def train(
         KeyboardInterrupt: Ctrl-C; a checkpoint was saved.
     """
     logging.disable_progress_bar()  # those of reading and writing weights; training has its own
+    if recipe.heads:
+        return train_heads(recipe, output, overwrite=overwrite, resume=resume, command=command, callbacks=callbacks)
     if not is_main_process():  # of several, one keeps the folder; the others train and score with it
         partial = Path(output).with_name(Path(output).name + ".partial")
         if resume and Path(output).is_dir() and not partial.exists():
@@ -123,19 +125,6 @@ def train(
                 folder.finish()
                 wait_for_everyone()
     return folder.path
-
-
-def refuse_early(output: str | Path, job: str, *, overwrite: bool, resume: bool) -> None:
-    """Refuse a folder that is in the way, and an interrupted run, before data are loaded.
-
-    Hours of training are not thrown away because a flag was forgotten.
-    """
-    with Output(output, job, folder=True, overwrite=overwrite, resume=resume) as folder:
-        if folder.partial.exists() and not overwrite and not resume:
-            raise FileExistsError(
-                f"{folder.partial} holds an interrupted run; pass --resume to go on with it or --overwrite to start "
-                "again"
-            )
 
 
 def run_folder(run: Run, job: str, *, overwrite: bool, resume: bool) -> Output:
@@ -176,36 +165,7 @@ def train_seed(run: Run, seed: int) -> dict[str, Any]:
 def _train_weights(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]:
     """The trained model, and facts of its training."""
     title = run.recipe.task if len(run.recipe.seeds) == 1 else f"{run.recipe.task} seed {seed}"
-    log, stop = RunLog(folder / "training_log.jsonl", title), StopOnInterrupt()
-    trainer = run.make_trainer(seed, folder, run.make_model(seed), [log, stop, *run.callbacks])
-    checkpoint = last_whole_checkpoint(folder / "checkpoints")
-    with stop:
-        outcome = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    model: Any = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    model = model.model if isinstance(model, Learner) else model
-    return model, {
-        "train_loss": outcome.training_loss,
-        "steps": outcome.global_step,
-        "epochs": trainer.state.epoch,
-        "tokens": trainer.state.num_input_tokens_seen or None,
-        "best_step": trainer.state.best_global_step,
-        "parameters": int(sum(p.numel() for p in model.parameters())),
-        "effective_batch_size": effective_batch_size(trainer.args),
-        "precision": "bf16" if trainer.args.bf16 else "fp16" if trainer.args.fp16 else "fp32",
-        **log.totals(),
-    }
-
-
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; torn ones (a kill, a full disk) are removed.
-
-    `trainer_state.json` is the last file of a checkpoint, so one that can be read stands for all.
-    """
-    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
-    for path in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            return path
-        except (OSError, ValueError):
-            shutil.rmtree(path)
-    return None
+    trained, facts = fit(
+        lambda added: run.make_trainer(seed, folder, run.make_model(seed), added), folder, title, run.callbacks
+    )
+    return trained.model if isinstance(trained, Learner) else trained, facts

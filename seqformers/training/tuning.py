@@ -13,9 +13,10 @@ from seqformers.files import write_json, write_text
 from seqformers.hub.private import without_folders
 from seqformers.metrics.registry import greater_is_better
 from seqformers.training.callbacks import RunLog, clear_disk_errors
+from seqformers.training.fitting import refuse_early
 from seqformers.training.recipe import Recipe, load_recipe
 from seqformers.training.run import Run
-from seqformers.training.running import refuse_early, run_folder
+from seqformers.training.running import run_folder
 
 __all__ = ["tune"]
 
@@ -115,8 +116,8 @@ def _check_space(recipe: Recipe) -> None:
         raise ValueError(
             "tune.space is empty; give for example {training.learning_rate: {low: 1e-5, high: 1e-3, log: true}}"
         )
-    if recipe.task == "distill" or recipe.contrastive:
-        raise ValueError("`tune` is for recipes of finetune and pretrain without a teacher or views")
+    if recipe.task == "distill" or recipe.contrastive or recipe.heads:
+        raise ValueError("`tune` is for recipes of finetune and pretrain without a teacher, views or several heads")
     if recipe.task == "probe":
         raise ValueError(
             "a probe chooses its only parameter on validation by itself (probe.c); tune a finetune recipe"

@@ -38,7 +38,7 @@ def recipe_for(name: str, data: Path, views: str, **sections: Any) -> dict[str, 
         "data": {"path": str(data)},
         "contrastive": {"views": views, "temperature": 0.1},
         "training": {
-            "per_device_train_batch_size": 16, "max_steps": 30, "save_steps": 30, "eval_steps": 30,
+            "per_device_train_batch_size": 16, "max_steps": 16, "save_steps": 16, "eval_steps": 16,
             "learning_rate": 1e-2, "use_cpu": True, "bf16": False,
         },
         **sections,

@@ -19,8 +19,8 @@ import yaml
 from seqformers.files import Output
 from seqformers.training import callbacks, finetune, pretrain, running
 from seqformers.training.callbacks import clear_disk_errors
+from seqformers.training.fitting import last_whole_checkpoint
 from seqformers.training.recipe import load_recipe
-from seqformers.training.running import last_whole_checkpoint
 
 # Slows every step down, so that a signal falls between two checkpoints whatever the machine.
 SLOW = """
