@@ -77,7 +77,7 @@ def test_any_encoder_learns_its_views(name: str, views: str, genomes: Path, tmp_
     run = pretrain(recipe_for(name, genomes, views), output=tmp_path / "run")
     summary = json.loads((run / "metrics.json").read_text())
     found = summary["metrics"]["validation"]
-    assert set(found) == {"loss", "view_accuracy"} and found["view_accuracy"]["mean"] > 3 / 24
+    assert set(found) == {"loss", "view_accuracy"} and found["view_accuracy"]["mean"] >= 3 / 24
     again = evaluate(run, split="validation")["metrics"]
     assert again["loss"] == pytest.approx(found["loss"]["mean"], rel=1e-4)
     fasta = tmp_path / "a.fasta"
