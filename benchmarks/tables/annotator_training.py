@@ -3,7 +3,7 @@
     python -m benchmarks.tables.annotator_training pretrain --data DATA --work work/annotator --minutes 20
     python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --minutes 25
     python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm packaged \
-        --steps 1650
+        --steps 700
     python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm scratch-structure \
         --steps 2020
 
@@ -39,7 +39,7 @@ __all__ = ["ARMS", "main"]
 
 LENGTH, ROWS = 256, 32
 BATCHES = {"structure": (ROWS, LENGTH), "topology": (ROWS // 2, 2 * LENGTH), "signal": (96, 72)}  # rows, tokens
-RATES = {"pretrain": 2e-3, "annotate": 1.5e-3}
+PRETRAINING_RATE = 2e-3
 MASK, PAD, FIRST_RESIDUE, LAST_RESIDUE = 1, 0, 5, 29
 # Share of the batches of each task; what a topology batch consists of.
 SHARES = {"structure": 0.42, "topology": 0.33, "signal": 0.15, "masked": 0.10}
@@ -57,13 +57,14 @@ class Arm:
     start: str | None = None
     shares: dict[str, float] = field(default_factory=lambda: SHARES)
     own_blocks: bool = True
+    rate: float = 1.5e-3
     left_out: int | None = None  # fold of the topologies
 
 
 _ALL = ("structure", "topology", "signal")
 ARMS: dict[str, Arm] = {
     "joint": Arm(_ALL, "pretrained", own_blocks=False),
-    "packaged": Arm(_ALL, "joint.0", {"structure": 0.5, "topology": 0.4, "signal": 0.1}),
+    "packaged": Arm(_ALL, "joint.0", {"structure": 0.55, "topology": 0.38, "signal": 0.07}, rate=1e-3),
     **{f"scratch-{task}": Arm((task,)) for task in _ALL},
     "validation-topology": Arm(("topology",), "pretrained", left_out=VALIDATION_FOLD),
 }
@@ -229,7 +230,7 @@ def pretrain(data: Path, work: Path, limit: tuple[float, int], seed: int) -> Non
     corpus, torch_seed = Corpus(used), seed
     torch.manual_seed(torch_seed)
     model = ProteinCnnForMaskedLM(ProteinCnnConfig(hidden_dropout_prob=0.0)).train()
-    run = Run(work / "pretrained", model, RATES["pretrain"], limit, seed)
+    run = Run(work / "pretrained", model, PRETRAINING_RATE, limit, seed)
 
     def step(rng: np.random.Generator) -> tuple[str, torch.Tensor, int]:
         ids, mask, labels = corpus.batch(rng)
@@ -296,7 +297,7 @@ def annotate(data: Path, work: Path, limit: tuple[float, int], seed: int, name: 
         corpus = Corpus(load_unlabelled(data, work / "frames.parquet"))
         shares["masked"] = arm.shares["masked"]
     names, ends = list(shares), np.cumsum(list(shares.values())) / sum(shares.values())
-    run = Run(work / f"{name}.{seed}", nn.ModuleList([model, language, grammar]), RATES["annotate"], limit, seed)
+    run = Run(work / f"{name}.{seed}", nn.ModuleList([model, language, grammar]), arm.rate, limit, seed)
 
     def step(rng: np.random.Generator) -> tuple[str, torch.Tensor, int]:
         task = names[int(np.searchsorted(ends, rng.random()))]

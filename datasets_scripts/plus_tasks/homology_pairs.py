@@ -108,6 +108,50 @@ class HomologyPairs:
             first[rows], second[rows] = self._draw_level(int(level), len(rows), rng)
         return self._order[first], self._order[second], levels
 
+    def distinct(
+        self, most: int, rng: np.random.Generator, *, tau: float = 0.5
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Pairs of two different proteins, each at most once in either order: what a test set consists of.
+
+        Args:
+            most (`int`): All pairs are listed where there are no more than this, in the order of the proteins.
+            rng (`numpy.random.Generator`): Else draws so many of them.
+            tau (`float`, *optional*, defaults to 0.5): As for [`draw`]; a level with fewer pairs than its share gives
+                all it has.
+
+        Returns:
+            `tuple`: As [`draw`].
+
+        Examples:
+            >>> pairs = HomologyPairs(["a.1.1.1", "a.1.1.1", "b.1.1.1"])
+            >>> [values.tolist() for values in pairs.distinct(10, np.random.default_rng(0))]
+            [[0, 0, 1], [1, 2, 2], [4, 0, 0]]
+        """
+        n = len(self._order)
+        # Ordered pairs without those of a protein with itself, which are all of the highest level.
+        there = (self.counts - np.r_[np.zeros(len(LEVELS) - 1, np.int64), n]) // 2
+        if there.sum() <= most:
+            first, second = np.triu_indices(n, k=1)
+            place = np.argsort(self._order)
+            start = self._start[place]
+            return first, second, (start[first] == start[second]).sum(axis=1) - 1
+        wanted = _shares(there, most, tau)
+        found: list[NDArray[np.int64]] = []
+        for level in np.flatnonzero(wanted):
+            keys = np.zeros(0, np.int64)
+            while len(keys) < wanted[level]:
+                first, second = self._draw_level(int(level), 2 * int(wanted[level]) + 16, rng)
+                low, high = np.minimum(first, second), np.maximum(first, second)
+                fresh = (low * n + high)[low < high]
+                keys = np.concatenate([keys, fresh])
+                _, at = np.unique(keys, return_index=True)
+                keys = keys[np.sort(at)]
+            keys = keys[: wanted[level]]
+            found.append(np.stack([self._order[keys // n], self._order[keys % n], np.full(len(keys), level)]))
+        chosen = np.concatenate(found, axis=1)
+        first, second, levels = chosen[:, rng.permutation(chosen.shape[1])]
+        return first, second, levels
+
     def _draw_level(self, level: int, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """Uniform ordered pairs of exactly `level`, as positions in the sorted list."""
         cumulative = np.cumsum(self._partners[:, level])
@@ -118,3 +162,16 @@ class HomologyPairs:
         if level < len(LEVELS) - 1:  # step over the closer relatives, which are of a higher level
             second = np.where(second >= self._start[first, level + 1], second + self._size[first, level + 1], second)
         return first, second
+
+
+def _shares(there: NDArray[np.int64], most: int, tau: float) -> NDArray[np.int64]:
+    """How many of `most` pairs each level gives: in proportion to its count^tau, but no more than it has."""
+    wanted = np.zeros(len(there), np.int64)
+    while wanted.sum() < most:
+        open_ = wanted < there
+        weights = np.where(open_, there.astype(np.float64) ** tau, 0.0)
+        more = np.maximum((weights / weights.sum() * (most - wanted.sum())).astype(np.int64), 0)
+        if not more.any():
+            more[np.flatnonzero(open_)[0]] = 1
+        wanted = np.minimum(wanted + more, there)
+    return wanted

@@ -109,7 +109,10 @@ class PlusTasksConfig(datasets.BuilderConfig):
         validation_fraction (`float`, *optional*, defaults to 0.1): Share of the training proteins that becomes the
             validation split where the source has none; chosen by a hash of the sequence, so repeats stay together.
         seed (`int`, *optional*, defaults to 0): Seed of splits and of homology pairs.
-        num_pairs (`int`, *optional*, defaults to 100000): Training pairs drawn for `homology` from a FASTA file.
+        num_pairs (`int`, *optional*, defaults to 100000): Training pairs drawn for `homology` from a FASTA file, anew
+            with every `seed`.
+        num_test_pairs (`int`, *optional*, defaults to 100000): Most pairs of a split that is tested: every pair of two
+            of its proteins once where there are no more than that, else so many of them, levels shared as `tau` says.
         tau (`float`, *optional*, defaults to 0.5): Share of a homology level is proportional to its count^tau.
         max_length (`int`, *optional*): Longer sequences of the protein-level tasks keep their first and last halves
             of this; `localization` has 1000 by default, as PLUS.
@@ -126,6 +129,7 @@ class PlusTasksConfig(datasets.BuilderConfig):
     validation_fraction: float = 0.1
     seed: int = 0
     num_pairs: int = 100_000
+    num_test_pairs: int = 100_000
     tau: float = 0.5
     max_length: int | None = None
     test_fold: int = 3
@@ -387,8 +391,11 @@ def _drawn_pairs(config: PlusTasksConfig, entries: list[Any], part: str, where: 
             raise ValueError(f"{where}: record {entry.id!r} has no SCOP code; expected '>{entry.id} a.1.1.1'")
         codes.append(fields[0])
     sequences = [clean_protein(entry.sequence, f"{where}, record {entry.id!r}") for entry in entries]
-    rng = np.random.default_rng([config.seed, part == "train"])
-    first, second, levels = HomologyPairs(codes).draw(config.num_pairs, rng, tau=config.tau, legacy=config.legacy)
+    rng, pairs = np.random.default_rng([config.seed, part == "train"]), HomologyPairs(codes)
+    if part == "train":
+        first, second, levels = pairs.draw(config.num_pairs, rng, tau=config.tau, legacy=config.legacy)
+    else:
+        first, second, levels = pairs.distinct(config.num_test_pairs, rng, tau=config.tau)
     for a, b, level in zip(first.tolist(), second.tolist(), levels.tolist(), strict=True):
         yield {
             "id_a": entries[a].id,

@@ -43,6 +43,8 @@ class ProteinBertConfig(BertConfig):
         mlm_probability (`float`, defaults to 0.15): Share of residues masked under `finetuning_mlm_weight`.
         max_masked (`int`, *optional*): Most residues of a row masked there; PLUS-TFM has 76.
         class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
+        sequence_head (`str`, defaults to `"pooled"`): What the head for whole proteins reads: their pooled vector, or
+            (`"residue_cnn"`) all residues, projected to 20 and convolved, the maximum of each filter.
         first_residue_id (`int`, defaults to 5): Residues are the ids from here
         last_residue_id (`int`, defaults to 29): to here; random replacements are drawn among them.
         mask_token_id (`int`, defaults to 1): Id that hides a residue.
@@ -76,6 +78,7 @@ class ProteinBertConfig(BertConfig):
     mlm_probability: float | int = 0.15
     max_masked: int | None = None
     class_weights: list[float | int] | None = None
+    sequence_head: Literal["pooled", "residue_cnn"] = "pooled"
     first_residue_id: int = 5
     last_residue_id: int = 29
     mask_token_id: int = 1

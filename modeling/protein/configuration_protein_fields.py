@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: `@strict` checks types only where annotations are not strings.
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -50,6 +50,8 @@ class ProteinConfig(PreTrainedConfig):
     Args:
         classifier_hidden_size (`int`, defaults to 512): Width of the hidden layer of the heads.
         class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
+        sequence_head (`str`, defaults to `"pooled"`): What the head for whole proteins reads: their pooled vector, or
+            (`"residue_cnn"`) all residues, projected to 20 and convolved, the maximum of each filter.
         pad_token_id (`int`, defaults to 0): Padding.
     """
 
@@ -57,6 +59,7 @@ class ProteinConfig(PreTrainedConfig):
 
     classifier_hidden_size: int = 512
     class_weights: list[float | int] | None = None
+    sequence_head: Literal["pooled", "residue_cnn"] = "pooled"
     pad_token_id: int | None = 0
 
     def __post_init__(self, **kwargs: Any):

@@ -46,6 +46,7 @@ class PElmoPreTrainedModel(ProteinPreTrainedModel):
     config: PElmoConfig
     config_class = PElmoConfig
     base_model_prefix = "p_elmo"
+    on_language_model = ("embeddings.", "lm_projection.", "rnn.")  # of the encoder: no language model has these
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -411,8 +411,11 @@ class PlusRnnForSequenceClassification(ProteinForSequenceClassification, _PlusRn
 
     head_class = PlusRnnSequenceHead
 
-    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        return self.classifier(self._features(outputs), outputs.residue_mask)
+    def _residues(self, outputs: Any, attention_mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._features(outputs), outputs.residue_mask
+
+    def _pooled_logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        return self.classifier(*self._residues(outputs, attention_mask))
 
 
 class PlusRnnForTokenClassification(ProteinForTokenClassification, _PlusRnnWithHead):

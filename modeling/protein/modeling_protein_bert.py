@@ -174,6 +174,8 @@ class ProteinBertPreTrainedModel(BertPreTrainedModel):
                 reasons.append(f"there is no {stock_class} like it")
             elif self.config.head_type != "linear":
                 reasons.append("head_type='tape' has no counterpart there; train with head_type='linear'")
+            elif stock_class == "BertForSequenceClassification" and self.config.sequence_head != "pooled":
+                reasons.append(f"sequence_head={self.config.sequence_head!r} has no counterpart there")
             elif stock_class == "BertForSequenceClassification" and self.config.pooling != "pooler":
                 reasons.append(f"pooling={self.config.pooling!r} has no counterpart there; train with 'pooler'")
         if reasons:
@@ -469,7 +471,7 @@ class ProteinBertForSequenceClassification(ProteinForSequenceClassification, _Pr
 
     head_class = ProteinBertValueHead
 
-    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    def _pooled_logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
         return self.classifier(self.dropout(_pool(self.config, outputs, attention_mask)))
 
 
@@ -478,6 +480,8 @@ class ProteinBertForPairClassification(ProteinBertForSequenceClassification):
 
     Homology in PLUS: `num_labels=5`, the levels of SCOP; the expected level is Σ k · softmax(logits)_k.
     """
+
+    may_read_residues = False
 
 
 class ProteinBertForTokenClassification(ProteinForTokenClassification, _ProteinBertWithHead):

@@ -44,6 +44,7 @@ __all__ = [
     "ProteinPairOutput",
     "ProteinPreTrainedModel",
     "ProteinPreTrainingOutput",
+    "ProteinResidueCnnHead",
     "ProteinResidueHead",
     "ProteinTask",
     "ProteinWeightNorm",
@@ -167,6 +168,29 @@ class ProteinResidueHead(nn.Module):
             normed[mask] = self.norm(hidden[mask]).to(hidden.dtype)
         x = torch.relu(first(normed.transpose(1, 2))) * real
         return second(x).transpose(1, 2)
+
+
+class ProteinResidueCnnHead(nn.Module):
+    """Labels of a protein from all of its residues: projected to 20, convolved, their maximum, one linear layer.
+
+    The head that PLUS (Min et al. 2021, section on heat shock proteins) puts on frozen representations; the text gives
+    the projection only, width 7 and 64 filters are chosen here.
+    """
+
+    projected, filters, kernel = 20, 64, 7
+
+    def __init__(self, config: Any):
+        super().__init__()
+        width = getattr(config, "classifier_input_size", config.representation_size)
+        self.projection = nn.Linear(width, self.projected)
+        self.conv = nn.Conv1d(self.projected, self.filters, self.kernel, padding=self.kernel // 2)
+        self.output = nn.Linear(self.filters, config.num_labels or 2)
+
+    def forward(self, hidden: torch.Tensor, residues: torch.Tensor) -> torch.Tensor:
+        """Map (B, T, width) and a mask (B, T) of the residues to (B, num_labels); other tokens do not count."""
+        real = residues[:, None].to(hidden.dtype)
+        found = torch.relu(self.conv(self.projection(hidden).transpose(1, 2) * real))
+        return self.output((found * real).amax(-1))  # none is below 0, so 0 stands for "nowhere"
 
 
 class ProteinContactHead(nn.Module):
@@ -441,12 +465,31 @@ class ProteinForSequenceClassification(ProteinTask):
     head_class = ProteinHead
     output_class = SequenceClassifierOutput
     reads_pooled = True
+    may_read_residues = True
+
+    def _build(self, config: Any) -> None:
+        super()._build(config)
+        if self._reads_residues():
+            self.classifier = ProteinResidueCnnHead(config)
+
+    def _reads_residues(self) -> bool:
+        return self.may_read_residues and self.config.sequence_head == "residue_cnn"
+
+    def _residues(self, outputs: Any, attention_mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Vectors of the tokens, and which of these are residues."""
+        hidden = outputs.last_hidden_state
+        return hidden, inner_tokens(real_tokens(hidden, attention_mask))
 
     def _num_classes(self) -> int:
         other = self.config.problem_type in ("regression", "multi_label_classification")
         return 0 if other or self.num_labels == 1 else self.num_labels
 
     def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        if self._reads_residues():
+            return self.classifier(*self._residues(outputs, attention_mask))
+        return self._pooled_logits(outputs, attention_mask)
+
+    def _pooled_logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
         return self.classifier(outputs.pooler_output)
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -112,7 +112,8 @@ class ProteinAnnotator:
                 topology[protein][start:stop] = residues[offset : offset + stop - start]
                 structure[protein][start:stop] = states[offset : offset + stop - start]
         has_signal = (signal >= _THRESHOLD).tolist()
-        paths = decode_segments([np.log(np.maximum(p, 1e-12)) for p in topology], has_signal)
+        logs, cost = [np.log(np.maximum(p, 1e-12)) for p in topology], self.loaded.config.helix_cost
+        paths = decode_segments(logs, has_signal, helix_cost=cost)
         return [
             ProteinAnnotation(float(signal[i]), paths[i], _letters(structure[i]), topology[i], structure[i])
             for i in range(len(sequences))

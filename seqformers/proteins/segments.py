@@ -27,7 +27,11 @@ class Segment(NamedTuple):
 
 
 def decode_segments(
-    log_probabilities: Sequence[NDArray[np.floating]], signal: Sequence[bool], *, min_helix: int = MIN_HELIX
+    log_probabilities: Sequence[NDArray[np.floating]],
+    signal: Sequence[bool],
+    *,
+    min_helix: int = MIN_HELIX,
+    helix_cost: float = 0.0,
 ) -> list[str]:
     """Cut each protein into the segments whose residues are most likely (Viterbi over segments).
 
@@ -43,6 +47,8 @@ def decode_segments(
         signal (`Sequence[bool]`): Whether each protein starts with a signal peptide. One shorter than `MIN_SIGNAL`
             residues is all signal peptide.
         min_helix (`int`, defaults to 15): Shortest helix.
+        helix_cost (`float`, defaults to 0.0): What each helix takes off the sum of the logs, so that residues which
+            are a little likelier in the membrane than beside it make none.
 
     Returns:
         `list[str]`: A letter of `ioMS` a residue.
@@ -56,13 +62,13 @@ def decode_segments(
     found = [""] * len(log_probabilities)
     if order:
         arrays = [np.asarray(log_probabilities[index], dtype=np.float64) for index in order]
-        paths = _decode(arrays, np.array([bool(signal[index]) for index in order]), min_helix)
+        paths = _decode(arrays, np.array([bool(signal[index]) for index in order]), min_helix, helix_cost)
         for index, path in zip(order, paths, strict=True):
             found[index] = path
     return found
 
 
-def _decode(arrays: list[NDArray], signal: NDArray[np.bool_], min_helix: int) -> list[str]:
+def _decode(arrays: list[NDArray], signal: NDArray[np.bool_], min_helix: int, helix_cost: float) -> list[str]:
     lengths = np.array([len(array) for array in arrays])
     N, L = len(arrays), int(lengths.max())
     emit = np.zeros((N, L, 4))
@@ -72,7 +78,7 @@ def _decode(arrays: list[NDArray], signal: NDArray[np.bool_], min_helix: int) ->
     signal_sum = np.concatenate([np.zeros((N, 1)), emit[..., SIGNAL].cumsum(1)], 1)
     # enter[n, x, s]: best score of a helix that starts at s, coming from side x, without its own residues.
     enter = np.full((N, 2, L + 1), _NEVER)
-    enter[:, :, 0] = np.where(signal, _NEVER, 0.0)[:, None]
+    enter[:, :, 0] = np.where(signal, _NEVER, -helix_cost)[:, None]
     best_enter = np.full((N, 2), _NEVER)  # over starts that leave room for a whole helix
     best_start = np.zeros((N, 2), dtype=np.int64)
     helix_start = np.zeros((N, 2, L + 1), dtype=np.int64)  # of the best helix that ends before t, by side of origin
@@ -100,7 +106,7 @@ def _decode(arrays: list[NDArray], signal: NDArray[np.bool_], min_helix: int) ->
         fresh = arrive > stay
         loop_start[:, :, t] = np.where(fresh, t, loop_start[:, :, t - 1] if t else 0)
         loop = np.where(fresh, arrive, stay) + emit[:, t, :2]
-        enter[:, :, t + 1] = loop - membrane[:, t + 1, None]
+        enter[:, :, t + 1] = loop - membrane[:, t + 1, None] - helix_cost
         ends = lengths == t + 1
         final_loop[ends] = loop[ends]
     paths = []

@@ -12,6 +12,7 @@ from typing import Any
 
 import transformers
 from huggingface_hub.errors import StrictDataclassError
+from torch import nn
 from transformers import AutoConfig, AutoProcessor, AutoTokenizer, set_seed
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -128,19 +129,37 @@ class Plan:
         if self.source is not None:
             model, info = cls.from_pretrained(self.source, config=config, output_loading_info=True)
             self._refuse_missing(model, info["missing_keys"])
-            return model
-        return cls.from_config(config) if cls.__name__.startswith("AutoModel") else cls(config)
+        else:
+            model = cls.from_config(config) if cls.__name__.startswith("AutoModel") else cls(config)
+        return _frozen(model) if self.recipe.model.freeze else model
 
     def _refuse_missing(self, model: Any, missing: Iterable[str]) -> None:
         """A pretrained encoder that is not there would be drawn anew without a word."""
-        encoder = f"{model.base_model_prefix}."
-        lacking = sorted(name for name in missing if name.startswith(encoder) and "pooler" not in name)
+        encoder, missing = f"{model.base_model_prefix}.", set(missing)
+        # What a family builds on top of its language model is new, when nothing of it is there.
+        on_top = tuple(encoder + name for name in getattr(model, "on_language_model", ()))
+        top = {name for name in model.state_dict() if name.startswith(on_top)} if on_top else set()
+        new = top if top <= missing else set()
+        pools = f"{encoder}pool"
+        lacking = sorted(n for n in missing - new if n.startswith(encoder) and not n.startswith(pools))
         if lacking:
             raise ValueError(
                 f"{self.recipe.model.from_} lacks {lacking[0]} ({len(lacking)} weights of the encoder are missing), "
                 f"so it is no {model.config.model_type}, as its config.json says; if it brings code of its own "
                 "(auto_map), that is not run here"
             )
+
+
+def _frozen(model: Any) -> Any:
+    """The model with the weights of its encoder fixed, and no dropout in it."""
+    encoder = model.base_model
+    if encoder is model:
+        raise ValueError(f"{type(model).__name__} has no head apart from its encoder; leave model.freeze out")
+    encoder.requires_grad_(False)
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model
 
 
 def resolve(recipe: Recipe) -> Plan:

@@ -41,6 +41,7 @@ class ModelRecipe:
         from_ (`str`, *optional*; `from` in YAML): Run folder or Hub repository to start from; null starts fresh.
         preset (`str`, *optional*): Named shape of the family (`plus_tfm`), which `config` then changes.
         config (`dict`): Fields of the family's configuration; with `from` they override the stored ones.
+        freeze (`bool`): Train the head alone: the encoder stays as it is, without dropout.
     """
 
     type: str = "kmer_bert"
@@ -48,6 +49,7 @@ class ModelRecipe:
     from_: str | None = None
     preset: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    freeze: bool = False
 
 
 @dataclass(kw_only=True)
@@ -540,6 +542,8 @@ def _check_values(recipe: Recipe) -> None:
         raise ValueError("seeds must be a list of whole numbers such as [0, 1, 2]; got []")
     if len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must differ from each other; got {seeds}")
+    if recipe.model.freeze and recipe.task != "finetune":
+        raise ValueError(f"model.freeze is of `finetune`, not of `{recipe.task}`; leave it out")
     length_bins([], recipe.length_bins)  # edges that do not rise are said before data are loaded
     if not data.columns:
         raise ValueError("data.columns must name at least one column, such as {text: sequence}")

@@ -12,6 +12,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from benchmarks.tables.hsp import FOLDS, RECIPE, read_rows, run_fold
+from benchmarks.tables.protein_arms import TASKS, read_arms, recipe_of
 from seqformers import ProteinTokenizer
 from seqformers._families import family_of
 from seqformers.datasets import builder_class, builder_options, load_dataset
@@ -20,12 +22,16 @@ from seqformers.metrics.contacts import contact_precision
 from seqformers.training import evaluate, finetune, pretrain
 from seqformers.training.batches import Batches
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
+from seqformers.training.plan import resolve
 from seqformers.training.recipe import load_recipe
 from seqformers.training.tasks import Contacts, NextTokens
 from tests.conftest import ROOT
 
 RECIPES = sorted(
-    path for folder in ("plus", "tape") for path in (ROOT / "benchmarks" / "recipes" / folder).glob("*.yaml")
+    path
+    for folder in ("plus", "tape")
+    for path in (ROOT / "benchmarks" / "recipes" / folder).glob("*.yaml")
+    if path.stem != "arms"  # a table of changes
 )
 
 
@@ -55,6 +61,39 @@ def test_every_task_has_its_recipes():
     }  # fmt: skip
     for model in ("rnn-base", "rnn-large", "tfm"):
         assert {f"pretrain-{model}", *(f"{task}-{model}" for task in tasks)} <= names
+    assert {"hsp-rnn-base", "hsp-transformer"} <= names
+
+
+@pytest.mark.parametrize("arm", read_arms())
+def test_an_arm_is_a_recipe(arm, tmp_path):
+    """Pretraining and every task of every arm name a family, heads and fields that exist."""
+    found = read_arms()[arm]
+    for task in [*([] if found["pretrain"] is None else [None]), *TASKS]:
+        if task == "homology" and not found["pairs"]:
+            continue
+        recipe = load_recipe(recipe_of(found, tmp_path, task, None, 0))
+        plan = resolve(recipe)
+        model = plan.make_model({} if task is None else {"num_labels": 5 if task == "homology" else 3}, seed=0)
+        trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        whole = sum(weight.numel() for weight in model.parameters())
+        assert trained < whole / 2 if recipe.model.freeze else trained > 0
+
+
+def test_heat_shock_families_from_frozen_residues(tmp_path):
+    """Four families told by a residue that is frequent in them; every fold is scored once, and the encoder stays."""
+    rng = np.random.default_rng(0)
+    names, rows = ["HSP20", "HSP40", "non-HSP"], []
+    for index in range(90):
+        letters = list("ACDEFGHIKLMNPQRSTVWY") + ["WKC"[index % 3]] * 12
+        rows.append(f">p{index} {names[index % 3]}\n{''.join(rng.choice(letters, 40))}\n")
+    (tmp_path / "hsp.fasta").write_text("".join(rows))
+    table, what = read_rows(tmp_path)
+    assert what == "heat shock proteins" and len(table) == 90 and set(table["fold"]) == set(range(FOLDS))
+    changes = ["model.from=null", "tokenizer.preset=plus", "model.config.hidden_size=8",
+               "model.config.num_hidden_layers=1", "training.num_train_epochs=6", "training.learning_rate=2e-2",
+               "training.use_cpu=true"]  # fmt: skip
+    found = run_fold(table, 0, RECIPE, changes, tmp_path / "work")
+    assert found["f1_macro"] > 0.5 and found["composition_f1_macro"] > 0.5
 
 
 def test_the_small_recipe_runs(tmp_path):

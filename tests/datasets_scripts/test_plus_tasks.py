@@ -68,11 +68,12 @@ def test_homology_from_fasta_and_from_pair_lists(tmp_path):
         "pdb_id_A\tpdb_id_B\tsequence_A\tsequence_B\tsimilarity\nd1\td2\tacd\tWYV\t3.0\n"
     )
     data = build(PlusTasksBuilder, tmp_path, "homology", tmp_path, num_pairs=500)
-    assert {name: len(split) for name, split in data.items()} == {"train": 500, "validation": 500, "test": 1}
+    assert (len(data["train"]), len(data["test"])) == (500, 1)
     assert data["test"][0] == {"id_a": "d1", "id_b": "d2", "sequence_a": "ACD", "sequence_b": "WYV", "label": 3}
     train_ids = set(data["train"]["id_a"]) | set(data["train"]["id_b"])
     held_out = set(data["validation"]["id_a"]) | set(data["validation"]["id_b"])
     assert not train_ids & held_out
+    assert len(data["validation"]) == len(held_out) * (len(held_out) - 1) / 2  # what is scored is not drawn
 
 
 def test_homology_errors(tmp_path):
@@ -216,3 +217,44 @@ def test_real_tables(real_data, tmp_path):
     sizes = {"solubility": 1513, "localization": 2768, "transmembrane": 118, "signal_peptide": 4152}
     for task, count in sizes.items():
         assert len(build(PlusTasksBuilder, tmp_path / task, task, real_data)["test"]) == count
+
+
+def test_tested_pairs_are_distinct_and_all_there_are_where_these_are_few():
+    rng = np.random.default_rng(3)
+    codes = [f"{rng.choice(list('ab'))}.{rng.integers(1, 3)}.{rng.integers(1, 3)}.1" for _ in range(40)]
+    pairs = HomologyPairs(codes)
+    every = {(a, b): level_of(codes[a], codes[b]) for a in range(40) for b in range(a + 1, 40)}
+    first, second, levels = pairs.distinct(len(every), rng)
+    assert dict(zip(zip(first.tolist(), second.tolist(), strict=True), levels.tolist(), strict=True)) == every
+    first, second, levels = pairs.distinct(300, rng)
+    found = {
+        (min(a, b), max(a, b)): level
+        for a, b, level in zip(*(x.tolist() for x in (first, second, levels)), strict=True)
+    }
+    assert len(found) == 300 and all(every[pair] == level for pair, level in found.items())
+    there = np.bincount(list(every.values()), minlength=5)
+    wanted = there**0.5 / (there**0.5).sum() * 300
+    got = np.bincount(list(found.values()), minlength=5)
+    few = wanted >= there  # these give all they have, the others their share and a little more
+    assert (got[few] == there[few]).all() and (got[~few] >= np.floor(wanted[~few])).all()
+
+
+def level_of(one, other):
+    level = 0
+    for a, b in zip(one.split("."), other.split("."), strict=True):
+        if a != b:
+            break
+        level += 1
+    return level
+
+
+def test_a_small_test_set_of_domains_gives_each_pair_once(tmp_path):
+    letters = np.random.default_rng(0).choice(list("ACDEFGHIKL"), (30, 25))
+    for split, rows in (("train", letters[:20]), ("test", letters[20:])):
+        lines = [f">{split}{i} a.{i % 3}.1.1\n{''.join(row)}\n" for i, row in enumerate(rows)]
+        (tmp_path / f"homology_{split}.fasta").write_text("".join(lines))
+    options = {"validation_fraction": 0, "num_pairs": 500}
+    found = build(PlusTasksBuilder, tmp_path / "built", "homology", tmp_path, **options)
+    assert len(found["train"]) == 500
+    pairs = {frozenset(pair) for pair in zip(found["test"]["id_a"], found["test"]["id_b"], strict=True)}
+    assert len(found["test"]) == len(pairs) == 10 * 9 / 2 and all(len(pair) == 2 for pair in pairs)

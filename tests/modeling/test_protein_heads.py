@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seqformers
+from seqformers._families import family_of
 from seqformers.modeling.protein.modeling_protein_heads import (
     ProteinWeightNorm,
     mask_residues,
 )
+from tests.modeling.family_cases import CASES
 
 
 def test_weight_norm_equals_the_one_of_pytorch():
@@ -67,3 +69,41 @@ def test_impossible_values_are_refused_by_name(config: str, field: str, value: A
     with pytest.raises(ValueError, match=field) as refused:
         getattr(seqformers, config)(**{field: value})
     assert "\n" not in str(refused.value)
+
+
+FAMILIES_WITH_HEADS = [
+    "plus_rnn",
+    "protein_bert",
+    "p_elmo",
+    "tape_lstm",
+    "tape_resnet",
+    "protein_cnn",
+    "unirep",
+    "onehot",
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES_WITH_HEADS)
+def test_residues_through_a_convolution_and_their_maximum(family):
+    """One protein at a time, one residue after the other, is the same; padding and other proteins do not matter."""
+    case = next(case for case in CASES if case.model_type == family)
+    name = family_of(family).models["AutoModelForSequenceClassification"]
+    torch.manual_seed(0)
+    config = getattr(seqformers, family_of(family).config)(**case.config, sequence_head="residue_cnn", num_labels=3)
+    model = getattr(seqformers, name)(config).eval()
+    batch = case.unlabelled(case.batch(name, 0))
+    with torch.no_grad():
+        logits = model(**batch).logits
+        hidden = model.base_model(**batch).last_hidden_state
+        head = model.classifier
+        for row, mask in enumerate(batch["attention_mask"]):
+            residues = head.projection(hidden[row, 1 : int(mask.sum()) - 1])
+            half = head.kernel // 2
+            best = torch.zeros(head.filters)
+            for place in range(len(residues)):
+                value = head.conv.bias.clone()
+                for step in range(-half, half + 1):
+                    if 0 <= place + step < len(residues):
+                        value += head.conv.weight[:, :, step + half] @ residues[place + step]
+                best = torch.maximum(best, value)
+            assert torch.allclose(logits[row], head.output(best), atol=1e-5)

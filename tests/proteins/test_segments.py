@@ -32,15 +32,22 @@ def _allowed(text: str, signal: bool, min_helix: int, min_signal: int) -> bool:
     return helices_part and all(a != b for a, b in itertools.pairwise(sides))
 
 
+@pytest.mark.parametrize("cost", [0.0, 1.5])
 @pytest.mark.parametrize("signal", [False, True])
 @pytest.mark.parametrize("length", [1, 2, 4, 6, 7])
-def test_finds_the_best_of_all_topologies(signal: bool, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finds_the_best_of_all_topologies(
+    signal: bool, length: int, cost: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(segments, "MIN_SIGNAL", 2)
     rng = np.random.default_rng(length)
     allowed = every_topology(length, signal, 2, 2)
     arrays = [np.log(rng.dirichlet(np.full(4, 0.4), size=length) + 1e-9) for _ in range(20)]
-    for array, found in zip(arrays, decode_segments(arrays, [signal] * len(arrays), min_helix=2), strict=True):
-        scores = {text: sum(array[i, "ioMS".index(letter)] for i, letter in enumerate(text)) for text in allowed}
+    paths = decode_segments(arrays, [signal] * len(arrays), min_helix=2, helix_cost=cost)
+    for array, found in zip(arrays, paths, strict=True):
+        scores = {}
+        for text in allowed:
+            likely = sum(array[i, "ioMS".index(letter)] for i, letter in enumerate(text))
+            scores[text] = likely - cost * len(segments_of(text, "M"))
         best = max(scores.values())
         assert found in scores
         assert scores[found] == pytest.approx(best)

@@ -6,9 +6,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from seqformers._families import FAMILIES
 from seqformers.training import finetune, pretrain
+from seqformers.training.plan import resolve
+from seqformers.training.recipe import load_recipe
 from tests.training.conftest import TINY, write_split
 
 SMALL = {
@@ -132,3 +136,45 @@ def test_pairs_of_proteins_are_classified(tmp_path):
     }
     run = finetune(recipe, output=tmp_path / "run")
     assert json.loads((run / "config.json").read_text())["architectures"] == ["ProteinBertForPairClassification"]
+
+
+@pytest.mark.parametrize("family", ["p_elmo", "tape_lstm", "tape_resnet"])
+def test_a_language_model_takes_a_new_head(family, tmp_path):
+    """Pooling layers, and what P-ELMo has above its language model, are new; the rest is the source's."""
+    options = {"model": {"type": family, "config": SMALL[family]}, "tokenizer": TOKENIZERS.get(family, {})}
+    data = {"data": {"path": str(tmp_path)}}
+    plan = resolve(load_recipe({"task": "pretrain", **options, **data}))
+    source = plan.make_model({}, seed=1)
+    source.save_pretrained(tmp_path / "lm")
+    plan.encoder.save_pretrained(tmp_path / "lm")
+    recipe = {"model": {"type": family, "from": str(tmp_path / "lm")}, **data}
+    model = resolve(load_recipe(recipe)).make_model({"num_labels": 2}, seed=2)
+    prefix = model.base_model_prefix + "."
+    known = {name.removeprefix(prefix): value for name, value in source.state_dict().items()}
+    shared = {name: value for name, value in model.base_model.state_dict().items() if name in known}
+    assert shared
+    assert all(torch.equal(value, known[name]) for name, value in shared.items())
+    torn = {name: value for name, value in source.state_dict().items() if name != prefix + next(iter(shared))}
+    torn.pop(next(iter(shared)), None)
+    save_file({name: value.contiguous().clone() for name, value in torn.items()}, tmp_path / "lm/model.safetensors",
+              {"format": "pt"})  # fmt: skip
+    with pytest.raises(ValueError, match="1 weights of the encoder are missing"):
+        resolve(load_recipe(recipe)).make_model({"num_labels": 2}, seed=2)
+
+
+def test_a_frozen_encoder_stays_as_it_is(tmp_path):
+    texts = _proteins(24, np.random.default_rng(0))
+    write_split(tmp_path / "data", "train", {"sequence": texts, "label": [int("A" in text[:5]) for text in texts]})
+    recipe = {
+        "model": {"type": "protein_bert", "config": SMALL["protein_bert"], "freeze": True},
+        "tokenizer": {"preset": "tape"},
+        "data": {"path": str(tmp_path / "data"), "splits": {"validation": None, "test": None}},
+        "training": {**QUICK, "learning_rate": 0.1, "eval_strategy": "no", "load_best_model_at_end": False},
+    }
+    plan = resolve(load_recipe(recipe))
+    before = plan.make_model({"num_labels": 2}, seed=0).state_dict()
+    after = load_file(finetune(recipe, output=tmp_path / "run") / "model.safetensors")
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"classifier"}
+    with pytest.raises(ValueError, match=r"model\.freeze is of `finetune`"):
+        load_recipe({**recipe, "task": "pretrain"})

@@ -1,0 +1,290 @@
+"""Protein encoders that differ in network and pretraining, each with the same small budget, on three tasks.
+
+    python -m benchmarks.tables.protein_arms --data DATA --work work/arms             # run or go on
+    python -m benchmarks.tables.protein_arms --work work/arms --collect               # write results/protein_arms.json
+
+The arms stand in `recipes/plus/arms.yaml`. An arm is pretrained for 40 seconds of CPU by `seqformers pretrain`, then
+fine-tuned for 15 on each task by `seqformers finetune`: homology levels of pairs (families that have a pair head),
+secondary structure (CB513) and signal peptides. Homology: domains of TAPE's remote-homology split with their folds,
+and the SCOP class that their fold has in the ProteinBERT set; training pairs are drawn, test pairs are distinct pairs
+of the fold holdout. Beside the arms: Needleman-Wunsch (BLOSUM62), composition and length, and on pairs of families
+that no arm saw what the same-family head adds to these. One finished cell is one JSON file, so a killed run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from benchmarks._results import RESULTS, ROOT, commit, write_result
+from benchmarks.tables.protein_arms_data import prepare
+from benchmarks.tables.protein_arms_shortcuts import homology_shortcuts, same_family
+from seqformers.settings import read_yaml
+from seqformers.training.recipe import load_recipe
+from seqformers.training.running import train
+
+__all__ = ["TASKS", "collect", "main", "read_arms", "recipe_of"]
+
+ARMS = ROOT / "benchmarks" / "recipes" / "plus" / "arms.yaml"
+SECONDS = {"pretrain": 40.0, "finetune": 15.0}
+SEEDS = (0, 1)
+TASKS: dict[str, dict[str, Any]] = {
+    "homology": {
+        "head": "AutoModelForPairClassification",
+        "data": {"columns": {"text": "sequence_a", "text_pair": "sequence_b"}},
+        "metrics": ["level_spearman", "level_accuracy", "level_pearson", "auprc_class", "auprc_fold"],
+    },
+    "secondary_structure": {
+        "head": "AutoModelForTokenClassification",
+        "data": {"label": "labels"},
+        "metrics": ["q3", "q3_per_protein", "f1_macro"],
+        "length_bins": [100, 200, 400],
+    },
+    "signal_peptide": {"head": "AutoModelForSequenceClassification", "data": {}, "metrics": ["mcc", "auroc"]},
+}
+_ENDLESS = 100_000  # steps: the clock ends a training
+_COMMAND = "python -m benchmarks.tables.protein_arms --data DATA --work work/arms"
+
+
+def read_arms(path: Path = ARMS) -> dict[str, dict[str, Any]]:
+    """The arms, each laid over the base."""
+    found = read_yaml(path.read_text(encoding="utf-8"))
+    return {name: _laid_over(found["base"], arm) for name, arm in found["arms"].items()}
+
+
+def _laid_over(base: Any, changes: Any) -> Any:
+    """Mappings are merged; a change of `type` starts its mapping anew, since the other keys were of the old type."""
+    if not isinstance(base, Mapping) or not isinstance(changes, Mapping):
+        return changes
+    if changes.get("type", base.get("type")) != base.get("type"):
+        return dict(changes)
+    return {**base, **{key: _laid_over(base.get(key), value) for key, value in changes.items()}}
+
+
+def recipe_of(arm: Mapping[str, Any], work: Path, task: str | None, source: Path | None, seed: int) -> dict[str, Any]:
+    """The recipe of an arm for a task, or for its pretraining."""
+    part = arm["pretrain"] if task is None else {"rows": task, **TASKS[task], **arm["finetune"]}
+    model = {**arm["model"], "config": {**arm["model"]["config"], **part["config"]}, "head": part["head"]}
+    if source is not None:
+        model |= {"from": str(source), "preset": None, "config": dict(part["config"])}
+    pairs = part["rows"] == "pairs"
+    data: dict[str, Any] = {"path": str(work / "rows" / part["rows"]), **part.get("data", {})}
+    if task is None:
+        model.pop("freeze", None)
+        data["columns"] = {"text": "sequence_a", "text_pair": "sequence_b"} if pairs else {"text": "sequence"}
+    return {
+        "task": "pretrain" if task is None else "finetune",
+        "model": model,
+        "tokenizer": {**arm["tokenizer"], "max_length": 1000 if pairs or task == "homology" else 700},
+        "data": data,
+        "masking": arm["pretrain"]["masking"] if task is None else {},
+        "training": {
+            "max_steps": _ENDLESS, "per_device_train_batch_size": 32, "per_device_eval_batch_size": 64,
+            "learning_rate": float(part["rate"]), "weight_decay": 0.0, "lr_scheduler_type": "constant",
+            "warmup_steps": 0, "max_grad_norm": 1.0, "eval_strategy": "no", "save_strategy": "no",
+            "load_best_model_at_end": False, "logging_steps": 50, "use_cpu": True,
+        },
+        "seeds": [seed], "metrics": [] if task is None else part["metrics"],
+        "length_bins": [] if task is None else part.get("length_bins", []),
+        "baselines": {"names": []}, "portable": False,
+    }  # fmt: skip
+
+
+class Budget(TrainerCallback):
+    """End a training when its CPU time is up; the rate rises over the first twentieth and falls in half a cosine."""
+
+    def __init__(self, seconds: float, rate: float):
+        self.seconds, self.rate, self.steps = seconds, rate, 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.began = time.process_time()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        """Set the rate by the share of the time that is gone."""
+        done = min((time.process_time() - self.began) / self.seconds, 1.0)
+        rate = self.rate * min(1.0, 20 * done + 0.01) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop when the time is gone."""
+        self.steps = state.global_step
+        control.should_training_stop = time.process_time() - self.began > self.seconds
+
+
+def run(work: Path, names: list[str], tasks: list[str], seconds: float) -> None:
+    """Run every cell that has no file yet, one seed after the other, and start none after `seconds` of CPU."""
+    arms = read_arms()
+    (work / "cells").mkdir(parents=True, exist_ok=True)
+    for seed in SEEDS:
+        for name in names:
+            for task in tasks:
+                cell = work / "cells" / f"{task}.{name}.{seed}.json"
+                skip = cell.exists() or (task == "homology" and not arms[name]["pairs"])
+                if skip:
+                    continue
+                if time.process_time() > seconds:
+                    return
+                _run_cell(work, name, arms[name], task, seed, cell)
+
+
+def _run_cell(work: Path, name: str, arm: Mapping[str, Any], task: str, seed: int, cell: Path) -> None:
+    source = None
+    if arm["pretrain"] is not None:
+        source = work / "pretrained" / arm.get("same", name)
+        if not source.exists():
+            _train(recipe_of(arm, work, None, None, 0), source, SECONDS["pretrain"])
+    folder = work / "runs" / f"{task}.{name}.{seed}"
+    steps = _train(recipe_of(arm, work, task, source, seed), folder, SECONDS["finetune"])
+    summary = json.loads((folder / "metrics.json").read_text())
+    metrics = {key: value["mean"] for key, value in summary["metrics"]["test"].items()}
+    result = {"task": task, "arm": name, "seed": seed, "metrics": metrics, "steps": steps, "commit": commit()}
+    result |= {"parameters": summary["per_seed"][0]["parameters"], "by_length": summary.get("by_length")}
+    part = cell.with_suffix(".part")
+    part.write_text(json.dumps(result, indent=1))
+    part.replace(cell)
+    first = TASKS[task]["metrics"][0]
+    print(f"{task:20} {name:16} seed {seed}: {first} {metrics.get(first, math.nan):.3f} ({steps} steps)", flush=True)
+
+
+def _train(recipe: dict[str, Any], folder: Path, seconds: float) -> int:
+    budget = Budget(seconds, recipe["training"]["learning_rate"])
+    train(load_recipe(recipe), folder, overwrite=True, callbacks=[budget])
+    facts = {"steps": budget.steps, "cpu_seconds": seconds}
+    (folder / "budget.json").write_text(json.dumps(facts))
+    return budget.steps
+
+
+def shortcuts(work: Path) -> None:
+    """What needs no network, and same-family prediction on families that no arm saw."""
+    for name, compute in {"homology": homology_shortcuts, "same_family": same_family}.items():
+        path = work / f"shortcuts.{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(compute(work), indent=1))
+
+
+def collect(work: Path) -> dict[str, Any]:
+    """Write `results/protein_arms.json` and its page from the finished cells."""
+    arms = read_arms()
+    cells = [json.loads(path.read_text()) for path in sorted((work / "cells").glob("*.json"))]
+    table: dict[str, Any] = {}
+    for task in TASKS:
+        for name in arms:
+            found = [cell for cell in cells if (cell["task"], cell["arm"]) == (task, name)]
+            if found:
+                values = {key: [cell["metrics"][key] for cell in found] for key in found[0]["metrics"]}
+                sd = {key: float(np.std(value, ddof=1)) if len(value) > 1 else None for key, value in values.items()}
+                table.setdefault(task, {})[name] = {
+                    "mean": {key: float(np.mean(value)) for key, value in values.items()},
+                    "sd": sd,
+                    "seeds": len(found), "steps": float(np.mean([cell["steps"] for cell in found])),
+                    "parameters": found[0]["parameters"],
+                }  # fmt: skip
+    missing = [
+        f"{task}.{name}.{seed}" for task in TASKS for name in arms for seed in SEEDS
+        if (arms[name]["pairs"] or task != "homology")
+        and not any((cell["task"], cell["arm"], cell["seed"]) == (task, name, seed) for cell in cells)
+    ]  # fmt: skip
+    result = {
+        "arms": table, "titles": {name: _title(name, arm) for name, arm in arms.items()}, "budget": SECONDS,
+        "rows": json.loads((work / "rows" / "facts.json").read_text()), "not_run": missing,
+        **{path.name.split(".")[1]: json.loads(path.read_text()) for path in work.glob("shortcuts.*.json")},
+    }  # fmt: skip
+    path = write_result(
+        "protein_arms", result, data="TAPE remote homology, SCOP classes, CB513, SignalP 5", seeds=list(SEEDS)
+    )
+    outcome = json.loads(path.read_text()) | {"command": _COMMAND}
+    path.write_text(json.dumps(outcome, indent=2) + "\n")
+    path.with_suffix(".md").write_text(page(outcome))
+    return result
+
+
+def _title(name: str, arm: Mapping[str, Any]) -> str:
+    weight = (arm["pretrain"] or {}).get("config", {}).get("mlm_weight")
+    said = "" if weight is None else f", λ pretraining {weight:g}"
+    tuned = arm["finetune"]["config"].get("finetuning_mlm_weight")
+    return arm["title"] + said + ("" if tuned is None else f", λ fine-tuning {tuned:g}")
+
+
+def page(outcome: Mapping[str, Any]) -> str:
+    """The results as a page."""
+    result = outcome["result"]
+    budget = result["budget"]
+    lines = [
+        "# Arms of protein pretraining", "", f"`{outcome['command']}`, commit {outcome['commit']}. Every network had "
+        f"{budget['pretrain']:g} CPU seconds of pretraining (where it has any), then {budget['finetune']:g} of "
+        "fine-tuning a task: this compares recipes at one small budget, not the papers' models. Mean ± standard deviation over "
+        "seeds.", "",
+    ]  # fmt: skip
+    for task, arms in result["arms"].items():
+        names = [name for name in TASKS[task]["metrics"] if any(name in arm["mean"] for arm in arms.values())]
+        lines += [
+            f"## {task.replace('_', ' ').capitalize()}",
+            "",
+            "| arm | weights | steps | " + " | ".join(names) + " |",
+        ]
+        lines += ["|---" * (len(names) + 3) + "|"]
+        for name, arm in arms.items():
+            cells = [_cell(arm["mean"].get(key), arm["sd"].get(key)) for key in names]
+            title = result["titles"][name]
+            lines.append(f"| {title} | {arm['parameters']:,} | {arm['steps']:.0f} | " + " | ".join(cells) + " |")
+        for name, values in result.get(task, {}).items():
+            cells = [_cell(values.get(key), None) for key in names]
+            lines.append(f"| *{name.replace('_', ' ')}* | - | - | " + " | ".join(cells) + " |")
+        lines.append("")
+    if "same_family" in result:
+        found = result["same_family"]
+        lines += [
+            f"## Same family or not, {found['pairs']:,} pairs of {found['families']:,} families that no arm saw",
+            "",
+        ]
+        lines += ["| scorer | accuracy | AUROC | AUROC beyond composition and length, 95 % |", "|---|---|---|---|"]
+        for name, row in found["scores"].items():
+            more = "-" if row.get("gain") is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*row["gain"])
+            lines.append(f"| {name} | {row['accuracy']:.3f} | {row['auroc']:.3f} | {more} |")
+        lines.append("")
+    if result["not_run"]:
+        lines += ["Not run (the same command runs them): " + ", ".join(result["not_run"]) + "."]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _cell(mean: float | None, sd: float | None) -> str:
+    if mean is None:
+        return "-"
+    return f"{mean:.3f}" + ("" if sd is None else f" ± {sd:.3f}")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of the public data")
+    parser.add_argument("--work", type=Path, default=Path("work/arms"))
+    parser.add_argument("--arms", nargs="+", default=list(read_arms()), choices=list(read_arms()))
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of CPU, after which no cell is started")
+    parser.add_argument("--shortcuts", action="store_true", help="only what needs no training")
+    parser.add_argument("--collect", action="store_true", help=f"only write {RESULTS.name}/protein_arms.json")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if not options.collect:
+        if options.data is None:
+            parser.error("give --data")
+        prepare(options.data, options.work)
+        if not options.shortcuts:
+            run(options.work, options.arms, options.tasks, options.seconds)
+        shortcuts(options.work)
+    collect(options.work)
+
+
+if __name__ == "__main__":
+    main()
