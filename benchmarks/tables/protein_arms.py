@@ -223,8 +223,8 @@ def page(outcome: Mapping[str, Any]) -> str:
     lines = [
         "# Arms of protein pretraining", "", f"`{outcome['command']}`, commit {outcome['commit']}. Every network had "
         f"{budget['pretrain']:g} CPU seconds of pretraining (where it has any), then {budget['finetune']:g} of "
-        "fine-tuning a task: this compares recipes at one small budget, not the papers' models. Mean ± standard deviation over "
-        "seeds.", "",
+        "fine-tuning a task: this compares recipes at one small budget, not the papers' models. Mean ± standard "
+        "deviation over seeds.", "",
     ]  # fmt: skip
     for task, arms in result["arms"].items():
         names = [name for name in TASKS[task]["metrics"] if any(name in arm["mean"] for arm in arms.values())]
