@@ -110,6 +110,7 @@ FAMILIES: tuple[Family, ...] = (
             "AutoModelForSequenceClassification": "Kmer2VecForSequenceClassification",
         },
         tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
+        other_tokenizers=("seqformers.tokenization.tokenization_variable_kmer:VariableKmerTokenizer",),
     ),
     Family(
         model_type="self_genomenet",

@@ -18,8 +18,10 @@ class Kmer2VecConfig(PreTrainedConfig):
     r"""Word vectors of k-mers: skip-gram or CBOW with negative sampling, and heads that read their mean.
 
     Args:
-        k (`int`, defaults to 6): Length of the k-mers, 1 to 8.
-        vocab_size (`int`, *optional*): Ids of `KmerTokenizer(k)`; `4**k + 5` when not given.
+        k (`int`, defaults to 6): Length of the k-mers, 1 to 8; of the shortest where lengths differ.
+        k_max (`int`, *optional*): Length of the longest ones, up to 8, with `VariableKmerTokenizer`: one table for
+            all lengths, as dna2vec's for 3 to 8 (Ng 2017).
+        vocab_size (`int`, *optional*): Ids of the tokenizer; 5 more than there are k-mers when not given.
         stride (`int`, defaults to 1): Bases between neighbouring k-mers.
         hidden_size (`int`, defaults to 100): Width of the vectors.
         objective (`"skipgram"` or `"cbow"`, defaults to `"skipgram"`): Whether a word tells each of its neighbours, or
@@ -54,6 +56,7 @@ class Kmer2VecConfig(PreTrainedConfig):
     molecule: ClassVar[str] = "dna"
 
     k: int = 6
+    k_max: int | None = None
     vocab_size: int | None = None
     stride: int = 1
     hidden_size: int = 100
@@ -74,15 +77,22 @@ class Kmer2VecConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any):
         if not 1 <= self.k <= 8:
             raise ValueError(f"k must be 1 to 8, got {self.k}")
-        words = 4**self.k + _NUM_SPECIAL_TOKENS
+        if self.k_max is not None and not self.k <= self.k_max <= 8:
+            raise ValueError(f"k_max must be k={self.k} to 8, got {self.k_max}")
+        words = sum(4**length for length in self.lengths) + _NUM_SPECIAL_TOKENS
         self.vocab_size = words if self.vocab_size is None else self.vocab_size
         if self.vocab_size < words:
-            raise ValueError(f"vocab_size={self.vocab_size} is too small for k={self.k}, which needs {words}")
+            raise ValueError(f"vocab_size={self.vocab_size} is too small for k={self.k}, k_max={self.k_max}: {words}")
         check_counts(self, "stride", "hidden_size", "window", "step", "num_negatives")
         check_sizes(self, "subsampling", "focal_gamma")
         check_probabilities(self, "classifier_dropout")
         super().__post_init__(**kwargs)
         check_class_weights(self)
+
+    @property
+    def lengths(self) -> range:
+        """Lengths of the k-mers, in the order of their ids."""
+        return range(self.k, (self.k_max or self.k) + 1)
 
     @property
     def hidden_dropout_prob(self) -> float:

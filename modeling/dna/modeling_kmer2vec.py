@@ -6,6 +6,7 @@ has distances. Negatives are drawn from the counts of the words seen so far to t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +55,22 @@ class Kmer2VecPreTrainedModel(PreTrainedModel):
             init.zeros_(module.counts)
 
 
-def reverse_complement_ids(ids: torch.Tensor, k: int) -> torch.Tensor:
-    """Ids of the reverse complements of k-mers by DNABERT's numbers (A 0, T 1, C 2, G 3); special ids stay."""
-    number = (ids - _NUM_SPECIAL_TOKENS).clamp(min=0)
-    turned = torch.zeros_like(number)
-    for place in range(k):
-        turned = turned * 4 + (((number >> (2 * place)) & 3) ^ 1)  # A and T, C and G differ in the last bit
-    return torch.where(ids < _NUM_SPECIAL_TOKENS, ids, turned + _NUM_SPECIAL_TOKENS)
+def reverse_complement_ids(ids: torch.Tensor, lengths: Iterable[int]) -> torch.Tensor:
+    """Ids of the reverse complements of k-mers by DNABERT's numbers (A 0, T 1, C 2, G 3); special ids stay.
+
+    Args:
+        ids (`torch.LongTensor`): Of any shape.
+        lengths (`Iterable[int]`): Lengths of the k-mers in the order of their ids.
+    """
+    out, first = ids, _NUM_SPECIAL_TOKENS
+    for k in lengths:
+        number = (ids - first).clamp(min=0)
+        turned = torch.zeros_like(number)
+        for place in range(k):
+            turned = turned * 4 + (((number >> (2 * place)) & 3) ^ 1)  # A and T, C and G differ in the last bit
+        out = torch.where((ids >= first) & (ids < first + 4**k), turned + first, out)
+        first += 4**k
+    return out
 
 
 class Kmer2VecModel(Kmer2VecPreTrainedModel):
@@ -96,7 +106,7 @@ class Kmer2VecModel(Kmer2VecPreTrainedModel):
         """Ids as the vectors know them: of a k-mer and its reverse complement the smaller, with `both_strands`."""
         if not self.config.both_strands:
             return input_ids
-        return torch.minimum(input_ids, reverse_complement_ids(input_ids, self.config.k))
+        return torch.minimum(input_ids, reverse_complement_ids(input_ids, self.config.lengths))
 
     @can_return_tuple
     def forward(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from seqformers.files import Output
 from seqformers.hub.load import Loaded, load_model
 
-__all__ = ["WordVectors", "word_vectors", "write_word2vec"]
+__all__ = ["WordVectors", "concatenation_score", "word_vectors", "write_word2vec"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class WordVectors:
         order = [place for place in np.argsort(-cosines, kind="stable").tolist() if self.words[place] != word]
         return [(self.words[place], float(cosines[place])) for place in order[:count]]
 
-    @property
+    @cached_property
     def _number(self) -> dict[str, int]:
         return {word: number for number, word in enumerate(self.words)}
 
@@ -71,6 +72,48 @@ def word_vectors(model: str | Path | Loaded) -> WordVectors:
     ids = torch.tensor([number for _, number in known], device=table.device)
     ids = base.words(ids) if hasattr(base, "words") else ids  # both strands of a k-mer may have one vector
     return WordVectors([word for word, _ in known], table[ids].detach().float().cpu().numpy())
+
+
+def concatenation_score(
+    vectors: WordVectors, lengths: tuple[int, int] = (3, 3), *, pairs: int = 1000, among: int = 10, seed: int = 0
+) -> dict[str, float]:
+    """The arithmetic of dna2vec (Ng 2017, section 3.2): is the sum of two k-mers near their concatenation?
+
+    Random pairs of k-mers are added, and the words as long as both together are ranked by their cosine to the sum.
+
+    Args:
+        vectors (`WordVectors`): Of k-mers of several lengths.
+        lengths (`tuple[int, int]`): Letters of the two.
+        pairs (`int`): So many pairs, drawn with `seed`; unlike k-mers where the lengths are alike.
+        among (`int`): A concatenation counts as found when it is among so many nearest words.
+        seed (`int`): Of the draw.
+
+    Returns:
+        `dict`: `found`, share of pairs where one concatenation or the other (`ab` or `ba`) is among the nearest;
+        `chance`, that share for words in random order; and `pairs`.
+
+    Raises:
+        ValueError: the model has no words of a length.
+    """
+    of_length: dict[int, list[int]] = {}
+    for number, word in enumerate(vectors.words):
+        of_length.setdefault(len(word), []).append(number)
+    for length in (*lengths, sum(lengths)):
+        if length not in of_length:
+            raise ValueError(f"no words of {length} letters; lengths here: {', '.join(map(str, sorted(of_length)))}")
+    unit = vectors.matrix / np.maximum(np.linalg.norm(vectors.matrix, axis=1, keepdims=True), 1e-30)
+    rng, long = np.random.default_rng(seed), of_length[sum(lengths)]
+    place = {vectors.words[number]: index for index, number in enumerate(long)}
+    found = []
+    for _ in range(pairs):
+        one, other = (vectors.words[int(rng.choice(of_length[length]))] for length in lengths)
+        while one == other:
+            other = vectors.words[int(rng.choice(of_length[lengths[1]]))]
+        cosines = unit[long] @ (vectors.of(one) + vectors.of(other))
+        ranks = [int((cosines > cosines[place[text]]).sum()) for text in (one + other, other + one)]
+        found.append(min(ranks) < among)
+    missed = (1 - among / len(long)) * (1 - among / max(len(long) - 1, 1))
+    return {"found": float(np.mean(found)), "chance": 1 - max(missed, 0.0), "pairs": pairs}
 
 
 def write_word2vec(model: str | Path | Loaded, output: str | Path, *, overwrite: bool = False) -> Path:

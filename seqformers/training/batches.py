@@ -10,9 +10,10 @@ import torch
 
 from seqformers.datasets_scripts.genomes.reads import Reads
 from seqformers.modeling.dna.modeling_dna_heads import places_of_labels
+from seqformers.training.collators import chance_of_lengths
 from seqformers.training.tasks import IGNORED, Task
 
-__all__ = ["Batches", "FixedMasks", "LanguageModelBatches"]
+__all__ = ["Batches", "FixedMasks", "LanguageModelBatches", "RowByRow"]
 
 
 class Batches:
@@ -137,6 +138,30 @@ class LanguageModelBatches:
             return {}
         counts = self.encoder.num_tokens([len(text) for text in texts])
         return {"chance": self.masker.chance_of_lengths(counts, rows.keys if isinstance(rows, Reads) else None)}
+
+
+class RowByRow:
+    """A collator of transformers, which takes rows, as one of the padded arrays of a tokenizer.
+
+    Args:
+        collator: It hides tokens, or none.
+        seed (`int`): Of the lengths of k-mers, where a tokenizer draws them.
+    """
+
+    def __init__(self, collator: Any, seed: int):
+        self.collator, self.seed = collator, seed
+        self._rng: np.random.Generator | None = None
+
+    def __call__(self, arrays: Mapping[str, Any], keys: np.ndarray | None = None) -> dict[str, Any]:
+        """Hand on the rows of `arrays`; `keys` is for those that draw."""
+        return self.collator([dict(zip(arrays, values, strict=True)) for values in zip(*arrays.values(), strict=True)])
+
+    def chance_of_lengths(self, counts: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
+        """As the function of this name, from `seed` and, where there are none, in place of `keys` from a generator."""
+        if self._rng is None:
+            worker = torch.utils.data.get_worker_info()
+            self._rng = np.random.default_rng([self.seed, 0 if worker is None else worker.id + 1])
+        return chance_of_lengths(counts, self.seed, self._rng if keys is None else keys)
 
 
 class FixedMasks:

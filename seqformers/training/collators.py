@@ -16,7 +16,14 @@ import torch
 
 from seqformers.datasets_scripts.common.counter_draws import keys_of, uniform
 
-__all__ = ["ByPlace", "DataCollatorForKmerLanguageModeling", "InOrder", "mask_in_base_space", "tokens_per_span"]
+__all__ = [
+    "ByPlace",
+    "DataCollatorForKmerLanguageModeling",
+    "InOrder",
+    "chance_of_lengths",
+    "mask_in_base_space",
+    "tokens_per_span",
+]
 
 _IGNORED = -100
 _MASK, _REPLACE, _KEEP = 1, 2, 3
@@ -144,6 +151,24 @@ def mask_in_base_space(
     # Two statements, since one span may start where another ends.
     change[starts + widths] -= fate
     return np.cumsum(change[:-1], dtype=np.int8)
+
+
+def chance_of_lengths(counts: np.ndarray, seed: int, source: np.ndarray | np.random.Generator) -> np.ndarray:
+    """Numbers in [0, 1) that a tokenizer draws the lengths of k-mers by.
+
+    Args:
+        counts (`np.ndarray` of shape `(rows,)`): Tokens of each row.
+        seed (`int`): With keys, of the numbers.
+        source (`np.random.Generator`, or `np.ndarray` of `uint64`, shape `(rows,)`): Where they come from: one after
+            the other, or a row's as a function of its key.
+
+    Returns:
+        `np.ndarray` of shape `(tokens,)`, rows end to end.
+    """
+    if isinstance(source, np.random.Generator):
+        return source.random(int(counts.sum()))
+    place = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    return uniform(keys_of(np.repeat(source, counts), seed, place), _LENGTH)
 
 
 @dataclass
@@ -287,19 +312,8 @@ class DataCollatorForKmerLanguageModeling:
         return new.reshape(ids.shape), labels.reshape(ids.shape)
 
     def chance_of_lengths(self, counts: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
-        """Numbers in [0, 1) that a tokenizer draws the lengths of k-mers by.
-
-        Args:
-            counts (`np.ndarray` of shape `(rows,)`): Tokens of each row.
-            keys (`np.ndarray` of `uint64`, shape `(rows,)`, *optional*): Make a row's numbers a function of its key.
-
-        Returns:
-            `np.ndarray` of shape `(tokens,)`, rows end to end.
-        """
-        if keys is None:
-            return self._generator().random(int(counts.sum()))
-        place = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        return uniform(keys_of(np.repeat(keys, counts), self.seed or 0, place), _LENGTH)
+        """As the function of this name, from the seed of the masks."""
+        return chance_of_lengths(counts, self.seed or 0, self._generator() if keys is None else keys)
 
     def _by_place(self, keys: np.ndarray, width: int) -> ByPlace:
         return ByPlace(keys_of(keys[:, None], self.seed or 0, np.arange(width)).ravel())

@@ -6,9 +6,8 @@ import inspect
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from seqformers.training.arguments import (
     training_arguments,
 )
 from seqformers.training.baselines import check_baselines, default_baselines, measure_baselines
-from seqformers.training.batches import Batches, FixedMasks, LanguageModelBatches
+from seqformers.training.batches import Batches, FixedMasks, LanguageModelBatches, RowByRow
 from seqformers.training.callbacks import EvaluateInOrder
 from seqformers.training.collators import DataCollatorForKmerLanguageModeling
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
@@ -193,7 +192,7 @@ class Run:
             if name not in known:
                 raise ValueError(f"masking.{name} is not known to {collator.__name__}")
         masker = collator(encoder, seed=seed, **options)
-        return partial(_as_rows, masker) if collator is DataCollatorForLanguageModeling else masker
+        return RowByRow(masker, seed) if collator is DataCollatorForLanguageModeling else masker
 
     def _look_at_lengths(self) -> None:
         """Warn about truncation, and give the rows a length column for bucketing."""
@@ -455,8 +454,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             out[f"{prefix}{key}"] = value
     return out
-
-
-def _as_rows(collator: Any, arrays: Mapping[str, Any], keys: Any = None) -> dict[str, Any]:
-    """Hand padded arrays to a collator of transformers, which takes rows; `keys` is for those that draw."""
-    return collator([dict(zip(arrays, values, strict=True)) for values in zip(*arrays.values(), strict=True)])

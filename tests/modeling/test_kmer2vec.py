@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from seqformers import (
     Kmer2VecForSequenceClassification,
     Kmer2VecModel,
     KmerTokenizer,
+    VariableKmerTokenizer,
 )
 from seqformers.hub.load import Loaded
 from seqformers.inference.windowing import reverse_complement
-from seqformers.interpret.words import word_vectors, write_word2vec
+from seqformers.interpret.words import WordVectors, concatenation_score, word_vectors, write_word2vec
 from seqformers.modeling.dna.modeling_kmer2vec import reverse_complement_ids
 from seqformers.training import finetune, pretrain
+from seqformers.training.recipe import load_recipe
+from seqformers.training.run import Run
 
 IDS = torch.tensor([[2, 7, 9, 30, 9, 41, 12, 3], [2, 50, 7, 1, 9, 3, 0, 0]])
 
@@ -105,8 +109,62 @@ def test_reverse_complements_of_ids_are_those_of_the_letters(k: int) -> None:
     words = ["".join(word) for word in np.random.default_rng(0).choice(list("ACGT"), (30, k))]
     ids = torch.tensor([tokenizer.get_vocab()[word] for word in words])
     turned = [tokenizer.get_vocab()[reverse_complement(word)] for word in words]
-    assert reverse_complement_ids(ids, k).tolist() == turned
-    assert reverse_complement_ids(torch.arange(5), k).tolist() == [0, 1, 2, 3, 4]
+    assert reverse_complement_ids(ids, [k]).tolist() == turned
+    assert reverse_complement_ids(torch.arange(5), [k]).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_words_of_several_lengths_have_one_table() -> None:
+    tokenizer = VariableKmerTokenizer(k=2, k_max=4)
+    config = Kmer2VecConfig(k=2, k_max=4, hidden_size=6, both_strands=True)
+    assert config.vocab_size == tokenizer.vocab_size == 5 + 16 + 64 + 256
+    known = tokenizer.get_vocab()
+    words = ["".join(x) for n in (2, 3, 4) for x in np.random.default_rng(n).choice(list("ACGT"), (10, n))]
+    ids = torch.tensor([known[word] for word in words])
+    turned = [known[reverse_complement(word)] for word in words]
+    assert reverse_complement_ids(ids, config.lengths).tolist() == turned
+    assert reverse_complement_ids(torch.arange(5), config.lengths).tolist() == [0, 1, 2, 3, 4]
+    model = Kmer2VecModel(config).eval()
+    one, other = (model(torch.tensor([[2, *row, 3]])).pooler_output for row in (ids.tolist(), turned))
+    torch.testing.assert_close(one, other)
+    with pytest.raises(ValueError, match="k_max must be k=5 to 8, got 3"):
+        Kmer2VecConfig(k=5, k_max=3)
+
+
+def test_arithmetic_is_found_where_it_holds_and_not_in_noise() -> None:
+    """Vectors that count letters add up exactly; ties of permuted letters are broken by which letters are where."""
+    words = ["".join(word) for n in (2, 4) for word in product("ACGT", repeat=n)]
+    rng = np.random.default_rng(0)
+    at = rng.normal(size=(4, 40))
+    exact = np.array([sum(at["ACGT".index(x)] for x in word) for word in words], np.float32)
+    found = concatenation_score(WordVectors(words, exact), (2, 2), pairs=100, among=24)
+    noise = concatenation_score(WordVectors(words, rng.normal(size=exact.shape)), (2, 2), pairs=400, among=24)
+    assert found["found"] == 1.0 and found["chance"] == pytest.approx(1 - (1 - 24 / 256) * (1 - 24 / 255))
+    assert noise["found"] == pytest.approx(noise["chance"], abs=0.06)
+    with pytest.raises(ValueError, match="no words of 3 letters; lengths here: 2, 4"):
+        concatenation_score(WordVectors(words, exact), (2, 3))
+
+
+def test_lengths_are_drawn_anew_and_the_run_reads_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    for split in ("train", "validation"):
+        rows = {"sequence": ["".join(rng.choice(list("ACGT"), 40)) for _ in range(16)]}
+        pd.DataFrame(rows).to_parquet(tmp_path / "data" / f"{split}.parquet")
+    recipe = {
+        "model": {"type": "kmer2vec", "config": {"hidden_size": 8, "window": 3}},
+        "tokenizer": {"type": "VariableKmerTokenizer", "k": 2, "k_max": 4},
+        "data": {"path": str(tmp_path / "data"), "label": None},
+        "training": {"per_device_train_batch_size": 8, "max_steps": 4, "use_cpu": True, "learning_rate": 0.05},
+    }
+    run = Run.prepare(load_recipe({**recipe, "task": "pretrain"}), tmp_path / "x")
+    collate, rows = run.training_collate(0), [run.table.splits["train"][row] for row in range(8)]
+    first, second = (collate(rows)["input_ids"] for _ in range(2))
+    assert first.shape == second.shape and not torch.equal(first, second)
+    lengths = torch.bucketize(first[first > 4], torch.tensor([21, 85]), right=True).bincount()
+    assert (lengths / lengths.sum() - 1 / 3).abs().max() < 0.1
+    found = word_vectors(pretrain(recipe, output=tmp_path / "pt"))
+    assert len(found.words) == 16 + 64 + 256 and found.matrix.shape[1] == 8
+    assert 0 <= concatenation_score(found, (2, 2), pairs=20)["found"] <= 1
 
 
 def test_both_strands_have_one_vector() -> None:
