@@ -69,8 +69,8 @@ class PhageConfig(datasets.BuilderConfig):
         gc_bins (`int`): Bins of that distribution.
         max_train_reads, max_validation_reads, max_test_reads (`int`): Rows of a split at most; 0 for no limit.
         max_ambiguous (`float`): Rows with a larger share of letters other than A, C, G, T are not drawn.
-        shortest, longest (`int`), ratio (`float`): Pretraining: the law of lengths, and random samples per piece that
-            the cut gives.
+        shortest, longest (`int`), bias, ratio (`float`): Pretraining: the law of lengths (`bias`: share that is
+            `longest`), and random samples per piece that the cut gives.
         cut, sample (`bool`): Pretraining: use the cut, the random samples.
         columns (`dict`): Names of the table columns `sequence`, `label`, `group`, `genome_id`, where not the usual.
         genome_from (`str`), groups_file (`str`): How FASTA files become genomes and groups; see the card.
@@ -103,6 +103,7 @@ class PhageConfig(datasets.BuilderConfig):
     max_ambiguous: float = 0.0
     shortest: int = 36
     longest: int = 510
+    bias: float = 0.5
     ratio: float = 2.0
     cut: bool = True
     sample: bool = True
@@ -477,7 +478,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
 
     def _pretrain_rows(self, split: str) -> _Rows:
         config, store = self.config, self._store
-        law = draws.LengthLaw(config.shortest, config.longest)
+        law = draws.LengthLaw(config.shortest, config.longest, config.bias)
         genomes = self._genomes("train" if config.is_legacy("validation") else split, fraction=False)
         if split == "train" and config.label_fraction < 1:
             genomes = self._genomes(split, fraction=True)

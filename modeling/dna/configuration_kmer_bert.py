@@ -154,6 +154,26 @@ class KmerBertConfig(PreTrainedConfig):
         }  # fmt: skip
         return cls(**{**preset, **kwargs})
 
+    @classmethod
+    def mini(cls, **kwargs: Any) -> "KmerBertConfig":
+        """4 layers of width 256."""
+        return cls(**_sizes(4, 256) | kwargs)
+
+    @classmethod
+    def small(cls, **kwargs: Any) -> "KmerBertConfig":
+        """4 layers of width 512: bert-small, which virBERT's scaled trials used."""
+        return cls(**_sizes(4, 512) | kwargs)
+
+    @classmethod
+    def medium(cls, **kwargs: Any) -> "KmerBertConfig":
+        """8 layers of width 512: bert-medium."""
+        return cls(**_sizes(8, 512) | kwargs)
+
+    @classmethod
+    def base(cls, **kwargs: Any) -> "KmerBertConfig":
+        """12 layers of width 768: DNABERT and virBERT."""
+        return cls(**_sizes(12, 768) | kwargs)
+
     @property
     def letters_per_token(self) -> int | None:
         """Bases that one token covers: `k`, of several lengths the shortest."""
@@ -167,6 +187,16 @@ class KmerBertConfig(PreTrainedConfig):
     def to_diff_dict(self) -> dict[str, Any]:
         """The values that differ from the defaults, and always those that the data depend on."""
         return super().to_diff_dict() | {"k": self.k, "stride": self.stride, "vocab_size": self.vocab_size}
+
+
+def _sizes(layers: int, width: int) -> dict[str, int]:
+    """Heads of 64 and a hidden layer of four times the width, as BERT has."""
+    return {
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "num_attention_heads": width // 64,
+        "intermediate_size": 4 * width,
+    }
 
 
 def _k_of(vocab_size: int) -> int:

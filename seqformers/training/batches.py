@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from seqformers.datasets_scripts.genomes.pairs import Pairs
 from seqformers.datasets_scripts.genomes.reads import Reads
 from seqformers.modeling.dna.modeling_dna_heads import places_of_labels
 from seqformers.training.collators import chance_of_lengths
@@ -109,9 +110,9 @@ class LanguageModelBatches:
             self.encoder, self.columns, masker, max_length=self.max_length, passed=self.passed, places=places
         )
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]] | Reads) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[Mapping[str, Any]] | Reads | Pairs) -> dict[str, Any]:
         """Mask `rows`; rows that carry `labels` already (fixed masks) are only padded."""
-        if not isinstance(rows, Reads) and "labels" in rows[0] and "input_ids" in rows[0]:
+        if not isinstance(rows, Reads | Pairs) and "labels" in rows[0] and "input_ids" in rows[0]:
             return _pad(rows, self.encoder.pad_token_id)
         texts = [_texts(rows, column) for column in self.columns.values()]
         arrays = self.encoder(
@@ -123,8 +124,10 @@ class LanguageModelBatches:
             **self._lengths_drawn(texts[0], rows),
         )
         names = ["input_ids", "attention_mask", *(["token_type_ids"] if len(self.columns) > 1 else [])]
-        if isinstance(rows, Reads):
+        if isinstance(rows, Reads | Pairs):
             batch = dict(self.masker({name: arrays[name] for name in names}, rows.keys))
+            if isinstance(rows, Pairs):
+                batch["next_sentence_label"] = torch.from_numpy((~rows.same).astype(np.int64))
         else:
             numbers = {name: np.array([row[name] for row in rows]) for name in self.passed}
             batch = dict(self.masker({name: arrays[name] for name in names} | numbers))
@@ -191,7 +194,9 @@ class FixedMasks:
         return self._rows[index]
 
 
-def _texts(rows: Sequence[Mapping[str, Any]] | Reads, column: str) -> list[str]:
+def _texts(rows: Sequence[Mapping[str, Any]] | Reads | Pairs, column: str) -> list[str]:
+    if isinstance(rows, Pairs):
+        return (rows.first if column == "sequence" else rows.second).strings()
     return rows.strings() if isinstance(rows, Reads) else [row[column] for row in rows]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers import ProgressCallback, TrainerCallback
 
-__all__ = ["EvaluateInOrder", "RunLog", "StopOnInterrupt", "clear_disk_errors"]
+__all__ = ["ChangeMasking", "EvaluateInOrder", "RunLog", "StopOnInterrupt", "clear_disk_errors"]
 
 _FULL = ("No space left", "os error 28", "File too large", "os error 27", "Disk quota", "PytorchStreamWriter failed")
 
@@ -116,6 +116,28 @@ class RunLog(ProgressCallback):
             left = (now - self._began) / done * (state.max_steps - state.global_step)
             parts.append(f"{left / 60:.1f} min left")
         return ", ".join(parts)
+
+
+class ChangeMasking(TrainerCallback):
+    """Another masking rate from some step on, as virBERT had: batches that a data loader holds ready keep the old one.
+
+    Args:
+        masker: Collator with `change_rate`.
+        at (`float`): Step; below 1, a share of all steps.
+        rate (`float`): The new `mlm_probability`.
+    """
+
+    def __init__(self, masker: Any, at: float, rate: float):
+        self.masker, self.at, self.rate = masker, at, rate
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A resumed run may be past the step."""
+        self.on_step_end(args, state, control)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Change the rate when it is time."""
+        if state.global_step >= (self.at * state.max_steps if self.at < 1 else self.at):
+            self.masker.change_rate(self.rate)
 
 
 class EvaluateInOrder(TrainerCallback):

@@ -7,7 +7,7 @@ selected, and all of them share one fate (mask, replace or keep), since one toke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -171,6 +171,22 @@ def chance_of_lengths(counts: np.ndarray, seed: int, source: np.ndarray | np.ran
     return uniform(keys_of(np.repeat(source, counts), seed, place), _LENGTH)
 
 
+def _from_torch(chances: Any, use: int, high: int | None = None) -> torch.Tensor:
+    """Trials of a tensor of probabilities, or numbers below `high` of a shape, from torch's global generator."""
+    return torch.bernoulli(chances).bool() if high is None else torch.randint(high, chances, dtype=torch.long)
+
+
+class _LegacyByPlace:
+    """As `_from_torch`, as a function of each token's key."""
+
+    def __init__(self, keys: np.ndarray, shape: tuple[int, ...]):
+        self._keys, self._shape = keys, shape
+
+    def __call__(self, chances: Any, use: int, high: int | None = None) -> torch.Tensor:
+        numbers = torch.from_numpy(uniform(self._keys, use)).view(self._shape)
+        return numbers < chances if high is None else (numbers * high).long()
+
+
 @dataclass
 class DataCollatorForKmerLanguageModeling:
     """Pad a list of tokenized sequences and mask them for masked-language-model training.
@@ -185,9 +201,9 @@ class DataCollatorForKmerLanguageModeling:
         span (`int`, *optional*): Bases hidden together; default k (of several lengths the shortest). With `legacy`,
             tokens masked around a centre.
         seed (`int`, *optional*): Makes the masks repeatable; data loader workers draw different ones.
-        legacy (`str`, *optional*): `"dnabert"` masks as DNABERT and virBERT did, from torch's global generator:
-            centres by Bernoulli trial, spans of tokens clipped at the ends, 80/10/10 per token, and random ids from
-            the whole vocabulary. It leaks: see the module's text.
+        legacy (`str`, *optional*): `"dnabert"` masks as DNABERT and virBERT did, from torch's global generator where
+            no keys are given: centres by Bernoulli trial, spans of tokens clipped at the ends, 80/10/10 per token, and
+            random ids from the whole vocabulary. It leaks: see the module's text.
         pad_to_multiple_of (`int`, *optional*): Round the padded length up.
 
     Returns:
@@ -213,10 +229,13 @@ class DataCollatorForKmerLanguageModeling:
     legacy: str | None = None
     pad_to_multiple_of: int | None = None
     _rng: np.random.Generator | None = field(default=None, init=False, repr=False)
+    _rate: torch.Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.mlm_probability <= 1:
             raise ValueError(f"mlm_probability must be between 0 and 1, got {self.mlm_probability}")
+        # Shared, so that workers which make batches already learn of a change.
+        self._rate = torch.tensor(self.mlm_probability, dtype=torch.float64).share_memory_()
         if self.legacy not in (None, "dnabert"):
             raise ValueError(f"legacy must be None or 'dnabert', got {self.legacy!r}")
         if self.span is not None and self.span < 1:
@@ -227,6 +246,10 @@ class DataCollatorForKmerLanguageModeling:
         special = np.ones(len(self.tokenizer), dtype=bool)
         special[self._words.start : self._words.stop] = False
         self._is_special = special
+
+    def change_rate(self, mlm_probability: float) -> None:
+        """Mask with another probability from the next batch on, in workers too."""
+        self._rate.fill_(mlm_probability)
 
     @property
     def _overlap(self) -> bool:
@@ -251,10 +274,9 @@ class DataCollatorForKmerLanguageModeling:
         """
         batch = dict(features) if isinstance(features, Mapping) else self._padded(features)
         ids = batch["input_ids"]
-        if keys is not None and self.legacy:
-            raise ValueError("masking.legacy draws from torch's generator; masks by key need legacy=null")
         if self.legacy:
-            masked, labels = self._mask_like_dnabert(torch.from_numpy(ids))
+            draw = _from_torch if keys is None else _LegacyByPlace(self._place_keys(keys, ids.shape[1]), ids.shape)
+            masked, labels = self._mask_like_dnabert(torch.from_numpy(ids), draw)
         else:
             new, chosen = self._mask(ids, batch.get("position_ids"), keys)
             masked, labels = torch.from_numpy(new), torch.from_numpy(chosen)
@@ -298,7 +320,7 @@ class DataCollatorForKmerLanguageModeling:
         stride = self.tokenizer.stride if self._overlap else 1
         width = tokens_per_span(self.span or self._shortest, self._longest, stride)
         chance = InOrder(self._generator()) if keys is None else self._by_place(keys, ids.shape[1])
-        fate = mask_in_base_space(maskable, breaks, width=width, rate=self.mlm_probability, chance=chance)
+        fate = mask_in_base_space(maskable, breaks, width=width, rate=float(self._rate), chance=chance)
         chosen = np.flatnonzero(fate)
         labels = np.full(flat.shape, _IGNORED, np.int64)
         labels[chosen] = flat[chosen]
@@ -316,7 +338,10 @@ class DataCollatorForKmerLanguageModeling:
         return chance_of_lengths(counts, self.seed or 0, self._generator() if keys is None else keys)
 
     def _by_place(self, keys: np.ndarray, width: int) -> ByPlace:
-        return ByPlace(keys_of(keys[:, None], self.seed or 0, np.arange(width)).ravel())
+        return ByPlace(self._place_keys(keys, width))
+
+    def _place_keys(self, keys: np.ndarray, width: int) -> np.ndarray:
+        return keys_of(keys[:, None], self.seed or 0, np.arange(width)).ravel()
 
     def _generator(self) -> np.random.Generator:
         if self._rng is None:
@@ -325,13 +350,13 @@ class DataCollatorForKmerLanguageModeling:
             self._rng = np.random.default_rng(words)
         return self._rng
 
-    def _mask_like_dnabert(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _mask_like_dnabert(self, ids: torch.Tensor, draw: Callable[..., torch.Tensor]) -> tuple[Any, Any]:
         """The original's masks, draw for draw: Bernoulli centres, then 80/10/10 per token over all ids."""
         tokenizer = self.tokenizer
         ids, labels = ids.clone(), ids.clone()
         not_kmer = (ids == tokenizer.pad_token_id) | (ids == tokenizer.cls_token_id) | (ids == tokenizer.sep_token_id)
-        probability = torch.full(ids.shape, self.mlm_probability).masked_fill_(not_kmer, 0.0)
-        centres = torch.bernoulli(probability).bool()
+        probability = torch.full(ids.shape, float(self._rate)).masked_fill_(not_kmer, 0.0)
+        centres = draw(probability, _COUNT)
         places = torch.arange(ids.shape[1])
         last = torch.where(probability != 0, places, -1).amax(dim=1)
         if (last < 0).any():
@@ -343,8 +368,8 @@ class DataCollatorForKmerLanguageModeling:
         chosen &= (places >= 1) & (places <= last[:, None])
         # Centres lie inside anyway; the original only bounds the offsets.
         labels[~chosen] = _IGNORED
-        masked = torch.bernoulli(torch.full(ids.shape, 0.8)).bool() & chosen
+        masked = draw(torch.full(ids.shape, 0.8), _FATE) & chosen
         ids[masked] = tokenizer.mask_token_id
-        swapped = torch.bernoulli(torch.full(ids.shape, 0.5)).bool() & chosen & ~masked
-        ids[swapped] = torch.randint(len(tokenizer), ids.shape, dtype=torch.long)[swapped]
+        swapped = draw(torch.full(ids.shape, 0.5), _SPOT) & chosen & ~masked
+        ids[swapped] = draw(ids.shape, _ID, len(tokenizer))[swapped]
         return ids, labels

@@ -17,6 +17,7 @@ import torch
 
 from seqformers.datasets_scripts.common.counter_draws import keys_of, uniform
 from seqformers.datasets_scripts.genomes.arrays import GenomeArrays
+from seqformers.datasets_scripts.genomes.pairs import Pairs, PairSampler
 from seqformers.datasets_scripts.genomes.reads import ReadOptions, Reads, ReadSampler
 
 __all__ = ["READ_KEYS", "FreshReads", "ReadSource"]
@@ -31,9 +32,12 @@ READ_KEYS: dict[str, Any] = {
     "reverse_complement": bool,
     "max_unknown": float,
     "classes": dict,
+    "pairs": str,
     **dict.fromkeys(_ROWS, int),
 }
-assert {item.name for item in fields(ReadOptions)} == READ_KEYS.keys() - _ROWS.keys()
+assert {item.name for item in fields(ReadOptions)} == READ_KEYS.keys() - _ROWS.keys() - {"pairs"}
+
+PAIRS = ("any", "like_gc")
 
 _SHOWN = 50_000_000  # letters of the train reads that shortcuts see
 _BATCHES = 64  # of a global batch: rows that are sorted by length together
@@ -44,13 +48,13 @@ class FreshReads(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """Rows of training that exist when they are asked for.
 
     Args:
-        sampler (`ReadSampler`): What is drawn.
+        sampler (`ReadSampler` or `PairSampler`): What is drawn.
         rows (`int`): Rows of an epoch.
         labels (`Sequence[int]`): Class numbers of the model for those of the sampler.
         batch (`int`, *optional*): Rows of a step over all processes: batches are then of like length, in random order.
     """
 
-    def __init__(self, sampler: ReadSampler, rows: int, labels: Sequence[int], batch: int | None = None):
+    def __init__(self, sampler: ReadSampler | PairSampler, rows: int, labels: Sequence[int], batch: int | None = None):
         self.sampler = sampler
         self.rows = rows
         self.batch = batch
@@ -72,17 +76,20 @@ class FreshReads(torch.utils.data.Dataset):  # type: ignore[type-arg]
         self._epoch.fill_(epoch)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        reads = self.__getitems__([index])
-        return {"sequence": reads.strings()[0], "label": int(reads.labels[0])}
+        found = self.__getitems__([index])
+        if isinstance(found, Pairs):
+            return {name: column[0] for name, column in _columns_of_pairs(found).items()}
+        return {"sequence": found.strings()[0], "label": int(found.labels[0])}
 
-    def __getitems__(self, indices: Sequence[int]) -> Reads:
+    def __getitems__(self, indices: Sequence[int]) -> Reads | Pairs:
         """The reads of a batch at once; `torch`'s data loader hands them to the collator."""
         epoch = self.epoch
         numbers = np.asarray(indices, np.int64)
         if self.batch is not None:
             numbers = self._sorted_numbers(numbers, epoch)
         reads = self.sampler.draw(numbers, epoch)
-        reads.labels = self._labels[reads.labels]
+        if isinstance(reads, Reads):
+            reads.labels = self._labels[reads.labels]
         return reads
 
     def _sorted_numbers(self, indices: np.ndarray, epoch: int) -> np.ndarray:
@@ -118,12 +125,19 @@ class ReadSource:
         options (`ReadOptions`): What is drawn.
         rows (`dict`): `per_epoch`, `validation`, `test`.
         split (`str`): Split of the genomes that training draws from.
+        pairs (`str`, *optional*): Rows are two reads of one genome or of two: of `any` two, or of `like_gc`.
     """
 
     folder: Path
     options: ReadOptions
     rows: dict[str, int]
     split: str
+    pairs: str | None = None
+
+    @property
+    def columns(self) -> dict[str, str] | None:
+        """Columns of pairs, by the argument of the tokenizer they are for."""
+        return None if self.pairs is None else {"text": "sequence", "text_pair": "mate"}
 
     @classmethod
     def of(cls, path: str | Path, reads: Mapping[str, Any], split: str) -> ReadSource:
@@ -139,14 +153,21 @@ class ReadSource:
             )
         given = {key: value for key, value in reads.items() if value is not None}
         rows = {name: given.pop(name, usual) for name, usual in _ROWS.items()}
+        pairs = given.pop("pairs", None)
+        if pairs not in (None, *PAIRS):
+            raise ValueError(f"data.reads.pairs must be {' or '.join(PAIRS)}, not {pairs!r}")
         try:
-            return cls(Path(path), ReadOptions(**given), rows, split)
+            return cls(Path(path), ReadOptions(**given), rows, split, pairs)
         except (TypeError, ValueError) as error:
             raise ValueError(f"data.reads: {error}") from error
 
     def sampler(self, split: str, seed: int) -> ReadSampler:
         """Reads of a split."""
         return ReadSampler(GenomeArrays.open(self.folder, split), self.options, seed)
+
+    def pair_sampler(self, split: str, seed: int) -> PairSampler:
+        """Pairs of reads of a split."""
+        return PairSampler(self.sampler(split, seed), like_gc=self.pairs == "like_gc")
 
     def table(self, splits: Mapping[str, str | None]) -> dict[str, datasets.Dataset]:
         """Fixed reads of each split: what is scored, and for train the first epoch's, which shortcuts learn from."""
@@ -158,6 +179,10 @@ class ReadSource:
                 continue
             rows = self.rows["per_epoch" if role == "train" else role]
             rows = min(rows, max(_SHOWN // self.options.longest, 1)) if role == "train" else rows
+            if self.pairs is not None:
+                pairs = self.pair_sampler(name, seed=0).draw(np.arange(rows))
+                found[role] = datasets.Dataset.from_dict(_columns_of_pairs(pairs))
+                continue
             sampler = self.sampler(name, seed=0)
             reads = sampler.draw(np.arange(rows))
             found[role] = datasets.Dataset.from_dict(
@@ -182,6 +207,16 @@ class ReadSource:
 
     def stream(self, seed: int, names: Sequence[str], batch: int | None = None) -> FreshReads:
         """Train rows of a seed, labelled by the places of their classes in `names` (none: as they are)."""
+        if self.pairs is not None:
+            return FreshReads(self.pair_sampler(self.split, seed), self.rows["per_epoch"], [], batch)
         sampler = self.sampler(self.split, seed)
         labels = [list(names).index(name) for name in sampler.names] if names else range(len(sampler.names))
         return FreshReads(sampler, self.rows["per_epoch"], labels, batch)
+
+
+def _columns_of_pairs(pairs: Pairs) -> dict[str, list[Any]]:
+    return {
+        "sequence": pairs.first.strings(),
+        "mate": pairs.second.strings(),
+        "next_sentence_label": (~pairs.same).astype(np.int64).tolist(),
+    }

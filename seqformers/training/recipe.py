@@ -149,7 +149,8 @@ class Recipe:
             `seqformers learn-tokens` writes. With `model.from` it is loaded from there.
         data (`DataRecipe`): Rows.
         masking (`dict`): Pretraining: arguments of the masking collator (`mlm_probability`; `span` of k-mers;
-            `strategy`, `max_masked` of residues; `legacy`; `seed`, default the run's).
+            `strategy`, `max_masked` of residues; `legacy`; `seed`, default the run's); `then: {at, mlm_probability}`:
+            another rate of k-mers from a step on (`at` below 1: a share of all steps).
         contrastive (`dict`): Pretraining by views instead of hidden tokens: `views` (`dropout`, the same sequence
             under two draws of dropout as in SimCSE; or `reverse_complement`, its other strand), `temperature` (0.05).
         distill (`dict`): Of `distill`: `teacher` (run folder or Hub repository), `temperature` (2), `share` of the
@@ -254,6 +255,7 @@ _MASKING = {
     "max_masked": int,
     "legacy": bool | str,
     "seed": int,
+    "then": dict[str, float],
 }
 _OWN_TRAINING = {
     "output_dir": "give --output",
@@ -281,6 +283,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "tokenizer.max_length": (1, math.inf),
     "masking.mlm_probability": (0, 1),
     "masking.span": (1, math.inf),
+    "masking.then.at": (0, math.inf),
+    "masking.then.mlm_probability": (0, 1),
     "masking.max_masked": (1, math.inf),
     "masking.seed": (0, 2**32 - 1),
     "contrastive.temperature": (1e-3, math.inf),
@@ -478,6 +482,7 @@ def _check_free(recipe: Recipe) -> None:
             _refuse_unknown(key, list(known), f"{section}.")
             if value is not None:
                 part[key] = _typed(f"{section}.{key}", value, known[key])
+    _check_change(recipe.masking.get("then"))
     for key, value in recipe.data.reads.items():
         _refuse_unknown(key, list(READ_KEYS), "data.reads.")
         if value is not None:
@@ -493,6 +498,16 @@ def _check_free(recipe: Recipe) -> None:
             recipe.tokenizer[key] = _typed(f"tokenizer.{key}", value, wanted)
     recipe.tokenizer = {key: value for key, value in recipe.tokenizer.items() if value is not None}
     _check_training(recipe.training)
+
+
+def _check_change(change: dict[str, float] | None) -> None:
+    """The change of a masking rate."""
+    if change is None:
+        return
+    if set(change) != {"at", "mlm_probability"}:
+        raise ValueError(f"masking.then must be {{at: step, mlm_probability: rate}}; got {change!r}")
+    for key, value in change.items():
+        _typed(f"masking.then.{key}", value, float)
 
 
 def _check_training(training: dict[str, Any]) -> None:

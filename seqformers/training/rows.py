@@ -115,13 +115,14 @@ def load_table(
     wanted = [column for column in (label, group) if column is not None]
     _check_columns(splits, [*recipe.columns.values(), *wanted], recipe)
     task, splits = settle_task(splits, label, head=head, known=names)
+    columns = recipe.columns if source is None or source.columns is None else source.columns
     facts |= {
         "splits": {name: len(rows) for name, rows in splits.items()},
         "fingerprint": "-".join(rows._fingerprint for rows in splits.values()),
     }
     if source is not None:
         facts["splits"]["train"] = source.rows["per_epoch"]
-    return Table(splits, dict(recipe.columns), label, task, group, facts, source)
+    return Table(splits, dict(columns), label, task, group, facts, source)
 
 
 def _read_source(recipe: DataRecipe) -> ReadSource | None:

@@ -35,7 +35,7 @@ from seqformers.training.arguments import (
 )
 from seqformers.training.baselines import check_baselines, default_baselines, measure_baselines
 from seqformers.training.batches import Batches, FixedMasks, LanguageModelBatches, RowByRow
-from seqformers.training.callbacks import EvaluateInOrder
+from seqformers.training.callbacks import ChangeMasking, EvaluateInOrder
 from seqformers.training.collators import DataCollatorForKmerLanguageModeling
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
 from seqformers.training.cpu_attention import use_fast_cpu_training
@@ -152,7 +152,8 @@ class Run:
         return ViewBatches(self.plan.encoder, columns[0], molecule, max_length=self.plan.max_length)
 
     def _language_batches(self) -> LanguageModelBatches:
-        passed = [name for name in ("same_family",) if name in self.table.splits["train"].column_names]
+        known = ("same_family", "next_sentence_label")
+        passed = [name for name in known if name in self.table.splits["train"].column_names]
         batches = LanguageModelBatches(
             self.plan.encoder, self.table.columns, self._masker(0), max_length=self.plan.max_length, passed=passed
         )
@@ -163,7 +164,7 @@ class Run:
     def _masker(self, seed: int) -> Any:
         """The collator that hides tokens: spans of bases for k-mers, residues for proteins, none of a causal model."""
         encoder = self.plan.encoder
-        options = {key: value for key, value in self.recipe.masking.items() if key != "seed"}
+        options = {key: value for key, value in self.recipe.masking.items() if key not in ("seed", "then")}
         causal = self.plan.is_causal or self.plan.learns_words
         collator: Any = DataCollatorForLanguageModeling
         if isinstance(encoder, ProteinTokenizer):
@@ -180,12 +181,14 @@ class Run:
         elif isinstance(encoder, _OF_KMERS) or _is_learnt(encoder):
             collator = DataCollatorForKmerLanguageModeling
         by_read = self.plan.learns_words or collator is DataCollatorForKmerLanguageModeling
-        if self.table.reads is not None and (not by_read or options.get("legacy")):
+        if self.table.reads is not None and not by_read:
             raise ValueError(
                 "pretraining on data.reads masks k-mers as a function of the read: it needs KmerTokenizer, "
-                "VariableKmerTokenizer or a learnt vocabulary of DNA, a masked head and no masking.legacy"
+                "VariableKmerTokenizer or a learnt vocabulary of DNA, and a head of masked k-mers"
             )
-        if isinstance(encoder, _OF_KMERS) and len(self.table.columns) != 1:
+        self._check_pairs()
+        pairs = self.table.reads is not None and self.table.reads.pairs
+        if isinstance(encoder, _OF_KMERS) and len(self.table.columns) != 1 and not pairs:
             raise ValueError("pretraining on k-mers reads one column; set data.columns={text: <column>}")
         known = inspect.signature(collator.__init__).parameters
         for name in options:
@@ -193,6 +196,16 @@ class Run:
                 raise ValueError(f"masking.{name} is not known to {collator.__name__}")
         masker = collator(encoder, seed=seed, **options)
         return RowByRow(masker, seed) if collator is DataCollatorForLanguageModeling else masker
+
+    def _check_pairs(self) -> None:
+        """Pairs of reads are read by a head that tells them apart."""
+        source, head = self.table.reads, self.plan.model_class
+        if source is None or source.pairs is None:
+            return
+        if "next_sentence_label" not in inspect.signature(getattr(head, "forward", head)).parameters:
+            raise ValueError(
+                f"data.reads.pairs needs model.head=AutoModelForPreTraining of kmer_bert; {head.__name__} reads none"
+            )
 
     def _look_at_lengths(self) -> None:
         """Warn about truncation, and give the rows a length column for bucketing."""
@@ -203,6 +216,8 @@ class Run:
         self._note_reads()
         for split in self.table.splits:
             lengths = self.table.lengths(split)
+            if self.table.reads is not None and self.table.reads.pairs is not None:
+                lengths = lengths + [len(text) for text in self.table.splits[split]["mate"][:]]
             counted = self._words_of_longest(split, lengths) if _is_learnt(self.plan.encoder) else lengths
             cut = warn_about_truncation(self.plan.encoder, counted, self.plan.max_length, split)
             if cut:
@@ -321,7 +336,10 @@ class Run:
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
-        for callback in [*callbacks, *([] if isinstance(collate, LanguageModelBatches) else [in_order])]:
+        own: list[Any] = [in_order]
+        if isinstance(collate, LanguageModelBatches):
+            own = self._changes_of_rate(collate.masker)
+        for callback in [*callbacks, *own]:
             trainer.add_callback(callback)
         return trainer
 
@@ -346,6 +364,14 @@ class Run:
         asked = {"temperature": 2.0, "share": 0.5, "hidden": 0.0}
         asked |= {key: value for key, value in recipe.distill.items() if key != "teacher" and value is not None}
         return Distilled(model, self.teacher, self.table.task, **asked)
+
+    def _changes_of_rate(self, masker: Any) -> list[Any]:
+        change = self.recipe.masking.get("then")
+        if change is None:
+            return []
+        if not hasattr(masker, "change_rate"):
+            raise ValueError("masking.then changes the rate of masked k-mers: it needs KmerTokenizer")
+        return [ChangeMasking(masker, change["at"], change["mlm_probability"])]
 
     def save_model(self, model: Any, folder: Path) -> None:
         """Write the weights of a seed, with the configuration that the recipe says."""

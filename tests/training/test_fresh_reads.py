@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from seqformers import KmerTokenizer
+from seqformers import KmerBertForPreTraining, KmerTokenizer
 from seqformers.datasets import build_dataset
 from seqformers.datasets_scripts.genomes.reads import ReadOptions
 from seqformers.training import callbacks, finetune, pretrain
@@ -197,6 +198,7 @@ def test_fine_tuning_draws_fresh_reads_and_scores_fixed_ones(arrays, finetune_re
         ({"reads": {"length": 30, "classes": {"a": ["moss"]}}}, "classes.a names 'moss'"),
         ({"reads": {"length": 30}, "limits": {"train": 3}}, "data.limits is not read beside data.reads"),
         ({"reads": {"length": 30}, "splits": {"train": "dev"}}, "no split 'dev'; there are: test, train"),
+        ({"reads": {"length": 30, "pairs": "all"}}, "data.reads.pairs must be any or like_gc, not 'all'"),
         ({"reads": {"length": 30}, "path": "."}, "data.reads draws from genomes, and . holds none"),
     ],
 )
@@ -205,9 +207,80 @@ def test_mistakes_are_named(arrays, recipe, data, message, tmp_path):
         pretrain({**recipe, "data": {"path": str(arrays), **data}}, output=tmp_path / "run")
 
 
-def test_masks_that_need_a_generator_are_refused(recipe, tmp_path):
-    with pytest.raises(ValueError, match=r"no masking\.legacy"):
-        pretrain({**recipe, "masking": {"legacy": "dnabert"}}, output=tmp_path / "run")
+def test_the_originals_masks_are_a_function_of_the_read(arrays):
+    """With keys: the same share, 80/10/10 and spans as from torch's generator, whatever the other rows are."""
+    reads = ReadSource.of(arrays, {"length": 400}, "train").sampler("train", 0).draw(range(200))
+    ids = KmerTokenizer(k=3)(reads.strings(), return_tensors="np").input_ids
+    collate = DataCollatorForKmerLanguageModeling(KmerTokenizer(k=3), mlm_probability=0.05, legacy="dnabert")
+    torch.manual_seed(0)
+    ordered, keyed = collate({"input_ids": ids}), collate({"input_ids": ids}, reads.keys)
+    assert all((keyed[name][7:9] == collate({"input_ids": ids[7:9]}, reads.keys[7:9])[name]).all() for name in keyed)
+    shares = []
+    for found in (ordered, keyed):
+        chosen = found["labels"] != -100
+        hidden = (found["input_ids"] == 4)[chosen].float().mean()
+        kept = (found["input_ids"] == found["labels"])[chosen].float().mean()
+        edges = (chosen[:, 1:] & ~chosen[:, :-1]).sum() / chosen.sum()
+        shares.append([chosen.float().mean(), hidden, kept, edges])
+    np.testing.assert_allclose(shares[1], shares[0], atol=0.012)
+
+
+def test_a_masking_rate_changes_at_its_step(recipe, tmp_path, monkeypatch):
+    plain, shares = DataCollatorForKmerLanguageModeling.__call__, []
+
+    def noted(self, features, keys=None):
+        batch = plain(self, features, keys)
+        if keys is not None:
+            shares.append(float((batch["labels"] != -100).sum() / batch["attention_mask"].sum()))
+        return batch
+
+    monkeypatch.setattr(DataCollatorForKmerLanguageModeling, "__call__", noted)
+    masking = {"mlm_probability": 0.1, "then": {"at": 0.5, "mlm_probability": 0.8}}
+    training = {**recipe["training"], "max_steps": 8}
+    pretrain({**recipe, "training": training, "masking": masking}, output=tmp_path / "run")
+    assert max(shares[:4]) < 0.3 and min(shares[6:]) > 0.5
+    # One process that makes batches for another learns of it.
+    masker = _masker()
+    loader = torch.utils.data.DataLoader([[10] * 50] * 64, batch_size=1, num_workers=1, collate_fn=_Rate(masker))
+    found = iter(loader)
+    assert next(found) == 0.15
+    masker.change_rate(0.4)
+    assert list(found)[-1] == 0.4
+
+
+class _Rate:
+    def __init__(self, masker):
+        self.masker = masker
+
+    def __call__(self, rows):
+        return float(self.masker._rate)
+
+
+PAIRED = {"length": {"lower": 20, "upper": 60, "bias": 0.5}, "per_epoch": 64, "validation": 24, "test": 24}
+
+
+def test_pretraining_tells_pairs_of_one_genome_from_pairs_of_two(recipe, tmp_path, monkeypatch):
+    data = {"path": recipe["data"]["path"], "reads": PAIRED | {"pairs": "any"}}
+    model = {**recipe["model"], "head": "AutoModelForPreTraining"}
+    model["config"] = model["config"] | {"max_position_embeddings": 128}
+    training = {**recipe["training"], "max_steps": 4}
+    seen = []
+    plain = KmerBertForPreTraining.forward
+
+    @functools.wraps(plain)
+    def noted(self, **inputs):
+        seen.append({name: value.clone() for name, value in inputs.items() if value is not None})
+        return plain(self, **inputs)
+
+    monkeypatch.setattr(KmerBertForPreTraining, "forward", noted)
+    output = pretrain({**recipe, "model": model, "data": data, "training": training}, output=tmp_path / "run")
+    for batch in seen:
+        pairs = batch["token_type_ids"].amax(1)
+        assert (pairs == 1).all() and set(batch["next_sentence_label"].tolist()) <= {0, 1}
+        assert ((batch["labels"] == -100) | (batch["attention_mask"] == 1)).all()
+    assert json.loads((output / "metrics.json").read_text())["metrics"]["test"]["loss"]["mean"] > 0
+    with pytest.raises(ValueError, match=r"data\.reads\.pairs needs model\.head=AutoModelForPreTraining"):
+        pretrain({**recipe, "data": data}, output=tmp_path / "other")
 
 
 def test_reads_of_a_recipe_survive_their_yaml(recipe):
