@@ -61,6 +61,8 @@ def run_arm(name: str, work: Path, seconds: float) -> None:
         print(f"== {name}", flush=True)
         recipe = arm["recipe"] | {"name": f"virBERT arm {name}"}
         recipe["data"]["path"] = str(work / "genomes")
+        if "from" in recipe["tokenizer"]:
+            recipe["tokenizer"]["from"] = str(work / "tokenizers" / Path(recipe["tokenizer"]["from"]).name)
         if arm.get("untrained"):
             _save_untrained(recipe, folder)
         else:
