@@ -1,6 +1,7 @@
 """Reads and pretraining sequences from viral genomes, phage or not, as virBERT defines them (Hurmer, LMU 2022).
 
-Configurations: `pretrain` (pieces of random length), `reads-150` and `reads-1000` (labelled windows of one length).
+Configurations: `pretrain` (pieces of random length), `reads-150` and `reads-1000` (labelled windows of one length),
+`hosts-150` and `hosts-1000` (labelled by the genus of the host).
 Genomes are split by group before anything is cut, with the same result in every configuration of one seed.
 """
 
@@ -27,7 +28,7 @@ from seqformers.datasets_scripts.common.options import check_options
 from seqformers.datasets_scripts.common.similarity import group_similar_genomes
 from seqformers.datasets_scripts.common.splits import fraction_ranks, match_histograms, split_groups, spread_ranks
 from seqformers.datasets_scripts.common.windows import evaluation_starts, strings_of_spans
-from seqformers.datasets_scripts.phage import draws, sources
+from seqformers.datasets_scripts.phage import draws, hosts, sources
 from seqformers.datasets_scripts.phage.sources import LABEL_NAMES, Census
 
 __all__ = ["PhageBuilder", "PhageConfig"]
@@ -73,6 +74,10 @@ class PhageConfig(datasets.BuilderConfig):
             `longest`), and random samples per piece that the cut gives.
         cut, sample (`bool`): Pretraining: use the cut, the random samples.
         columns (`dict`): Names of the table columns `sequence`, `label`, `group`, `genome_id`, where not the usual.
+        by_host (`bool`): The class of a genome is the genus of its host: tables with a column `host`, or as
+            `columns={label: ...}` names it.
+        least_groups (`int`): Hosts with viruses of fewer groups are left out.
+        known_hosts (`dict`): Content of the column `source` -> host, for rows that name none.
         genome_from (`str`), groups_file (`str`): How FASTA files become genomes and groups; see the card.
         groups (`str`): Where the input names no groups: `"similarity"` joins genomes that share sequence, `"none"`
             makes every genome its own group.
@@ -108,6 +113,9 @@ class PhageConfig(datasets.BuilderConfig):
     cut: bool = True
     sample: bool = True
     columns: dict[str, str] = field(default_factory=dict)
+    by_host: bool = False
+    least_groups: int = 3
+    known_hosts: dict[str, str] = field(default_factory=dict)
     genome_from: str = "auto"
     groups_file: str | None = None
     groups: str = "similarity"
@@ -144,6 +152,8 @@ class PhageConfig(datasets.BuilderConfig):
             raise ValueError(f"genome_from must be auto, file or record, not {self.genome_from!r}")
         if self.source not in (None, "refseq"):
             raise ValueError(f"source must be 'refseq' or left out, not {self.source!r}")
+        if self.by_host and (self.source is not None or not self.window):
+            raise ValueError("by_host labels reads by tables with a column of hosts: give data_dir, and no source")
         if self.gc_match and not self.window:
             raise ValueError("gc_match is for labelled reads, not for pretraining sequences")
         if unknown := set(self.columns) - {"sequence", "label", "group", "genome_id"}:
@@ -188,6 +198,12 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
         PhageConfig(name="pretrain", version=VERSION, description="Pieces of random length for masked pretraining."),
         PhageConfig(name="reads-150", version=VERSION, window=150, description="Labelled reads of 150 nt."),
         PhageConfig(name="reads-1000", version=VERSION, window=1000, description="Labelled reads of 1000 nt."),
+        PhageConfig(
+            name="hosts-150", version=VERSION, window=150, by_host=True, description="Hosts, reads of 150 nt."
+        ),
+        PhageConfig(
+            name="hosts-1000", version=VERSION, window=1000, by_host=True, description="Hosts, reads of 1000 nt."
+        ),
     ]
     DEFAULT_CONFIG_NAME = "reads-150"
     config: PhageConfig
@@ -213,6 +229,10 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
         config = self.config
         if config.source == "refseq" or config.data_dir is None:
             return LABEL_NAMES
+        if config.by_host:
+            return hosts.host_names(
+                Path(config.data_dir), config.columns, config.known_hosts, least_groups=config.least_groups
+            )
         return sources.class_names(Path(config.data_dir), config.columns)
 
     # What is drawn ---------------------------------------------------------------------------------------------
@@ -280,6 +300,10 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
                 "source='refseq' to fetch NCBI's viral release"
             )
         path = Path(config.data_dir)
+        if config.by_host:
+            return hosts.records_of_hosts(
+                path, self._census, columns=config.columns, names=self._names, known=config.known_hosts
+            )
         if sources.has_tables(path):
             return sources.records_of_tables(
                 path, self._census, columns=config.columns, names=self._names, labelled=labelled

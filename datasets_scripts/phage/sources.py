@@ -22,11 +22,14 @@ __all__ = [
     "LABEL_NAMES",
     "Census",
     "class_names",
+    "column_of",
     "label_of",
     "names_groups",
     "records_of_fasta",
     "records_of_refseq",
     "records_of_tables",
+    "table_record",
+    "tables_of",
 ]
 
 LABEL_NAMES = ("non-phage", "phage")
@@ -122,9 +125,9 @@ def _numbers_first(name: str) -> tuple[int, int, str]:
 
 def _labels_of_tables(path: Path, columns: Mapping[str, str | None]) -> list[str]:
     found: dict[str, None] = {}
-    for file in _tables(path):
+    for file in tables_of(path):
         table = open_table(file, remarks=Remarks())
-        name = _column("label", columns.get("label"), table)
+        name = column_of("label", columns.get("label"), table)
         if name is None or name == "is_phage":
             return []
         found |= {str(cell).strip(): None for cell in table.cells(name) if cell is not None and str(cell).strip()}
@@ -133,23 +136,26 @@ def _labels_of_tables(path: Path, columns: Mapping[str, str | None]) -> list[str
 
 def has_tables(path: Path) -> bool:
     """Whether `path` is a table or a folder that holds some, and no class folders."""
-    return bool(_tables(path)) and not _class_folders(path)
+    return bool(tables_of(path)) and not _class_folders(path)
 
 
 def names_classes(path: Path, columns: Mapping[str, str | None]) -> bool:
     """Whether the input has class folders, or tables with a column of classes."""
     if not has_tables(path):
         return bool(_class_folders(path))
-    return _column("label", columns.get("label"), open_table(_tables(path)[0], remarks=Remarks())) is not None
+    return column_of("label", columns.get("label"), open_table(tables_of(path)[0], remarks=Remarks())) is not None
 
 
 def names_groups(path: Path, columns: Mapping[str, str | None]) -> bool:
     """Whether the input is a table with a column of groups."""
-    files = _tables(path) if has_tables(path) else []
-    return bool(files) and _column("group", columns.get("group"), open_table(files[0], remarks=Remarks())) is not None
+    files = tables_of(path) if has_tables(path) else []
+    return (
+        bool(files) and column_of("group", columns.get("group"), open_table(files[0], remarks=Remarks())) is not None
+    )
 
 
-def _tables(path: Path) -> list[Path]:
+def tables_of(path: Path) -> list[Path]:
+    """The tables that `path` is or holds, in order of their names."""
     paths = sorted(path.iterdir()) if path.is_dir() else [path]
     return [file for file in paths if file.suffix.lower() in _TABLE_SUFFIXES and not file.name.startswith(".")]
 
@@ -310,9 +316,9 @@ def records_of_tables(
         labelled (`bool`, *optional*, defaults to `True`): Demand a label.
     """
     number = 0
-    for file in _tables(path):
+    for file in tables_of(path):
         table = open_table(file, remarks=census.remarks)
-        chosen = {key: _column(key, columns.get(key), table) for key in _COLUMNS}
+        chosen = {key: column_of(key, columns.get(key), table) for key in _COLUMNS}
         if chosen["sequence"] is None or (labelled and chosen["label"] is None):
             missing = "sequence" if chosen["sequence"] is None else "label"
             raise ValueError(
@@ -321,12 +327,13 @@ def records_of_tables(
         for at, row in table.rows():
             number += 1
             cells = {key: row[name] for key, name in chosen.items() if name is not None}
-            yield _table_record(cells, table.where(at), number, census, names, labelled)
+            yield table_record(cells, table.where(at), number, census, names, labelled)
 
 
-def _table_record(
+def table_record(
     cells: Mapping[str, Any], where: str, number: int, census: Census, names: Sequence[str], labelled: bool
 ) -> GenomeRecord:
+    """The genome of a row, whose cells are named as the builder calls them; a fault names `where` it is."""
     sequence = cells["sequence"]
     if not isinstance(sequence, str) or not sequence.strip():
         raise ValueError(f"{where}: the sequence is missing")
@@ -344,7 +351,8 @@ def _table_record(
     )
 
 
-def _column(key: str, wanted: str | None, table: Table) -> str | None:
+def column_of(key: str, wanted: str | None, table: Table) -> str | None:
+    """Name of the column that holds `key`: the `wanted` one, else the first of the usual ones; None without any."""
     if wanted is not None:
         if wanted not in table.columns:
             raise ValueError(f"{table.source} has no column {wanted!r} for {key}; found: {', '.join(table.columns)}")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from .configuration_dna_fields import check_class_weights, check_counts, check_probabilities
+from .configuration_dna_fields import check_class_weights, check_counts, check_probabilities, check_sizes
 
 __all__ = ["CodingProfileConfig"]
 
@@ -30,6 +30,8 @@ class CodingProfileConfig(PreTrainedConfig):
         hidden_dropout_prob (`float`, defaults to 0.3): Dropout behind the hidden layer.
         classifier_dropout (`float`, *optional*): Further dropout before the classifier.
         class_weights (`list[float]`, *optional*): Weight of each class in the loss of a single label.
+        focal_gamma (`float`, defaults to 0.0): Above 0, the loss of a single label counts rows less that are right
+            already: each term times (1 - probability of the right class) to this power (focal loss).
         read_length (`int`, *optional*): Bases of the longest training row, where a run noted it.
 
     Raises:
@@ -56,6 +58,7 @@ class CodingProfileConfig(PreTrainedConfig):
     hidden_dropout_prob: float | int = 0.3
     classifier_dropout: float | int | None = None
     class_weights: list[float] | None = None
+    focal_gamma: float | int = 0.0
     read_length: int | None = None
 
     k: int = 1
@@ -77,6 +80,7 @@ class CodingProfileConfig(PreTrainedConfig):
             raise ValueError(f"num_gaps must be at least 0, got {self.num_gaps}")
         check_counts(self, "min_open_frame", "hidden_size")
         check_probabilities(self, "feature_dropout_prob", "hidden_dropout_prob", "classifier_dropout")
+        check_sizes(self, "focal_gamma")
         check_class_weights(self)
 
     @property

@@ -10,6 +10,7 @@ from .configuration_dna_fields import check_class_weights, check_counts, check_p
 
 __all__ = ["KmerBertConfig"]
 
+_MOST_LETTERS = 64  # ids of single bases, with room to spare; a learnt vocabulary has more
 _NUM_SPECIAL_TOKENS = 5  # [PAD] [UNK] [CLS] [SEP] [MASK], ids 0..4 as in DNABERT
 
 
@@ -37,6 +38,9 @@ class KmerBertConfig(PreTrainedConfig):
             What the pooler of `KmerBertForSequenceClassification` reads: the [CLS] position (as BERT), or the mean
             over the k-mers of a chunk. Masked-language-model training leaves [CLS] untrained, so `"mean"` is often
             the better start when labels are few.
+        strands (`"forward"` or `"mean"`, *optional*, defaults to `"forward"`):
+            Whether `KmerBertForSequenceClassification` reads the strand given, or the mean over both of what comes
+            before its last layer, in training, probes and `predict` alike. Of k-mers of one length only.
         padding_attention (`"masked"`, `"attended"` or `"additive"`, *optional*, defaults to `"masked"`):
             How padding is treated. `"masked"` is right. The others reproduce runs of the original DNABERT code
             (since commit `1fcc2cc`) and of virBERT: `"attended"` ignores the attention mask, as their pretraining
@@ -82,6 +86,7 @@ class KmerBertConfig(PreTrainedConfig):
     stride: int = 1
     max_chunks: int = 1
     classifier_pooling: Literal["cls", "mean"] = "cls"
+    strands: Literal["forward", "mean"] = "forward"
     padding_attention: Literal["masked", "attended", "additive"] = "masked"
     masked_lm_logits: Literal["auto", "all", "labelled"] = "auto"
     class_weights: list[float] | None = None
@@ -134,6 +139,11 @@ class KmerBertConfig(PreTrainedConfig):
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be shared by num_attention_heads={self.num_attention_heads}"
+            )
+        if self.strands == "mean" and (longest > self.k or (self.k == 1 and self.vocab_size > _MOST_LETTERS)):
+            raise ValueError(
+                "strands='mean' turns k-mers of one length; k-mers of several lengths and learnt words have no other "
+                "strand by their ids. Average over the strands of the text: predict --both-strands"
             )
         if self.read_length is not None:
             check_counts(self, "read_length")

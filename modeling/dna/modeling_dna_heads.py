@@ -7,6 +7,7 @@ A class of a task names its `base_class` and stands before the family's `PreTrai
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -25,8 +26,11 @@ __all__ = [
     "class_loss",
     "masked_lm_loss",
     "places_of_labels",
+    "reverse_complement_ids",
     "sequence_loss",
 ]
+
+_NUM_SPECIAL_TOKENS = 5  # [PAD] [UNK] [CLS] [SEP] [MASK]
 
 
 def masked_lm_loss(
@@ -78,6 +82,24 @@ def places_of_labels(labels: torch.Tensor) -> torch.Tensor:
     unlabelled = labels == -100
     most = max(int((~unlabelled).sum(1).max()), 1)
     return unlabelled.to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+
+
+def reverse_complement_ids(ids: torch.Tensor, lengths: Iterable[int]) -> torch.Tensor:
+    """Ids of the reverse complements of k-mers by DNABERT's numbers (A 0, T 1, C 2, G 3); special ids stay.
+
+    Args:
+        ids (`torch.LongTensor`): Of any shape.
+        lengths (`Iterable[int]`): Lengths of the k-mers in the order of their ids.
+    """
+    out, first = ids, _NUM_SPECIAL_TOKENS
+    for k in lengths:
+        number = (ids - first).clamp(min=0)
+        turned = torch.zeros_like(number)
+        for place in range(k):
+            turned = turned * 4 + (((number >> (2 * place)) & 3) ^ 1)  # A and T, C and G differ in the last bit
+        out = torch.where((ids >= first) & (ids < first + 4**k), turned + first, out)
+        first += 4**k
+    return out
 
 
 def class_loss(
@@ -267,26 +289,42 @@ class DnaForSequenceClassification(DnaTask):
         """
         if position_ids is not None and find_packed_sequence_indices(position_ids) is not None:
             raise ValueError("sequence classification takes one sequence a row; these position_ids hold several")
-        plain = self.config.max_chunks == 1 and self.config.classifier_pooling == "cls"
-        if plain:
-            outputs = self._encode(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                token_type_ids=token_type_ids,
-                position_ids=position_ids,
-                inputs_embeds=inputs_embeds,
-                **kwargs,
-            )
-            pooled = outputs.pooler_output
-        else:
-            chunks = self._cut(input_ids, attention_mask, token_type_ids, inputs_embeds)
-            outputs = self._encode(**chunks.inputs, **kwargs)
-            pooled = self._join(outputs, chunks)
+        given = {
+            "attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids,
+            "inputs_embeds": inputs_embeds,
+        }  # fmt: skip
+        outputs, pooled = self._read(input_ids, given, **kwargs)
+        if getattr(self.config, "strands", "forward") == "mean":  # of vectors, so that a probe fits: it is linear
+            pooled = (pooled + self._read(self._other_strand(input_ids, attention_mask), given, **kwargs)[1]) / 2
         logits = self.classifier(self.dropout(pooled))
         loss = None if labels is None else sequence_loss(self.config, logits, labels, num_items_in_batch)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
+
+    def _read(
+        self, input_ids: torch.Tensor | None, given: dict[str, torch.Tensor | None], **kwargs: Any
+    ) -> tuple[Any, torch.Tensor]:
+        """Outputs of the base model, and one vector a row."""
+        if self.config.max_chunks == 1 and self.config.classifier_pooling == "cls":
+            outputs = self._encode(input_ids=input_ids, **given, **kwargs)
+            return outputs, outputs.pooler_output
+        chunks = self._cut(input_ids, given["attention_mask"], given["token_type_ids"], given["inputs_embeds"])
+        outputs = self._encode(**chunks.inputs, **kwargs)
+        return outputs, self._join(outputs, chunks)
+
+    def _other_strand(self, input_ids: torch.Tensor | None, mask: torch.Tensor | None) -> torch.Tensor:
+        """Ids of the reverse complements: the k-mers of each row from the last to the first, each turned."""
+        if input_ids is None:
+            raise ValueError(
+                "strands='mean' turns k-mers by their ids; give input_ids, or set config.strands='forward'"
+            )
+        content = self._content(input_ids, torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask != 0)
+        count, number = content.sum(-1, keepdim=True), content.cumsum(-1) - 1
+        order = torch.argsort((~content).to(torch.uint8), dim=-1, stable=True)  # content first
+        mirrored = order.gather(1, (count - 1 - number).clamp(min=0))
+        turned = reverse_complement_ids(input_ids.gather(1, mirrored), [self.config.k])
+        return torch.where(content, turned, input_ids)
 
     def _cut(
         self,

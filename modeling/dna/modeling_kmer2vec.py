@@ -6,7 +6,6 @@ has distances. Negatives are drawn from the counts of the words seen so far to t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutpu
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_kmer2vec import Kmer2VecConfig
-from .modeling_dna_heads import DnaTask, sequence_loss
+from .modeling_dna_heads import DnaTask, reverse_complement_ids, sequence_loss
 
 __all__ = [
     "Kmer2VecForPreTraining",
@@ -53,24 +52,6 @@ class Kmer2VecPreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
         elif isinstance(module, Kmer2VecForPreTraining):
             init.zeros_(module.counts)
-
-
-def reverse_complement_ids(ids: torch.Tensor, lengths: Iterable[int]) -> torch.Tensor:
-    """Ids of the reverse complements of k-mers by DNABERT's numbers (A 0, T 1, C 2, G 3); special ids stay.
-
-    Args:
-        ids (`torch.LongTensor`): Of any shape.
-        lengths (`Iterable[int]`): Lengths of the k-mers in the order of their ids.
-    """
-    out, first = ids, _NUM_SPECIAL_TOKENS
-    for k in lengths:
-        number = (ids - first).clamp(min=0)
-        turned = torch.zeros_like(number)
-        for place in range(k):
-            turned = turned * 4 + (((number >> (2 * place)) & 3) ^ 1)  # A and T, C and G differ in the last bit
-        out = torch.where((ids >= first) & (ids < first + 4**k), turned + first, out)
-        first += 4**k
-    return out
 
 
 class Kmer2VecModel(Kmer2VecPreTrainedModel):

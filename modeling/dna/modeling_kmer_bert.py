@@ -63,7 +63,7 @@ _TIED = {
 }
 _OWN_FIELDS = (
     "auto_map", "architectures", "class_weights", "classifier_pooling", "focal_gamma", "masked_lm_logits",
-    "max_chunks", "model_type", "padding_attention",
+    "max_chunks", "model_type", "padding_attention", "strands",
 )  # fmt: skip
 
 
@@ -522,6 +522,11 @@ class KmerBertForSequenceClassification(DnaForSequenceClassification, KmerBertPr
 
     def _refuse_what_stock_bert_lacks(self) -> None:
         super()._refuse_what_stock_bert_lacks()
+        if self.config.strands != "forward":
+            raise ValueError(
+                "BertForSequenceClassification reads one strand; this head has strands='mean'. Set config.strands = "
+                "'forward' (another answer) and export again, or publish the model with its code"
+            )
         if self.config.max_chunks > 1 or self.config.classifier_pooling != "cls":
             raise ValueError(
                 f"BertForSequenceClassification has no chunks and pools [CLS] only; this head has max_chunks="

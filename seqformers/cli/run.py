@@ -90,8 +90,14 @@ def predict(
 @app.command(rich_help_panel=RUN)
 def embed(
     run: Run,
-    sequences: Sequences,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Vectors: .parquet or .jsonl.")],
+    sequences: Annotated[
+        Path | None, typer.Argument(help="FASTA or FASTQ file, plain or compressed; - for standard input.")
+    ] = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Vectors: .parquet or .jsonl; of tokens .txt too.")],
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Instead: the vectors of the model's words, from its table.")
+    ] = False,
     pooling: Annotated[str, typer.Option(help="mean (over sequence tokens only) or cls.")] = "mean",
     layer: Annotated[int, typer.Option(help="Hidden states to take: -1 the last, 0 the embeddings.")] = -1,
     window: Window = None,
@@ -110,7 +116,20 @@ def embed(
     """Turn every record of a FASTA file into a vector: columns id, num_windows, embedding.
 
     Example: `seqformers embed demo/run contigs.fasta --output vectors.parquet --pooling mean`
+
+    Vectors of the words (k-mers) themselves, as Parquet or as word2vec's text, which gensim reads:
+
+        seqformers embed demo/run --tokens --output words.txt
     """
+    if tokens != (sequences is None):
+        raise ValueError("give a FASTA file, or --tokens for the table of the model's words; one of the two")
+    if sequences is None:
+        from seqformers.interpret.words import write_word_vectors
+
+        path = write_word_vectors(run, output, overwrite=overwrite)
+        shown = "import gensim; gensim.models.KeyedVectors.load_word2vec_format" if path.suffix == ".txt" else ""
+        say(f"wrote {path}", f"{shown}({str(path)!r})" if shown else "")
+        return
     from seqformers.inference.embed import embed as run_embed
 
     path = run_embed(
@@ -182,7 +201,7 @@ def explain(
             "--method",
             "-m",
             help="attention, mutations, gradients or motifs, may be repeated; or one of filters (of a seq_cnn), "
-            "variants, alignment and contacts (proteins).",
+            "variants, words (k-mers), alignment and contacts (proteins).",
         ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Label to explain; default: the positive one.")] = None,
@@ -220,6 +239,10 @@ def explain(
     How much likelier a language model finds each alternative of a VCF file than the reference, both strands averaged:
 
         seqformers explain runs/pt genome.fa -o effects --method variants --variants calls.vcf
+
+    Which words (k-mers) are attended to, beside their tf-idf; CpG by head; a map of the vectors of words:
+
+        seqformers explain runs/dnavec genomes.fasta -o words --method words
 
     Soft alignment of proteins with the first of the file, by a PLUS-RNN:
 

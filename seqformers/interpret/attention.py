@@ -13,7 +13,7 @@ from seqformers.hub.load import Loaded
 from seqformers.inference.windowing import Span, Windowing
 from seqformers.interpret.reading import cut_into_contexts, read_batches, spread_to_bases
 
-__all__ = ["attention_of_spans", "attention_profile"]
+__all__ = ["attention_of_spans", "attention_profile", "eager_attention"]
 
 
 def attention_profile(
@@ -49,7 +49,7 @@ def attention_of_spans(
     contexts = [context for span in spans for context in cut_into_contexts(span, loaded)]
     encoder = loaded.exact.base_model
     rows = [np.empty((0, 3))]
-    with torch.inference_mode(), _eager(encoder):
+    with torch.inference_mode(), eager_attention(encoder):
         for part, inputs, own, places in read_batches(contexts, loaded, batch_size):
             attentions = getattr(encoder(**inputs, output_attentions=True), "attentions", None)
             if not attentions:
@@ -66,7 +66,7 @@ def attention_of_spans(
 
 
 @contextmanager
-def _eager(encoder: Any) -> Iterator[None]:
+def eager_attention(encoder: Any) -> Iterator[None]:
     """The only attention implementation that hands out its weights; the model's own comes back afterwards."""
     before = encoder.config._attn_implementation
     encoder.set_attn_implementation("eager")

@@ -30,13 +30,15 @@ from seqformers.interpret.output import ResumedTable
 from seqformers.interpret.plots import plot_logo, plot_mutations, plot_profile
 from seqformers.interpret.protein_maps import PROTEIN_METHODS, write_protein_maps
 from seqformers.interpret.variants import write_variants
+from seqformers.interpret.word_attention import write_word_attention
 from seqformers.pictures import save_picture
 
 __all__ = ["METHODS", "explain"]
 
 METHODS = ("attention", "mutations", "gradients", "motifs")
-_ALONE = (*PROTEIN_METHODS, "filters", "variants")
+_ALONE = (*PROTEIN_METHODS, "filters", "variants", "words")
 _NUCLEOTIDES, _RESIDUES = "ATGC", "ACDEFGHIKLMNPQRSTVWY"
+_WINDOWS_OF_ATTENTION = 4  # at a time: attentions of all layers take much memory
 _DECIMALS = 6  # of everything but scores, which have the digits that hold everywhere
 _BASE = {"id": str, "position": int, "letter": str}
 _SCHEMAS: dict[str, dict[str, type]] = {
@@ -91,7 +93,9 @@ def explain(
         methods (`Sequence[str]`, *optional*): Of `METHODS`. Default: attention where the model has any, and mutations
             where it scores sequences. `motifs` compares the records the model takes for `label` with those it does
             not, by attention or, without any, by gradients; `filters`, alone, shows what the filters of a
-            convolutional network look for; `variants`, alone, scores the substitutions of a VCF file;
+            convolutional network look for; `variants`, alone, scores the substitutions of a VCF file; `words`,
+            alone, compares the attention that words (k-mers) receive with their tf-idf, shows which heads let words
+            with CG attend to each other, and draws a map of the vectors of words;
             `alignment` or `contacts`, alone, draw maps of proteins.
         label (`str`, *optional*): Whose score is explained, by name or number. Default: the positive class of two,
             the best one of several.
@@ -165,6 +169,11 @@ def explain(
             write_variants(
                 loaded, fasta, variants, place, windowing, label=label, batch_size=batch_size, remarks=remarks,
                 progress=progress,
+            )  # fmt: skip
+        elif alone == "words":
+            write_word_attention(
+                loaded, fasta, place, windowing, layer=layer, batch_size=min(batch_size, _WINDOWS_OF_ATTENTION),
+                remarks=remarks, progress=progress,
             )  # fmt: skip
         elif alone is not None:
             write_protein_maps(loaded, fasta, place, alone, plots=plots, remarks=remarks, progress=progress)

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-__all__ = ["plot_logo", "plot_mutations", "plot_profile"]
+from seqformers.pictures import COLOURS
+
+__all__ = ["plot_heads", "plot_logo", "plot_mutations", "plot_profile", "plot_word_attention", "plot_word_map"]
 
 _COLOURS = {"A": "#2a7f3f", "C": "#2458a8", "G": "#c88a12", "T": "#b8322a", "U": "#b8322a"}
 _LETTERS_UP_TO = 200  # bases; beyond that letters on the axis cannot be read
@@ -85,6 +88,80 @@ def plot_logo(counts: np.ndarray, *, letters: str = "ACGT", title: str = "") -> 
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_title(title, fontsize=9)
     return figure
+
+
+def plot_word_attention(words: pd.DataFrame, *, title: str = "") -> Figure:
+    """Words in order of their tf-idf, as bars of the attention they receive, coloured by length; 1 is an even spread.
+
+    Args:
+        words (`pd.DataFrame`): `word`, `letters`, `attention`; a bar a row.
+        title (`str`): Heading.
+    """
+    figure = Figure(figsize=(float(np.clip(0.16 * len(words), 5.0, 18.0)), 3.2), layout="constrained")
+    axis = figure.subplots()
+    colours = _colours_of(words["letters"])
+    axis.bar(range(len(words)), words["attention"], color=[colours[size] for size in words["letters"]], width=0.8)
+    axis.axhline(1.0, color="#444444", linewidth=0.8, linestyle=":")
+    axis.set_xticks(range(len(words)), words["word"], rotation=90, fontsize=6, family="monospace")
+    axis.set_ylabel("attention received")
+    _legend(axis, colours)
+    axis.margins(x=0.01)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_title(title, fontsize=10)
+    return figure
+
+
+def plot_heads(heads: pd.DataFrame, column: str, *, title: str = "") -> Figure:
+    """A number of every head as a map of layers and heads; 1 is white.
+
+    Args:
+        heads (`pd.DataFrame`): `layer`, `head` and `column`.
+        column (`str`): Which number.
+        title (`str`): Heading.
+    """
+    table = heads.pivot(index="layer", columns="head", values=column)
+    figure = Figure(figsize=(2.0 + 0.4 * table.shape[1], 1.2 + 0.35 * len(table)), layout="constrained")
+    axis = figure.subplots()
+    limit = max(float(np.nanmax(np.abs(np.log2(np.maximum(table.to_numpy(), 1e-3))))), 0.1)
+    image = axis.imshow(np.log2(np.maximum(table, 1e-3)), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    axis.set_xticks(range(table.shape[1]), table.columns)
+    axis.set_yticks(range(len(table)), table.index)
+    axis.set_xlabel("head")
+    axis.set_ylabel("layer")
+    figure.colorbar(image, ax=axis, label="log2 of attention over an even spread", pad=0.02)
+    axis.set_title(title, fontsize=10)
+    return figure
+
+
+def plot_word_map(places: pd.DataFrame, *, title: str = "") -> Figure:
+    """Words in the plane, coloured by length.
+
+    Args:
+        places (`pd.DataFrame`): `letters`, `x`, `y`; a point a row.
+        title (`str`): Heading.
+    """
+    figure = Figure(figsize=(5.6, 5.0), layout="constrained")
+    axis = figure.subplots()
+    colours = _colours_of(places["letters"])
+    for size, colour in colours.items():
+        part = places[places["letters"] == size]
+        axis.scatter(part["x"], part["y"], s=5, color=colour, linewidths=0)
+    _legend(axis, colours)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_title(title, fontsize=10)
+    return figure
+
+
+def _colours_of(sizes: pd.Series[int]) -> dict[int, str]:
+    return dict(zip(sorted(sizes.unique().tolist()), COLOURS * 3, strict=False))
+
+
+def _legend(axis: Any, colours: Mapping[int, str]) -> None:
+    """What each colour is: a word's letters."""
+    if len(colours) > 1:
+        marks = [Line2D([], [], marker="o", linestyle="", color=colour) for colour in colours.values()]
+        axis.legend(marks, [f"{size} letters" for size in colours], fontsize=7, frameon=False)
 
 
 def _width(length: int) -> float:

@@ -54,15 +54,16 @@ def read_batches(
             own = ~np.isin(encoded["input_ids"], loaded.encoder.all_special_ids)
         own &= np.asarray(encoded["attention_mask"]) != 0
         inputs = encoded.convert_to_tensors("pt").to(loaded.exact.device)
-        yield part, dict(inputs), own, _places(texts, own, loaded)
+        yield part, dict(inputs), own, _places(texts, np.asarray(inputs["input_ids"].cpu()), own, loaded)
 
 
-def _places(texts: Sequence[str], own: np.ndarray, loaded: Loaded) -> np.ndarray:
+def _places(texts: Sequence[str], ids: np.ndarray, own: np.ndarray, loaded: Loaded) -> np.ndarray:
     """First base and base after the last one of every token, shape `(batch, length, 2)`."""
     reading = loaded.reading
     if [reading.tokens(len(text)) for text in texts] == own.sum(1).tolist():
         first = np.maximum(own.cumsum(1) - 1, 0) * reading.token_step
-        return np.stack([first, first + reading.letters_per_token], axis=-1)
+        letters = getattr(loaded.encoder, "letters_of", None)
+        return np.stack([first, first + (letters(ids) if letters else reading.letters_per_token)], axis=-1)
     found = loaded.encoder(texts, padding=True, return_offsets_mapping=True, return_tensors="np")["offset_mapping"]
     places = np.asarray(found)
     own &= places[..., 1] > places[..., 0]

@@ -7,11 +7,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from seqformers.files import Output
-from seqformers.hub.load import Loaded, load_model
+from seqformers.hub.load import Loaded, load_model, model_folder
 
-__all__ = ["WordVectors", "concatenation_score", "word_vectors", "write_word2vec"]
+__all__ = ["WordVectors", "concatenation_score", "word_vectors", "write_word2vec", "write_word_vectors"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,34 @@ def concatenation_score(
         found.append(min(ranks) < among)
     missed = (1 - among / len(long)) * (1 - among / max(len(long) - 1, 1))
     return {"found": float(np.mean(found)), "chance": 1 - max(missed, 0.0), "pairs": pairs}
+
+
+def write_word_vectors(model: str | Path | Loaded, output: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the vectors of the words: Parquet with the columns `token`, `embedding`, or word2vec's text.
+
+    Args:
+        model (`str`, `Path` or `Loaded`): As in `word_vectors`.
+        output (`str` or `Path`): `.parquet`, or `.txt` for the text.
+        overwrite (`bool`): Replace it if it is there.
+
+    Returns:
+        `Path`: `output`.
+
+    Raises:
+        FileExistsError: the output is there.
+        ValueError: another suffix, or a model without vectors of words.
+    """
+    suffix = Path(output).suffix
+    if suffix not in (".parquet", ".txt"):
+        raise ValueError(f"vectors of words go into .parquet or .txt (word2vec's form), not {Path(output).name}")
+    if suffix == ".txt":
+        return write_word2vec(model, output, overwrite=overwrite)
+    inputs = [] if isinstance(model, Loaded) else [model_folder(model)]
+    with Output(output, "embed --tokens", inputs=inputs, overwrite=overwrite) as place:
+        vectors = word_vectors(model)
+        rows = pa.FixedSizeListArray.from_arrays(pa.array(vectors.matrix.ravel()), vectors.matrix.shape[1])
+        pq.write_table(pa.table({"token": vectors.words, "embedding": rows}), place.start(), compression="zstd")
+        return place.finish()
 
 
 def write_word2vec(model: str | Path | Loaded, output: str | Path, *, overwrite: bool = False) -> Path:

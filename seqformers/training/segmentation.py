@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +70,7 @@ def learn_tokens(
         "reads": dict(reads or {}), "split": split, "genomes": fingerprint(Path(genomes)),
     }  # fmt: skip
     with Output(output, "learn-tokens", inputs=[genomes], settings=settings, folder=True, overwrite=overwrite) as out:
-        sampler = ReadSampler(GenomeArrays.open(genomes, split), options, seed)
+        sampler = _sampler(GenomeArrays.open(genomes, split), options, seed)
         backend = learn_vocabulary(
             _texts(sampler, letters), algorithm=algorithm, size=vocabulary, longest=longest, progress=progress
         )
@@ -84,6 +85,14 @@ def learn_tokens(
             learnt=algorithm,
         )
         return out.finish()
+
+
+def _sampler(genomes: GenomeArrays, options: ReadOptions, seed: int) -> ReadSampler:
+    """Of all classes that hold a read; words need no labels."""
+    if not options.classes:
+        found = np.unique(genomes.label[genomes.length >= options.shortest])
+        options = replace(options, classes={genomes.names[label]: [genomes.names[label]] for label in found.tolist()})
+    return ReadSampler(genomes, options, seed)
 
 
 def _texts(sampler: ReadSampler, letters: int) -> Iterator[str]:

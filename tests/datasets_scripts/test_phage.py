@@ -700,3 +700,29 @@ def test_real_genomes_can_be_built(real_data, tmp_path):
     assert report["input"]["letters"]["letters"] == 63_031_527
     assert report["genome_leakage"]["splits"]["test"]["contained"] < 0.02
     assert report["shortcuts"]["scores"]["gc"]["macro_recall"] > 0.7
+
+
+def test_hosts_are_classes_and_rare_ones_are_left_out(genomes, tmp_path):
+    hosts = ["Escherichia coli", "Vitis vinifera (grape)", "tomato", None]
+    rows = genomes.assign(
+        host=[hosts[int(name.rpartition("_")[2]) // 6] for name in genomes["genome_id"]],
+        source=np.where(genomes["is_phage"] == 1, "phagesdb", "other"),
+    )
+    rows.loc[rows["group"] != "group0_6", "host"] = rows["host"].replace("tomato", None)
+    rows.to_parquet(tmp_path / "genomes.parquet")
+    options = {"least_groups": 3, "known_hosts": {"phagesdb": "Mycobacterium"}, "report_kmers": ()}
+    build = partial(build_dataset, "phage", "hosts-150", data_dir=tmp_path / "genomes.parquet")
+    folder = build(output=tmp_path / "out", **options)
+    reads = pd.concat(pd.read_parquet(path) for path in folder.rglob("*.parquet"))
+    names = ["Escherichia", "Mycobacterium", "Vitis"]
+    known = dict(zip(rows["genome_id"], rows["host"], strict=True))
+    for genome, label in zip(reads["genome_id"], reads["label"], strict=True):
+        host = known[genome]
+        expected = "Mycobacterium" if host is None or host != host else host.split()[0]
+        assert names[label] == expected and ((host == host and host is not None) or genome.startswith("genome1"))
+    left_out = json.loads((folder / "report.json").read_text())["input"]["left_out"]
+    assert left_out["records of rare hosts"] == 4 and left_out["records without a host"] == 20
+    with pytest.raises(ValueError, match=r"two of them or more have viruses of 13 groups; there are: \w+ \(6\)"):
+        build(output=tmp_path / "no", **options | {"least_groups": 13})
+    with pytest.raises(ValueError, match="give data_dir, and no source"):
+        build_dataset("phage", "hosts-150", output=tmp_path / "no", source="refseq")

@@ -23,7 +23,7 @@ from seqformers import (
 from seqformers.hub.load import Loaded
 from seqformers.inference.windowing import reverse_complement
 from seqformers.interpret.words import WordVectors, concatenation_score, word_vectors, write_word2vec
-from seqformers.modeling.dna.modeling_kmer2vec import reverse_complement_ids
+from seqformers.modeling.dna.modeling_dna_heads import reverse_complement_ids
 from seqformers.training import finetune, pretrain
 from seqformers.training.recipe import load_recipe
 from seqformers.training.run import Run
