@@ -14,7 +14,7 @@ from benchmarks.tables.annotator_data import Labelled
 from benchmarks.tables.annotator_training import LabelledDraws
 from benchmarks.tables.proteins_shortcuts import composition
 
-__all__ = ["hydropathy_membrane", "linear_residues", "linear_signal", "matthews"]
+__all__ = ["hydropathy_membrane", "hydropathy_proteins", "linear_residues", "linear_signal", "matthews"]
 
 # Kyte & Doolittle 1982.
 _HYDROPATHY = dict(
@@ -103,6 +103,17 @@ def hydropathy_membrane(train: list[Labelled], test: list[Labelled]) -> tuple[li
     cuts = np.arange(-1, 3, 0.05)
     best = max(cuts, key=lambda cut: matthews(labels[known] == 2, values[known] > cut))
     return [_hydropathy(row.sequence) > best for row in test], float(best)
+
+
+def hydropathy_proteins(train: list[Labelled], test: list[Labelled]) -> np.ndarray:
+    """Whether each protein is a helical membrane protein: some residue's mean hydropathy above a cut.
+
+    The cut is the one that tells the training proteins of kind `alpha` from the others best.
+    """
+    truth = np.array([row.kind == "alpha" for row in train])
+    values = np.array([_hydropathy(row.sequence).max() for row in train])
+    best = max(np.arange(0, 4, 0.05), key=lambda cut: matthews(truth, values > cut))
+    return np.array([_hydropathy(row.sequence).max() > best for row in test])
 
 
 def _hydropathy(sequence: str) -> np.ndarray:

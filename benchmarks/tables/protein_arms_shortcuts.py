@@ -20,7 +20,7 @@ from seqformers.metrics.homology import homology_metrics
 from seqformers.modeling.protein.configuration_plus_rnn import PlusRnnConfig
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 
-__all__ = ["alignment_scores", "homology_shortcuts", "same_family"]
+__all__ = ["aligner", "alignment_scores", "homology_shortcuts", "known_letters", "same_family"]
 
 _ARMS = ("sfp-0.7", "sfp-0.5", "sfp-0", "plus-tfm")
 _RESAMPLES = 1000
@@ -28,13 +28,23 @@ _RESAMPLES = 1000
 
 def alignment_scores(first: list[str], second: list[str]) -> np.ndarray:
     """Needleman-Wunsch score of each pair for each residue of the shorter: BLOSUM62, gaps 11 and 1 (Biopython)."""
+    align = aligner()
+    pairs = zip(map(known_letters, first), map(known_letters, second), strict=True)
+    return np.array([align.score(a, b) / min(len(a), len(b)) for a, b in pairs])
+
+
+def aligner() -> Any:
+    """Biopython's global aligner with BLOSUM62 and affine gaps of 11 and 1."""
     from Bio.Align import PairwiseAligner, substitution_matrices
 
-    aligner = PairwiseAligner(mode="global", open_gap_score=-11, extend_gap_score=-1)
-    aligner.substitution_matrix = substitution_matrices.load("BLOSUM62")
-    known = set(aligner.substitution_matrix.alphabet)  # type: ignore[union-attr]
-    sides = [["".join(letter if letter in known else "X" for letter in s) for s in some] for some in (first, second)]
-    return np.array([aligner.score(a, b) / min(len(a), len(b)) for a, b in zip(*sides, strict=True)])
+    found = PairwiseAligner(mode="global", open_gap_score=-11, extend_gap_score=-1)
+    found.substitution_matrix = substitution_matrices.load("BLOSUM62")
+    return found
+
+
+def known_letters(sequence: str) -> str:
+    """The sequence with X for letters that BLOSUM62 does not have."""
+    return "".join(letter if letter in "ARNDCQEGHILKMFPSTWYVBZX" else "X" for letter in sequence.upper())
 
 
 def _differences(table: pd.DataFrame) -> np.ndarray:

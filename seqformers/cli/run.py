@@ -40,6 +40,10 @@ def predict(
     per: Annotated[
         Literal["record", "residue"], typer.Option(help="Models that label residues: a row a record, or a residue.")
     ] = "record",
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Models of pairs: compare with the records of this file; else all of SEQUENCES in pairs."),
+    ] = None,
     window: Window = None,
     step: Step = None,
     both_strands: BothStrands = False,
@@ -59,17 +63,31 @@ def predict(
 
     A model that labels residues (secondary structure, topology) gives a string of letters and a string of confidences
     (0 to 9) a record, with `--per residue` the columns id, position (from 1), residue, label, score, and segments as
-    GFF3 where OUTPUT ends in .gff3.
+    GFF3 where OUTPUT ends in .gff3. A model of pairs (homology) gives id_a, id_b, label and score (expected level) of
+    all pairs of the file, or with `--against other.fasta` of those of two files.
     """
+    from seqformers.inference.pairs import compares_pairs, predict_pairs
     from seqformers.inference.predict import predict as run_predict
     from seqformers.inference.residues import labels_residues, predict_residues
 
-    if labels_residues(run):
-        given = {"--window": window, "--step": step, "--both-strands": both_strands}
-        given |= {"--engine": engine != "local", "--precision": precision != "fp32"}
-        for name, value in given.items():
+    given = {"--window": window, "--step": step, "--both-strands": both_strands}
+    given |= {"--engine": engine != "local", "--precision": precision != "fp32"}
+    pairs = compares_pairs(run)
+    if pairs or labels_residues(run):
+        for name, value in ({"--per": per == "residue"} if pairs else {}).items() | given.items():
             if value:
-                raise ValueError(f"{name} is of models of whole records; {run} labels residues: leave it out")
+                what = "compares pairs" if pairs else "labels residues"
+                raise ValueError(f"{name} is of models of whole records; {run} {what}: leave it out")
+    if against is not None and not pairs:
+        raise ValueError(f"--against is of models of pairs; {run} reads one record at a time: leave it out")
+    if pairs:
+        path = predict_pairs(
+            run, sequences, output, against=against, batch_size=batch_size, device=device, on_error=on_error,
+            shard=shard, overwrite=overwrite, resume=resume, progress=shows_progress(),
+        )  # fmt: skip
+        say(f"wrote {path}")
+        return
+    if labels_residues(run):
         path = predict_residues(
             run, sequences, output, per=per, batch_size=batch_size, device=device, on_error=on_error, shard=shard,
             overwrite=overwrite, resume=resume, progress=shows_progress(),
