@@ -4,7 +4,7 @@
 
 RUN: a PLUS-RNN with a pair head, as `seqformers finetune` leaves it (of `benchmarks.tables.protein_arms`:
 `work/arms/runs/homology.sfp-0.7.0`). PAIRS: columns `sequence_a`, `sequence_b`, `label` (level 0 to 4; of the same
-table `work/arms/rows/homology/test-*`). Writes `scatter.png`, the soft-alignment score of each pair against the score of
+table `work/arms/rows/homology/test-*`). Writes `scatter.png`, the soft-alignment score of each pair against that of
 Needleman-Wunsch (BLOSUM62, gaps 11 and 1, for each residue of the shorter), a colour a level; `map-<level>.png`, the
 weights of the best-scored pair of each level with the path of Needleman-Wunsch on top; and
 `results/soft_align.json`: how well each score ranks the levels, and how much of the weight lies on that path.
