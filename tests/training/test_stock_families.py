@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from seqformers.hub.load import load_model
 from seqformers.inference.embed import embed
 from seqformers.inference.predict import predict
 from seqformers.interpret.explain import explain
@@ -77,6 +78,8 @@ def test_an_architecture_by_name_trains_and_answers(name: str, tmp_path: Path) -
     sequences = fasta(tmp_path / "a.fa")
     scores = pd.read_csv(predict(run, sequences, tmp_path / "scores.tsv", progress=False), sep="\t")
     assert len(scores) == 2 and scores["score"].between(0, 1).all()
+    if name == "llama":
+        check_generation(start)
     if name not in ("albert", "gpt2"):  # one masked and one causal model do
         return
     if name == "gpt2":  # its first token sees nothing but itself
@@ -88,6 +91,19 @@ def test_an_architecture_by_name_trains_and_answers(name: str, tmp_path: Path) -
     calls.write_text(f"s0\t20\t.\t{first[19]}\t{'A' if first[19] != 'A' else 'C'}\n")
     explain(start, sequences, tmp_path / "out", methods=["variants"], variants=calls, progress=False)
     assert np.isfinite(pd.read_csv(tmp_path / "out" / "variants.tsv", sep="\t")["score"]).all()
+
+
+def check_generation(run: Path) -> None:
+    """What a causal model writes is the likeliest k-mer after each prefix, read from the whole prefix every time."""
+    loaded = load_model(run, None)
+    prompt = loaded.encoder(["ACGTTGCA", "TTGGACCA"], return_tensors="pt")["input_ids"][:, :-1]  # without [SEP]
+    asked = {"max_new_tokens": 5, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    slow = prompt
+    for _ in range(5):
+        slow = torch.cat([slow, loaded.model(slow).logits[:, -1:].argmax(-1)], 1)
+    assert torch.equal(loaded.model.generate(prompt, attention_mask=torch.ones_like(prompt), **asked), slow)
+    perplexity = json.loads((run / "metrics.json").read_text())["metrics"]["validation"]["perplexity"]["mean"]
+    assert 1 < perplexity < 4 * loaded.config.vocab_size
 
 
 def nucleotide_transformer(folder: Path) -> Path:

@@ -1,0 +1,72 @@
+"""A motif planted in the sequences of one class comes out first, by attribution and search, whatever the family.
+
+The convolutional networks, whose filters are looked at besides, are in `test_filters.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from seqformers import (
+    Kmer2VecConfig,
+    Kmer2VecForSequenceClassification,
+    KmerBertConfig,
+    KmerBertForSequenceClassification,
+    KmerTokenizer,
+    SelfGenomeNetConfig,
+    SelfGenomeNetForSequenceClassification,
+)
+from seqformers.hub.repository import write_model_repository
+from seqformers.interpret.explain import explain
+
+PLANTED = "GATTACCA"
+BERT = {
+    "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
+    "max_position_embeddings": 64, "classifier_pooling": "mean", "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}  # fmt: skip
+CASES: dict[str, Any] = {  # class, configuration, k, learning rate, epochs
+    "kmer2vec": (Kmer2VecForSequenceClassification, Kmer2VecConfig(k=5, hidden_size=16), 5, 0.05, 12),
+    "kmer_bert": (KmerBertForSequenceClassification, KmerBertConfig(k=4, **BERT), 4, 0.01, 12),
+    "self_genomenet": (
+        SelfGenomeNetForSequenceClassification,
+        SelfGenomeNetConfig(num_filters=32, filter_width=12, filter_stride=2, lstm_size=24),
+        1,
+        0.02,
+        25,
+    ),
+}
+
+
+@pytest.mark.parametrize("family", CASES)
+def test_the_planted_motif_is_the_first_one(family: str, tmp_path: Path) -> None:
+    pytest.importorskip("captum")
+    rng = np.random.default_rng(0)
+    texts, labels = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(400)], np.arange(400) % 2
+    for number in np.flatnonzero(labels):
+        at = rng.integers(0, 52)
+        texts[number] = texts[number][:at] + PLANTED + texts[number][at + 8 :]
+    make, config, k, rate, epochs = CASES[family]
+    torch.manual_seed(0)
+    model, tokenizer = make(config), KmerTokenizer(k=k)
+    batch = dict(tokenizer(texts, return_tensors="pt"), labels=torch.from_numpy(labels))
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    for _ in range(epochs):
+        for part in torch.randperm(400).split(50):
+            optimizer.zero_grad()
+            model(**{name: value[part] for name, value in batch.items()}).loss.backward()
+            optimizer.step()
+    assert model.eval()(**batch).logits.argmax(1).eq(batch["labels"]).float().mean() > 0.98
+    write_model_repository(tmp_path / "run", model, tokenizer=tokenizer)
+    fasta = tmp_path / "some.fasta"
+    fasta.write_text("".join(f">s{number}\n{text}\n" for number, text in enumerate(texts[:60])))
+    explain(tmp_path / "run", fasta, tmp_path / "out", methods=["gradients", "motifs"], label="1", plots=0,
+            progress=False)  # fmt: skip
+    first = next(csv.DictReader((tmp_path / "out" / "motifs.tsv").open(), delimiter="\t"))
+    assert first["motif"] in PLANTED and int(first["positives"]) == 30 and int(first["negatives"]) < 5
