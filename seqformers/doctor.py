@@ -157,27 +157,30 @@ def _is_installed(package: str) -> bool:
 
 def _checked(family: str, test: Callable[[], str]) -> Finding:
     """A model's finding: its files are those released, and its answer to a known question is right."""
+    from seqformers.guides.best import best_folder
     from seqformers.hub.load import packaged_model
 
     start = time.perf_counter()
     try:
-        torn = _torn_files(packaged_model(family))
+        torn = _torn_files(best_folder() if family == "deepcpf1_best" else packaged_model(family))
         if torn:
             return Finding(
                 "models", family, f"{', '.join(torn)} is not as released: install the package anew", "broken"
             )
         answer = test()
+    except ModuleNotFoundError as error:  # an extra, named in the message
+        return Finding("models", family, str(error), "missing")
     except Exception as error:  # whatever it is, the report goes on and names it
         return Finding("models", family, f"{type(error).__name__}: {error}", "broken")
     return Finding("models", family, f"{answer} ({time.perf_counter() - start:.1f} s)")
 
 
 def _torn_files(folder: Path) -> list[str]:
-    """Files of a folder whose content is not what the installed package's list says; none where it keeps no sums."""
+    """Files below a folder whose content is not what the installed package's list says; none where it keeps no sums."""
     torn = []
     for file in distribution("seqformers").files or []:
         place = Path(str(file.locate()))
-        if file.hash is None or place.parent != folder:
+        if file.hash is None or folder not in place.parents:
             continue
         digest = hashlib.new(file.hash.mode, place.read_bytes()).digest() if place.is_file() else b""
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
@@ -219,6 +222,15 @@ def _ask_deepcpf1() -> str:
     return _expect("a mixed guide scores above a run of T", scores[0] > scores[1])
 
 
+def _ask_best_guides() -> str:
+    from seqformers.guides.best import BestScorer
+    from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
+
+    codes = DeepCpf1Processor().encode(["CTGATTTACTGGCAGCAGGTAGCACTGGACCTGA", "CTGATTTATTTTTTTTTTTTTTTTTTTTTTCTGA"])
+    mixed, run = BestScorer(device="cpu").members(codes).T
+    return _expect("networks and trees both score a mixed guide above a run of T", (mixed > run).all())
+
+
 def _ask_protein_cnn() -> str:
     from seqformers.proteins.annotate import annotation_table
 
@@ -240,6 +252,7 @@ def _ask_coding_profile() -> str:
 _SELF_TESTS = {
     "coding_profile": _ask_coding_profile,
     "deepcpf1": _ask_deepcpf1,
+    "deepcpf1_best": _ask_best_guides,
     "pair_cnn": _ask_pair_cnn,
     "protein_cnn": _ask_protein_cnn,
     "targetnet": _ask_targetnet,

@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "proteins": _SUBJECT,
     "phages": _SUBJECT,
     "interpret": _SUBJECT,
-    "doctor": {"hub", "phages", "proteins", "targets"},
+    "doctor": {"guides", "hub", "phages", "proteins", "targets"},
     "cli": {
         "doctor",
         "files",

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from seqformers.datasets_scripts.common.remarks import Remarks
 from seqformers.guides.genome_index import GenomeIndex, open_index
 from seqformers.guides.neighbours import MOST_MISMATCHES, Hits, find_neighbours
-from seqformers.guides.packing import letters_of, mismatch_table, pack_codes
+from seqformers.guides.packing import codes_of, letters_of, mismatch_table, pack_codes
 from seqformers.guides.rows import spell
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM, Pam, Sites
 from seqformers.guides.specificity import WEIGHTINGS, hit_scores, specificity
@@ -252,7 +252,7 @@ class OffTargets:
     def _add(
         self, number: int, index: GenomeIndex, hits: Hits, write: Callable[..., object] | None, targets: dict[int, str]
     ) -> None:
-        scores, apart = hit_scores(hits.bits, self.options.weighting), hits.mismatches.astype(np.int64)
+        scores, apart = self._scores(hits), hits.mismatches.astype(np.int64)
         np.add.at(self._counts, (hits.guide, apart), 1)
         np.add.at(self._sum, hits.guide, scores)
         contig, at = index.places(hits.site)
@@ -266,6 +266,12 @@ class OffTargets:
         self._best[hits.guide[better]] = where
         if write:
             write(self._rows(number, index, hits, scores, contig, at, reverse, targets))
+
+    def _scores(self, hits: Hits) -> np.ndarray:
+        """How likely each hit is cut; letters that are unknown on either side are taken for equal there."""
+        guide, site = codes_of(self._packed[hits.guide], PROTOSPACER), codes_of(hits.value, PROTOSPACER)
+        site = np.where(mismatch_table(hits.unknown | self._unknown[hits.guide]), guide, site)
+        return hit_scores(guide, site, mismatch_table(hits.bits), self.options.weighting)
 
     def _rows(
         self,

@@ -13,7 +13,7 @@ import numpy as np
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, Pam, find_sites
 
 __all__ = [
-    "GUIDE_BITS", "LOW_BITS", "PackedSites", "letters_of", "mismatch_bits", "mismatch_table", "pack_codes",
+    "GUIDE_BITS", "LOW_BITS", "PackedSites", "codes_of", "letters_of", "mismatch_bits", "mismatch_table", "pack_codes",
     "pack_sites",
 ]  # fmt: skip
 
@@ -133,8 +133,12 @@ def mismatch_table(bits: np.ndarray) -> np.ndarray:
     return (bits[:, None] >> _SHIFTS & np.uint64(1)).astype(bool)
 
 
+def codes_of(packed: np.ndarray, width: int) -> np.ndarray:
+    """`(n, width)` codes 0-3 of packed letters."""
+    return (packed[:, None] >> (2 * np.arange(width)).astype(packed.dtype) & 3).astype(np.uint8)
+
+
 def letters_of(packed: np.ndarray, width: int, lower: np.ndarray | None = None) -> np.ndarray:
     """`(n, width)` ASCII letters of packed ones; small where `lower`, `(n, width)`, says so."""
-    codes = (packed[:, None] >> (2 * np.arange(width)).astype(packed.dtype) & 3).astype(np.uint8)
-    letters = np.frombuffer(b"ACGT", np.uint8)[codes]
+    letters = np.frombuffer(b"ACGT", np.uint8)[codes_of(packed, width)]
     return letters if lower is None else letters + 32 * lower.astype(np.uint8)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,14 +21,14 @@ from seqformers.datasets_scripts.common.tables import Table, is_table, open_tabl
 from seqformers.files import Output, fingerprint
 from seqformers.guides.best import BestScorer, has_best
 from seqformers.guides.genes import GeneModels
-from seqformers.guides.off_targets import HIT_COLUMNS, Guides, OffTargetOptions, OffTargets, off_target_columns
+from seqformers.guides.off_targets import HIT_COLUMNS, Guides, OffTargets, off_target_columns
 from seqformers.guides.oligos import OLIGO_COLUMNS, Overhangs
+from seqformers.guides.options import GuideOptions
 from seqformers.guides.regions import Regions
 from seqformers.guides.report import GuideReport
-from seqformers.guides.restriction import recognition_sites
 from seqformers.guides.rows import GUIDE_COLUMNS, ScoredSites, count_warnings, score_sites
 from seqformers.guides.scorer import GuideScorer, Scorer
-from seqformers.guides.selection import RANKINGS, Selection, ranking_value
+from seqformers.guides.selection import ranking_value
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM, Pam, Sites, find_sites
 from seqformers.guides.table import SCORES, check_targets, score_targets, target_codes
 from seqformers.guides.track import check_picture, draw_guide_track
@@ -38,7 +38,6 @@ from seqformers.tables import TableWriter
 __all__ = ["guide_table", "score_guides"]
 
 _NEEDED = ("id", "target")
-_ORDERS = ("rank", "position")
 _LETTERS = 1 << 20  # of small records that are searched and scored together
 _TARGETS = 1 << 15
 _GUIDE = slice(UPSTREAM + PAM_LENGTH, UPSTREAM + PAM_LENGTH + PROTOSPACER)
@@ -54,34 +53,13 @@ def score_guides(
     source: str | Path,
     output: str | Path | None = None,
     *,
-    model: Any = None,
-    pam: str = "TTTV",
-    accessible: str | Path | None = None,
-    genome: str | Path | Sequence[str | Path] = (),
-    mismatches: int = 4,
-    off_target_pam: str | None = None,
-    weighting: str = "weighted",
     off_target_table: str | Path | None = None,
-    index: str | Path | None = None,
-    rank: str = "efficiency",
-    gc: tuple[float, float] | None = None,
-    no_poly_t: bool = False,
-    avoid: Sequence[str] = (),
-    exclude: str | Path | None = None,
-    only: str | Path | None = None,
-    genes: str | Path | None = None,
-    in_exons: bool = False,
-    top: int | None = None,
-    oligos: str | None = None,
-    order: str = "rank",
-    on_error: Literal["raise", "skip"] = "raise",
     track: str | Path | None = None,
     shard: str | None = None,
-    device: str | None = None,
-    batch_size: int = 1024,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = False,
+    **options: Any,
 ) -> GuideReport:
     """Score the guides of a FASTA file, or the targets of a table, and write a table.
 
@@ -106,41 +84,15 @@ def score_guides(
     Args:
         source (`str` or `Path`): Table or FASTA file; `-` reads FASTA from standard input.
         output (`str` or `Path`, *optional*): `.tsv`, `.csv`, `.jsonl` or `.parquet`; standard output when absent.
-        model (`str`, `Path` or `DeepCpf1Model`, *optional*): `best` (three networks, and trees that read the structure
-            of the crRNA), `fast` (one network), a folder or Hub id. Default: `best` where `seqformers[guides]` is
-            installed, else `fast`; the report says which.
-        pam (`str`, defaults to `"TTTV"`): Four IUPAC letters, or several such PAMs separated by commas.
-        accessible (`str` or `Path`, *optional*): BED or narrowPeak of accessible chromatin, for FASTA input; adds the
-            column `accessible` (1: PAM and protospacer overlap a region).
-        genome (path or paths, *optional*): FASTA files in which to count off-targets.
-        mismatches (`int`, defaults to 4): 0 to 5.
-        off_target_pam (`str`, *optional*): PAMs of off-targets; default: those of the guides.
-        weighting (`str`, defaults to `"weighted"`): Of mismatches by their place, or `"uniform"`.
         off_target_table (`str` or `Path`, *optional*): Table of every hit; mismatches are small letters, `target_of`
             names the records whose own target it is.
-        index (`str` or `Path`, *optional*): Folder for indexes of genomes; default: beside each.
-        rank (`str`, defaults to `"efficiency"`): `efficiency`, `specificity` or `both` (their product).
-        gc (`tuple[float, float]`, *optional*): Least and highest share of G and C in the protospacer.
-        no_poly_t (`bool`): Leave out guides with TTTT.
-        avoid (sequence of `str`): Restriction enzymes whose sites the oligo must not hold, by name.
-        exclude (`str` or `Path`, *optional*): BED of what the target must not overlap.
-        only (`str` or `Path`, *optional*): BED of where the cut must lie.
-        genes (`str` or `Path`, *optional*): GFF3 of gene models, drawn below the guides of `track`.
-        in_exons (`bool`): Only guides that cut in an exon of `genes`.
-        top (`int`, *optional*): At most so many guides a record, the best that lie apart.
-        oligos (`str`, *optional*): Overhangs of the vector, `AGAT,AAAA`: adds `oligo_top` and `oligo_bottom`.
-        order (`str`, defaults to `"rank"`): `"rank"` puts the best guide of a record first, `"position"` keeps the
-            order along the sequence.
-        on_error (`"raise"` or `"skip"`, defaults to `"raise"`): At a record or target that cannot be used: stop, or
-            leave it out and count it.
         track (`str` or `Path`, *optional*): Picture of the guides along each record, `.png`, `.svg` or `.pdf`.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records (of a table: the rows);
             `seqformers.merge` joins them.
-        device (`str`, *optional*): Torch device.
-        batch_size (`int`, defaults to 1024): Contexts the model sees at once; the table does not depend on it.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Go on after the rows that an interrupted run of the same call has written.
         progress (`bool`): Show progress on stderr.
+        **options: See [`seqformers.guides.options.GuideOptions`]: `model`, `pam`, `genome`, `rank`, `top`, ...
 
     Returns:
         `GuideReport`: rows, and every warning with its count.
@@ -161,13 +113,7 @@ def score_guides(
             "--track and --off-target-table go with a whole table; merge the shards, then give this command without "
             "--shard, with --resume and --track"
         )
-    job = _Job(
-        source, model=model, pam=pam, accessible=accessible, genome=genome, mismatches=mismatches,
-        off_target_pam=off_target_pam, weighting=weighting, index=index, rank=rank, gc=gc, no_poly_t=no_poly_t,
-        avoid=avoid, exclude=exclude, only=only, genes=genes, in_exons=in_exons, top=top, oligos=oligos, order=order,
-        on_error=on_error, device=device, batch_size=batch_size, progress=progress,
-        part=Shard.parse(shard, source),
-    )  # fmt: skip
+    job = _Job(source, GuideOptions(**options), Shard.parse(shard, source), progress=progress)
     if output is None:
         table = _StandardOutput(job.schema)
         job.run(table)
@@ -177,20 +123,20 @@ def score_guides(
         raise ValueError(f"{source} can be read only once, so a run cannot go on with it; save it as a file")
     if off_target_table is not None and job.search is None:
         raise ValueError("--off-target-table lists the hits in a genome; name it with --genome")
-    options: dict[str, Any] = {"settings": job.settings(), "overwrite": overwrite, "resume": resume}
+    writing: dict[str, Any] = {"settings": job.settings(), "overwrite": overwrite, "resume": resume}
     picture = None if track is None else check_picture(track)
     with ExitStack() as stack:
         drawing = hits = None
         if picture is not None:
             drawing = stack.enter_context(
-                Output(picture, "score-guides --track", inputs=[*job.inputs, output], **options)
+                Output(picture, "score-guides --track", inputs=[*job.inputs, output], **writing)
             )
         if off_target_table is not None:
             others = [*job.inputs, output, *([] if picture is None else [picture])]
             hits = stack.enter_context(
-                TableWriter(off_target_table, HIT_COLUMNS, job="score-guides hits", inputs=others, **options)
+                TableWriter(off_target_table, HIT_COLUMNS, job="score-guides hits", inputs=others, **writing)
             )
-        with TableWriter(output, job.schema, job="score-guides", inputs=job.inputs, **options) as file:
+        with TableWriter(output, job.schema, job="score-guides", inputs=job.inputs, **writing) as file:
             job.report.finished = file.finished and (hits is None or hits.finished)
             if not job.report.finished:
                 job.run(_Nowhere() if file.finished else file, hits)
@@ -202,11 +148,16 @@ def score_guides(
 
 
 def guide_table(source: str | Path, **options: Any) -> pd.DataFrame:
-    """The table of [`score_guides`] in memory, as a `pandas.DataFrame`; arguments as there, but for those of files."""
-    refused = {"output", "off_target_table", "track", "overwrite", "resume", "progress"} & options.keys()
+    """The table of [`score_guides`] in memory, as a `pandas.DataFrame`.
+
+    Args:
+        source (`str` or `Path`): Table or FASTA file.
+        **options: See [`seqformers.guides.options.GuideOptions`].
+    """
+    refused = {"output", "off_target_table", "track", "shard", "overwrite", "resume", "progress"} & options.keys()
     if refused:
         raise TypeError(f"guide_table writes nothing; score_guides takes {', '.join(sorted(refused))}")
-    job = _Job(source, **options)
+    job = _Job(source, GuideOptions(**options), Shard())
     table = _InMemory()
     job.run(table)
     job.report.warn()
@@ -216,80 +167,31 @@ def guide_table(source: str | Path, **options: Any) -> pd.DataFrame:
 class _Job:
     """One run: its checked input, the scorer, and the growing report."""
 
-    def __init__(
-        self,
-        source: str | Path,
-        *,
-        model: Any = None,
-        pam: str = "TTTV",
-        accessible: str | Path | None = None,
-        genome: str | Path | Sequence[str | Path] = (),
-        mismatches: int = 4,
-        off_target_pam: str | None = None,
-        weighting: str = "weighted",
-        index: str | Path | None = None,
-        rank: str = "efficiency",
-        gc: tuple[float, float] | None = None,
-        no_poly_t: bool = False,
-        avoid: Sequence[str] = (),
-        exclude: str | Path | None = None,
-        only: str | Path | None = None,
-        genes: str | Path | None = None,
-        in_exons: bool = False,
-        top: int | None = None,
-        oligos: str | None = None,
-        order: str = "rank",
-        on_error: Literal["raise", "skip"] = "raise",
-        device: str | None = None,
-        batch_size: int = 1024,
-        progress: bool = False,
-        part: Shard | None = None,
-    ):
+    def __init__(self, source: str | Path, options: GuideOptions, part: Shard, *, progress: bool = False):
         check_source(source, "input")
-        for name, given, known in (("order", order, _ORDERS), ("rank", rank, RANKINGS)):
-            if given not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {given!r}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-        self.source, self.pam, self.order, self.rank, self.part = source, Pam(pam), order, rank, part or Shard()
-        self.report, self._progress = GuideReport(on_error), progress
-        genomes = (genome,) if isinstance(genome, str | Path) else tuple(genome)
-        self.search = None
-        if genomes:
-            self.search = OffTargetOptions(
-                tuple(map(Path, genomes)), Pam(off_target_pam or pam), mismatches, weighting,
-                None if index is None else Path(index),
-            )  # fmt: skip
-        elif rank != "efficiency":
-            raise ValueError(f"--rank {rank} asks where else guides cut; name a genome with --genome")
-        self.regions = None if accessible is None else Regions.from_bed(accessible)
-        self.genes = None if genes is None else GeneModels(genes)
-        if in_exons and self.genes is None:
-            raise ValueError("exons are those of a GFF3 file; name it with --genes")
-        self.overhangs = None if oligos is None else Overhangs.of(oligos)
-        self.selection = Selection(
-            gc=gc, no_poly_t=no_poly_t, avoid=recognition_sites(avoid) if avoid else {},
-            before=self.overhangs.top if self.overhangs else "",
-            exclude=None if exclude is None else Regions.from_bed(exclude),
-            only=None if only is None else Regions.from_bed(only),
-            exons=self.genes.exons() if in_exons and self.genes else None, top=top,
-        )  # fmt: skip
-        self.asked = {"accessible": accessible, "exclude": exclude, "only": only, "genes": genes}
-        self.inputs = [source, *genomes, *(path for path in self.asked.values() if path is not None)]
+        self.source, self.options, self.part = source, options, part
+        self.pam = Pam(options.pam)
+        self.report, self._progress = GuideReport(options.on_error), progress
+        self.search = options.search()
+        self.regions = None if options.accessible is None else Regions.from_bed(options.accessible)
+        self.genes = None if options.genes is None else GeneModels(options.genes)
+        self.overhangs = None if options.oligos is None else Overhangs.of(options.oligos)
+        self.selection = options.selection(self.genes, self.overhangs)
+        self.inputs = [source, *options.genomes, *options.files.values()]
         self.schema: dict[str, Any]
         self.table = None
         if is_table(source):
             self._open_table()
         else:
-            named = [f"--{name}" for name, path in self.asked.items() if path is not None]
+            named = [f"--{name}" for name in options.files]
             if is_stream(source) and (named or self.search):
                 raise ValueError(f"{source} can be read only once; with {', '.join(named) or '--genome'} give a file")
             self.schema = GUIDE_COLUMNS | ({"accessible": int} if self.regions else {})
         if self.search:
-            self.schema |= off_target_columns(mismatches)
+            self.schema |= off_target_columns(options.mismatches)
         if self.overhangs:
             self.schema |= OLIGO_COLUMNS
-        self.scorer = _scorer(model, device, batch_size)
+        self.scorer = _scorer(options.model, options.device, options.batch_size)
         self.report.model = self.scorer.name
         name, unit = ("stdin" if str(source) == "-" else Path(source).name), "target" if self.table else "nt"
         self.progress = tqdm(desc=f"scoring {name}", unit=unit, unit_scale=True, leave=False, disable=not progress)
@@ -297,9 +199,9 @@ class _Job:
         self._asked_for = 0  # guides whose off-targets were looked up
 
     def _open_table(self) -> None:
-        if self.asked["accessible"] is not None:
+        if self.regions is not None:
             raise ValueError("regions go with FASTA input; in a table of targets give a column 'accessible' (0 or 1)")
-        if self.selection.active or self.genes or self.rank != "efficiency":
+        if self.selection.active or self.genes or self.options.rank != "efficiency":
             raise ValueError(
                 "filters and ranks go with FASTA input; a table of targets keeps its rows and their order"
             )
@@ -314,13 +216,13 @@ class _Job:
         """What decides the rows."""
         found: dict[str, Any] = {
             "input": fingerprint(self.source), "model": self.scorer.fingerprint, "pam": self.pam.pattern,
-            "order": self.order, "on_error": self.report.on_error, "version": version("seqformers"),
+            "order": self.options.order, "on_error": self.report.on_error, "version": version("seqformers"),
             **self.part.settings,
         }  # fmt: skip
-        found |= {name: None if path is None else fingerprint(path) for name, path in self.asked.items()}
+        found |= {name: fingerprint(path) for name, path in self.options.files.items()}
         select = self.selection
         found |= {
-            "off_targets": self.search.settings(fingerprint) if self.search else None, "rank": self.rank,
+            "off_targets": self.search.settings(fingerprint) if self.search else None, "rank": self.options.rank,
             "gc": select.gc, "no_poly_t": select.no_poly_t, "avoid": sorted(select.avoid), "top": select.top,
             "in_exons": select.exons is not None,
             "oligos": f"{self.overhangs.top},{self.overhangs.bottom}" if self.overhangs else None,
@@ -360,7 +262,8 @@ class _Job:
         self.off_targets = OffTargets(self.search, guides, write=write, remarks=self.report, progress=self._progress)
 
     def _score_fasta(self, table: _Rows) -> None:
-        for regions in (self.regions, self.selection.exclude, self.selection.only, self.selection.exons):
+        exons = None if self.genes is None else self.genes.exons()
+        for regions in (self.regions, self.selection.exclude, self.selection.only, exons):
             if regions is not None:
                 records = read_fasta(self.source, remarks=GuideReport("skip"))
                 if note := regions.check_names(record.id for record in records):
@@ -421,10 +324,10 @@ class _Job:
             specificity = np.zeros(len(sites))
             specificity[guide >= 0] = self.off_targets.specificity(guide[guide >= 0])
         scored = ScoredSites(
-            names, sites, scores, accessible, value=ranking_value(self.rank, scores[1], specificity),
+            names, sites, scores, accessible, value=ranking_value(self.options.rank, scores[1], specificity),
             top=self.selection.top, more=lambda rows, protospacers: self._more(guide[rows], protospacers),
         )  # fmt: skip
-        for some in scored.rows(order=self.order, skip=written):
+        for some in scored.rows(order=self.options.order, skip=written):
             table.write(some)
 
     def _next_guides(self, sites: Sites) -> np.ndarray:

@@ -23,7 +23,7 @@ from seqformers.guides.neighbours import find_neighbours
 from seqformers.guides.packing import letters_of, pack_codes, pack_sites
 from seqformers.guides.score import guide_table, score_guides
 from seqformers.guides.sites import Pam, find_sites
-from seqformers.guides.specificity import WEIGHTINGS
+from seqformers.guides.specificity import _ACTIVE, _PAIRS
 from tests.guides.test_score import COMPLEMENT, model, slow_sites
 from tests.kills import run_and_kill
 
@@ -154,6 +154,20 @@ def _sites_of(text):
     return [context[8:31] for _, _, context in sorted(rows, key=lambda row: (row[0], row[1]))]
 
 
+def factor(place, guide, site):
+    """Share of guides of DeWeirdt et al. that are active with this letter at this place; 1 where it matches."""
+    if site.isupper():
+        return 1.0
+    if "N" in guide + site.upper():
+        return np.mean(_ACTIVE[place]) / 100
+    return _ACTIVE[place][_PAIRS.index(guide.replace("T", "U") + site.upper().translate(COMPLEMENT))] / 100
+
+
+def test_published_factors_by_hand():
+    assert factor(0, "A", "g") == 0.20 and factor(22, "C", "g") == 1.0 and factor(9, "G", "a") == 0.66
+    assert factor(4, "C", "a") == 0.01 and factor(3, "T", "n") == pytest.approx(0.0908, abs=1e-4)
+
+
 class TestGuideTable:
     def test_counts_and_hits_are_those_of_brute_force(self, planted, tmp_path):
         gene, genome, contigs, _ = planted
@@ -173,7 +187,7 @@ class TestGuideTable:
             assert own == 1
             counts[0] -= own
             assert [getattr(row, f"off_targets_{number}") for number in range(6)] == counts.tolist()
-            scores = [np.prod(WEIGHTINGS["weighted"][[letter.islower() for letter in hit[5]]]) for hit in wanted]
+            scores = [np.prod(list(map(factor, range(23), row.protospacer, hit[5]))) for hit in wanted]
             assert np.allclose(found.score, scores, atol=1e-6)
             assert row.specificity == pytest.approx(100 / (1 + sum(scores) - 1), abs=1e-3)
         assert listed.contig.tolist() == sorted(listed.contig, key=list(contigs).index)

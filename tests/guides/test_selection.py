@@ -145,6 +145,8 @@ class TestGenes:
         (tmp_path / "a.gff3").write_text("chr1\ts\texon\t1\t20\t.\t+\t.\tID=e\n")
         with pytest.raises(ValueError, match=r"take 'chr' off the names in .*a.gff3"):
             guide_table(tmp_path / "a.fa", model=model(), genes=tmp_path / "a.gff3", in_exons=True)
+        with pytest.raises(ValueError, match=r"take 'chr' off the names in .*a.gff3"):
+            score_guides(tmp_path / "a.fa", tmp_path / "o.tsv", model=model(), genes=tmp_path / "a.gff3")
 
     @pytest.mark.parametrize(
         ("text", "message"),
