@@ -40,6 +40,8 @@ _EXTRAS = {
 _SECRETED = "MKKTAIAIAVALAGFATVAQAAPKDNTWYTGAKLGWSQYHDTGFINNNGPTHENQLGAGAFGGYQVNPYVGFEMGYDWLGRMPYKGSVENGAYKAQ"
 _LET7, _SITE = "UGAGGUAGUAGGUUGUAUAGUU", "GGAGCAAUCUCAACUGACUUAGUUAGUAAGCAUUCAAACUACCUCAUUUAAGC"
 
+_CONTEXTS = ("CTGATTTACTGGCAGCAGGTAGCACTGGACCTGA", "CTGATTTATTTTTTTTTTTTTTTTTTTTTTCTGA")  # of two guides
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -176,7 +178,7 @@ def _checked(family: str, test: Callable[[], str]) -> Finding:
 
 
 def _torn_files(folder: Path) -> list[str]:
-    """Files below a folder whose content is not what the installed package's list says; none where it keeps no sums."""
+    """Files below a folder that are not what the installed package's list says; none where it keeps no sums."""
     torn = []
     for file in distribution("seqformers").files or []:
         place = Path(str(file.locate()))
@@ -216,17 +218,17 @@ def _ask_deepcpf1() -> str:
     from seqformers.hub.load import load_model
 
     loaded = load_model("deepcpf1", family="deepcpf1")
-    contexts = ["CTGATTTACTGGCAGCAGGTAGCACTGGACCTGA", "CTGATTTATTTTTTTTTTTTTTTTTTTTTTCTGA"]
     with torch.no_grad():
-        scores = loaded.model(**loaded.encoder(contexts, return_tensors="pt")).logits.flatten()
+        scores = loaded.model(**loaded.encoder(list(_CONTEXTS), return_tensors="pt")).logits.flatten()
     return _expect("a mixed guide scores above a run of T", scores[0] > scores[1])
 
 
 def _ask_best_guides() -> str:
-    from seqformers.guides.best import BestScorer
-    from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
+    import numpy as np
 
-    codes = DeepCpf1Processor().encode(["CTGATTTACTGGCAGCAGGTAGCACTGGACCTGA", "CTGATTTATTTTTTTTTTTTTTTTTTTTTTCTGA"])
+    from seqformers.guides.best import BestScorer
+
+    codes = np.array([["ACGT".index(letter) for letter in context] for context in _CONTEXTS], np.uint8)
     mixed, run = BestScorer(device="cpu").members(codes).T
     return _expect("networks and trees both score a mixed guide above a run of T", (mixed > run).all())
 

@@ -18,6 +18,7 @@ from seqformers.datasets_scripts.cpf1.supplementary_tables import (
     DATA_SETS,
     find_sheets,
     find_table,
+    only_table,
     read_activity_table,
 )
 
@@ -43,6 +44,8 @@ class Cpf1Config(datasets.BuilderConfig):
         seed (`int`, *optional*, defaults to 0): Which rows those are.
         half_weight_reads (`float`, *optional*, defaults to 400): Reads at which a label weighs half as much as one of
             endless reads; see [`read_weight`].
+        test_share (`float`, *optional*, defaults to 0.2): Share of the protospacers held out in the configuration
+            `table`.
         url (`str`, *optional*): Address of the table or workbook, when there is no `data_dir`.
         md5 (`str`, *optional*): Its checksum.
     """
@@ -50,6 +53,7 @@ class Cpf1Config(datasets.BuilderConfig):
     validation: int = 1500
     seed: int = 0
     half_weight_reads: float = 400.0
+    test_share: float = 0.2
     url: str | None = None
     md5: str | None = None
 
@@ -58,13 +62,13 @@ class Cpf1Builder(datasets.ArrowBasedBuilder):
     """Build one data set of the paper, or several.
 
     `ht`: HT 1-1 to train on, HT 1-2, HT 2 and HT 3 to test on; `endogenous`: HEK-lenti to train the second stage on,
-    the other endogenous sets to test on.
+    the other endogenous sets to test on; `table`: a table of your own, of any Cas12a enzyme.
     """
 
     VERSION = datasets.Version("1.0.0")
     BUILDER_CONFIG_CLASS = Cpf1Config
     BUILDER_CONFIGS: ClassVar[list[Cpf1Config]] = [
-        Cpf1Config(name=name, version=datasets.Version("1.0.0")) for name in (*_SEVERAL, *DATA_SETS)
+        Cpf1Config(name=name, version=datasets.Version("1.0.0")) for name in (*_SEVERAL, "table", *DATA_SETS)
     ]
     DEFAULT_CONFIG_NAME = "ht"
 
@@ -91,6 +95,8 @@ class Cpf1Builder(datasets.ArrowBasedBuilder):
 
     def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
         name = self.config.name
+        if name == "table":
+            return self._own_table()
         wanted = _SEVERAL.get(name) or {"train" if name in _TRAINING else "test": name}
         found = {split: self._locate(dl_manager, which) for split, which in wanted.items()}
         missing = [wanted[split] for split, place in found.items() if place is None]
@@ -108,6 +114,17 @@ class Cpf1Builder(datasets.ArrowBasedBuilder):
                 parts = ["train", "validation"] if name == "ht" and split == "train" else [split]
                 generators += [datasets.SplitGenerator(name=part, gen_kwargs={**rows, "part": part}) for part in parts]
         return generators
+
+    def _own_table(self) -> list[datasets.SplitGenerator]:
+        if self.config.data_dir is None:
+            raise ValueError(
+                "give data_dir=FOLDER with your table: 34-letter targets and indel frequencies in percent"
+            )
+        if not 0 <= self.config.test_share < 1:
+            raise ValueError(f"test_share={self.config.test_share} is no share to hold out; give 0 to 1, such as 0.2")
+        rows = {"which": "table", "place": only_table(Path(self.config.data_dir))}
+        parts = ["train", "test"] if self.config.test_share else ["train"]
+        return [datasets.SplitGenerator(name=part, gen_kwargs={**rows, "part": part}) for part in parts]
 
     def _locate(self, dl_manager: datasets.DownloadManager, which: str) -> tuple[Path, str | None] | None:
         if self.config.data_dir is not None:
@@ -130,6 +147,8 @@ class Cpf1Builder(datasets.ArrowBasedBuilder):
         rows["weight"] = read_weight(rows["reads"].to_numpy(np.float64), self.config.half_weight_reads)
         if self.config.name == "ht" and which == "ht_1_1":
             rows = rows[self._held_out(len(rows)) == (part == "validation")]
+        if which == "table":
+            rows = rows[self._tested(rows["target"].str[8:31]) == (part == "test")]
         if len(rows):
             schema = self.info.features.arrow_schema
             columns = {name: pa.array(_values(rows[name]), schema.field(name).type) for name in schema.names}
@@ -141,6 +160,19 @@ class Cpf1Builder(datasets.ArrowBasedBuilder):
         held = np.zeros(count, dtype=bool)
         held[np.random.default_rng(self.config.seed).permutation(count)[: self.config.validation]] = True
         return held
+
+    def _tested(self, protospacers: pd.Series) -> np.ndarray:
+        """Which rows are held out: all rows of a protospacer, or none."""
+        distinct, of = np.unique(protospacers.to_numpy(str), return_inverse=True)
+        count = round(self.config.test_share * len(distinct))
+        if self.config.test_share and not 0 < count < len(distinct):
+            raise ValueError(
+                f"test_share={self.config.test_share} of {len(distinct)} protospacers leaves nothing to train on or "
+                "to test on; test_share=0 trains on all"
+            )
+        held = np.zeros(len(distinct), dtype=bool)
+        held[np.random.default_rng(self.config.seed).permutation(len(distinct))[:count]] = True
+        return held[of]
 
     def report(self, files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
         """Labels a split, and what other splits share with the training targets."""

@@ -18,7 +18,7 @@ from seqformers.datasets_scripts.common.remarks import Remarks
 from seqformers.datasets_scripts.common.table_lines import read_fields
 from seqformers.datasets_scripts.common.tables import open_table
 
-__all__ = ["DATA_SETS", "find_sheets", "find_table", "read_activity_table"]
+__all__ = ["DATA_SETS", "find_sheets", "find_table", "only_table", "read_activity_table"]
 
 # Configuration -> what a file or sheet of it is called once letters other than a-z and 0-9 are gone.
 DATA_SETS: dict[str, str] = {
@@ -53,6 +53,19 @@ def find_table(folder: Path, name: str) -> tuple[Path, str | None] | None:
     if len(found) > 1:
         raise ValueError(f"{folder} has several tables of {name}: {', '.join(str(path) for path, _ in found)}")
     return found[0] if found else None
+
+
+def only_table(folder: Path) -> tuple[Path, str | None]:
+    """The one table of a folder (of a workbook its first sheet), whatever its name.
+
+    Raises:
+        ValueError: there is none, or more than one.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    if len(files) != 1:
+        found = ", ".join(path.name for path in files) or "none"
+        raise ValueError(f"{folder} must hold one table ({', '.join(_SUFFIXES)}) of your targets; found {found}")
+    return files[0], None
 
 
 def find_sheets(workbook: Path, name: str) -> list[str]:

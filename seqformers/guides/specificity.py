@@ -1,10 +1,10 @@
 """How likely an off-target is cut, by the places and letters of its mismatches, and what that means for a guide.
 
-DeWeirdt et al. 2021 (Nature Biotechnology 39:94) screened guides of AsCas12a with one mismatch in human cells. For every
-place and pair of letters they give the share of such guides that were still active, and showed that for two mismatches
-the product ranks guides; those shares are the table below (of the wild type, in percent, as deposited with the paper:
-github.com/PeterDeWeirdt/cas12a_manuscript, off_targ_2xNLS_Cas12a.csv). Products of more than two were not tested there,
-nor other PAMs, so read the specificity as a ranking.
+DeWeirdt et al. 2021 (Nature Biotechnology 39:94) screened guides of AsCas12a with one mismatch in human cells. For
+every place and pair of letters they give the share of such guides that were still active, and showed that for two
+mismatches the product ranks guides; those shares are the table below (of the wild type, in percent, as deposited with
+the paper: github.com/PeterDeWeirdt/cas12a_manuscript, off_targ_2xNLS_Cas12a.csv). Products of more than two were not
+tested there, nor other PAMs, so read the specificity as a ranking.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def _published() -> np.ndarray:
     """
     share = np.array(_ACTIVE) / 100
     found = np.repeat(share.mean(1), 16).reshape(PROTOSPACER, 4, 4)
-    for column, (guide, other) in enumerate(_PAIRS):
-        found[:, "ACGU".index(guide), _COMPLEMENT[other]] = share[:, column]
+    for column, pair in enumerate(_PAIRS):
+        found[:, "ACGU".index(pair[0]), _COMPLEMENT[pair[1]]] = share[:, column]
     return found
 
 
@@ -54,7 +54,8 @@ def hit_scores(guide: np.ndarray, site: np.ndarray, apart: np.ndarray, weighting
     """How likely sites are cut, beside a perfect one, from 0 to 1: the product of a factor a mismatch, `(n,)`.
 
     Args:
-        guide, site (`np.ndarray` of shape `(n, 23)`): Codes 0-3; where one letter is unknown, twice the same.
+        guide (`np.ndarray` of shape `(n, 23)`): Codes 0-3.
+        site (`np.ndarray` of shape `(n, 23)`): Likewise; where a letter is unknown, that of the guide.
         apart (`np.ndarray` of `bool`, `(n, 23)`): Which letters differ, or are unknown.
         weighting (`str`): One of [`WEIGHTINGS`]: `weighted` as published, `uniform` 0.2 (a number of ours) wherever it
             is.

@@ -83,6 +83,31 @@ class TestSplits:
         assert {split: len(rows) for split, rows in data.items()} == {"train": 6, "test": 4, "test_chari_2017": 3}
         assert data["test"]["accessible"][:] == [0, 1, 0, 1]
 
+    def test_a_table_of_another_enzyme_is_split_by_protospacer(self, tmp_path):
+        own = tmp_path / "enzyme"
+        own.mkdir()
+        rows = targets(20)
+        twice = ["C" * 8 + row[8:] for row in rows]  # the same protospacers
+        pd.DataFrame({"name": range(40), "context": rows + twice, "LbCas12a indel frequency (%)": range(40)}).to_csv(
+            own / "lb.csv", index=False
+        )
+        where = {"name": "table", "data_dir": own, "cache_dir": tmp_path / "cache"}
+        data = load_dataset("cpf1", **where)
+        assert {split: len(part) for split, part in data.items()} == {"train": 32, "test": 8}
+        sides = [{row[8:31] for row in data[split]["target"]} for split in ("train", "test")]
+        assert not sides[0] & sides[1] and data["test"]["id"][0].startswith("table:")
+        labels = dict(zip(rows + twice, range(40), strict=True))
+        assert all(labels[row["target"]] == row["label"] for row in data["train"])
+        assert list(load_dataset("cpf1", test_share=0, **where)) == ["train"]
+        for share, message in ((1.5, "is no share to hold out"), (0.001, "leaves nothing to train on or to test on")):
+            with pytest.raises(ValueError, match=message):
+                load_dataset("cpf1", test_share=share, **where)
+        (own / "more.tsv").write_text("x")
+        with pytest.raises(ValueError, match=r"must hold one table .*found lb.csv, more.tsv"):
+            load_dataset("cpf1", **where, seed=1)
+        with pytest.raises(ValueError, match="give data_dir=FOLDER with your table"):
+            load_dataset("cpf1", name="table", cache_dir=tmp_path / "cache")
+
     def test_real_tables(self, real_data, tmp_path):
         data = load_dataset("cpf1", data_dir=real_data / "cpf1_activity", cache_dir=tmp_path)
         sizes = {split: len(rows) for split, rows in data.items()}
