@@ -119,11 +119,11 @@ def _estimator(kind: str) -> tuple[Any, dict[str, tuple[float, ...]]]:
     from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, Ridge
 
     if kind == "l1":
-        return Lasso(precompute=True, max_iter=2000), {"alpha": (0.03, 0.1, 0.3, 1.0)}
+        return Lasso(precompute=True, max_iter=2000), {"alpha": tuple(np.logspace(-2, 1, 13))}
     if kind == "l2":
-        return Ridge(), {"alpha": (30.0, 300.0, 3000.0)}
+        return Ridge(), {"alpha": tuple(np.logspace(-6, 6, 25))}
     if kind == "l1l2":
-        return ElasticNet(precompute=True, max_iter=2000, l1_ratio=0.5), {"alpha": (0.03, 0.1, 0.3, 1.0)}
+        return ElasticNet(precompute=True, max_iter=2000, l1_ratio=0.5), {"alpha": tuple(np.logspace(-2, 1, 13))}
     if kind == "boosted_trees":
         trees = LGBMRegressor(
             n_jobs=1, verbose=-1, random_state=0, colsample_bytree=0.3, learning_rate=0.05, min_child_samples=20

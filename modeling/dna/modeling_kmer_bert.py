@@ -137,7 +137,12 @@ class _KmerBertEncoder(BertEncoder):
         kwargs.pop("use_cache", None)
         for layer in self.layer[:-1]:
             hidden_states = layer(hidden_states, attention_mask, *args, **kwargs)
-        last = self._of_wanted(self.layer[-1], hidden_states, attention_mask, wanted)
+        layer = self.layer[-1]
+        if hasattr(layer, "unshard"):  # spread over processes by FSDP, which gathers weights when a layer is called
+            rows = torch.arange(len(wanted), device=wanted.device)[:, None]
+            last = layer(hidden_states, attention_mask, *args, **kwargs)[rows, wanted]
+        else:
+            last = self._of_wanted(layer, hidden_states, attention_mask, wanted)
         return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=last)
 
     def _of_wanted(
