@@ -362,7 +362,8 @@ def _nested_page(result: dict[str, Any]) -> str:
         "| configurations tried | outer folds |\n|---|---|---|---|---|---|---|",
     ]
     for size, row in result["rows"].items():
-        cells = [_cell(row), *(_cell(row["baselines"][kind]) for kind in NESTED_BASELINES)]
+        beside = row.get("baselines", {})
+        cells = [_cell(row), *(_cell(beside[kind]) if kind in beside else "" for kind in NESTED_BASELINES)]
         lines.append(f"| {size} | {' | '.join(cells)} | {row['configurations']} | {row['outer_folds']} |")
     return "\n".join(lines)
 
