@@ -28,7 +28,7 @@ from seqformers.guides.best import BestScorer
 from seqformers.guides.folding import STRUCTURE_NAMES, structure_features
 from seqformers.guides.scorer import GuideScorer
 
-CONTEXTS, EPOCHS, BATCH, RATE = 60_000, 8, 512, 1e-3
+CONTEXTS, EPOCHS, BATCH, RATE = 40_000, 8, 512, 1e-3
 MUTATED, T = 0.05, 3
 STUDENTS = {"student, letters": False, "student, letters and structure": True}
 
