@@ -1,139 +1,198 @@
-"""Phage or not on real genomes: pretrained, probed and from-scratch k-mer BERTs beside the shortcuts.
+"""The phage table: gathers what `virbert_arms`, `virbert_cells` and `virbert_networks` left into JSON and Markdown.
 
-    python -m benchmarks.tables.virbert --data data --pretrained runs/virbert --work runs/virbert-table
+    python -m benchmarks.gpu.genomes DATA runs/genomes                    # from DATA/genomes and DATA/virus_genomes
+    python -m benchmarks.tables.virbert_arms --genomes runs/genomes --work runs/virbert-arms     # pretraining, vectors
+    python -m benchmarks.tables.virbert_networks --work runs/virbert-arms                          # fine-tuning
+    python -m benchmarks.tables.virbert_cells --work runs/virbert-arms                             # regressions
+    python -m benchmarks.tables.virbert --work runs/virbert-arms
 
-`--data` holds what `seqformers build phage` wrote: `reads-150`, `reads-1000`, the same with `-gc` (reads of both
-classes drawn to one GC distribution), and each with `-0.1` and `-0.01` (label fractions, by genome). A cell is one run
-folder; a cell that is there is not run again, so the table can be stopped and resumed. The result is
-`results/virbert_reads.json` and `tables/virbert.md`.
+writes `results/virbert_arms.json` and `tables/virbert.md`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from itertools import product
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from benchmarks._results import ROOT, write_result
+from benchmarks.recipe_lists import read_list
+from benchmarks.tables.virbert_arms import ARMS
+from benchmarks.tables.virbert_cells import FRACTIONS, LENGTHS, SEEDS, VARIANTS, cells, measure
+from benchmarks.tables.virbert_networks import network_path
 
-RECIPES = ROOT / "benchmarks" / "recipes" / "virbert"
-LENGTHS = (150, 1000)
-VARIANTS = ("gc", "plain")
-FRACTIONS = (1.0, 0.1, 0.01)
-ARMS = ("finetune", "scratch", "probe")
-# Passes over the training reads; fewer labels get more, up to where validation stopped improving.
-EPOCHS = {(150, 1.0): 2, (150, 0.1): 3, (150, 0.01): 10, (1000, 1.0): 2, (1000, 0.1): 3, (1000, 0.01): 8}
-LIMITS = {
-    150: {"train": 8000, "validation": 1000, "test": 4000},
-    1000: {"train": 1500, "validation": 200, "test": 1000},
-}
+NETWORKS = ("finetuned", "scratch", "fresh")
 TITLES = {
-    "finetune": "pretrained, fine-tuned",
-    "probe": "pretrained, frozen (probe)",
-    "scratch": "same network from scratch",
-    "gc_only": "GC only",
-    "kmer_4_logistic": "4-mer logistic regression",
-    "kmer_6_logistic": "6-mer logistic regression",
+    "gc": "GC alone",
+    "kmer4": "4-mer regression",
+    "kmer6": "6-mer regression",
+    "scratch": "network from scratch (stride 3)",
+    "finetuned": "pretrained (stride 3), fine-tuned",
+    "fresh": "network from scratch, fresh reads without end",
+    "kmer6-fresh": "6-mer regression, fresh reads without end",
 }
+_VARIANTS = {"matched": "GC-matched", "plain": "plain"}
+_DIGEST = ("macro_recall", "auroc", "called_phage")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--pretrained", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
-    parser.add_argument("--variants", nargs="+", default=VARIANTS)
-    parser.add_argument("--arms", nargs="+", default=ARMS)
-    parser.add_argument("--collect-only", action="store_true", help="write the table from the cells that are there")
-    arguments = parser.parse_args()
-    if not arguments.collect_only:
-        for fraction, length, variant, arm in product(
-            FRACTIONS[::-1], arguments.lengths, arguments.variants, arguments.arms
-        ):
-            run_cell(arguments, length, variant, fraction, arm)
-    collect(arguments)
-
-
-def cell_name(length: int, variant: str, fraction: float, arm: str) -> str:
-    return f"{length}-{variant}-{fraction:g}-{arm}"
-
-
-def run_cell(arguments: argparse.Namespace, length: int, variant: str, fraction: float, arm: str) -> None:
-    """Train one cell, three seeds, unless it is there."""
-    from seqformers import training
-
-    name = cell_name(length, variant, fraction, arm)
-    output = arguments.work / name
-    if (output / "metrics.json").is_file():
-        return
-    folder = f"reads-{length}" + ("-gc" if variant == "gc" else "") + ("" if fraction == 1 else f"-{fraction:g}")
-    overrides = [f"data.path={arguments.data / folder}", f"name=virbert-small-{name}", "portable=false"]
-    overrides += [f"data.limits.{split}={rows}" for split, rows in LIMITS[length].items()]
-    if arm != "scratch":
-        overrides += [f"model.from={arguments.pretrained}", "baselines.names=[]"]
-    if arm != "probe":
-        overrides.append(f"training.num_train_epochs={EPOCHS[length, fraction]}")
-    print(f"== {name}", flush=True)
-    run = training.probe if arm == "probe" else training.finetune
-    run(RECIPES / f"{arm}-{length}.yaml", overrides, output=output, resume=output.exists())
-
-
-def collect(arguments: argparse.Namespace) -> None:
-    """Gather the cells that are there into JSON and a table."""
-    cells, seeds = [], []
-    for length, variant, fraction in product(LENGTHS, VARIANTS, FRACTIONS):
-        for arm in ARMS:
-            path = arguments.work / cell_name(length, variant, fraction, arm) / "metrics.json"
-            if not path.is_file():
-                continue
-            found = json.loads(path.read_text())
-            seeds = found["seeds"]
-            about = {"length": length, "variant": variant, "label_fraction": fraction}
-            rows = found["data"]["splits"]
-            cells.append({**about, "arm": arm, "rows": rows, "seeds": found["seeds"], **found["metrics"]["test"]})
-            for baseline, values in found["baselines"].items():
-                cells.append({**about, "arm": baseline, "rows": rows, **values})
-    pretrained = json.loads((arguments.pretrained / "metrics.json").read_text())
+    work = parser.parse_args().work
     result = {
-        "cells": cells,
-        "epochs": {f"{length}, {fraction:g}": n for (length, fraction), n in EPOCHS.items()},
-        "pretraining": {
-            key: pretrained["per_seed"][0].get(key)
-            for key in ("steps", "epochs", "tokens", "tokens_per_second", "train_seconds", "parameters")
-        }
-        | {"validation": pretrained["metrics"]["validation"]},
+        "folds": json.loads((work / "folds.json").read_text()),
+        "arms": {name: _of_arm(work, name, arm) for name, arm in read_list(ARMS).items()},
+        "rows": gather(work),
     }
-    path = write_result("virbert_reads", result, data="virus_genomes, split by group, builder seed 15", seeds=seeds)
-    (ROOT / "benchmarks" / "tables" / "virbert.md").write_text(markdown(cells), encoding="utf-8")
+    result["verdicts"] = verdicts(result)
+    path = write_result(
+        "virbert_arms", result, data="public genomes of phages and other viruses, five folds of groups", seeds=[*SEEDS]
+    )
+    page = ROOT / "benchmarks" / "tables" / "virbert.md"
+    head, mark, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
+    rest = rest.partition("<!-- /table -->")[2]
+    page.write_text(f"{head}{mark}{markdown(result, folds=True)}\n<!-- /table -->{rest}", encoding="utf-8")
     print(path)
 
 
-def markdown(cells: list[dict]) -> str:
-    """Test macro recall in percent, mean and standard deviation over seeds; one table a read length."""
-    lines = []
+def _of_arm(work: Path, name: str, arm: dict[str, Any]) -> dict[str, Any]:
+    """Title, and what its pretraining took and reached."""
+    path = work / "arms" / name / "metrics.json"
+    found: dict[str, Any] = {"title": arm["title"], "measured": (work / "vectors" / f"{name}-1000.npy").is_file()}
+    if path.is_file():
+        metrics = json.loads(path.read_text())
+        seed = metrics["per_seed"][0]
+        found |= {key: seed.get(key) for key in ("steps", "tokens", "parameters")}
+        found["test"] = {key: value["mean"] for key, value in metrics["metrics"].get("test", {}).items()}
+    return found
+
+
+def gather(work: Path) -> list[dict[str, Any]]:
+    """One row a length, variant, share of labels and method: over the seeds of fold 0, and over the folds."""
+    found: dict[tuple[Any, ...], dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
     for length in LENGTHS:
-        lines += [f"**Reads of {length} nt**, test macro recall in %", ""]
-        columns = list(product(VARIANTS, FRACTIONS))
-        heads = [f"{'GC-matched' if v == 'gc' else 'plain'}, {f:.0%} labels" for v, f in columns]
-        lines += ["| | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
-        for arm, title in TITLES.items():
-            shown = [_shown(cells, length, variant, fraction, arm) for variant, fraction in columns]
-            lines.append(f"| {title} | " + " | ".join(shown) + " |")
-        lines.append("")
-    return "\n".join(lines)
+        for cell in cells(length):
+            path = work / "cells" / ("-".join(str(value) for value in cell.values()) + ".json")
+            for method, values in (json.loads(path.read_text()) if path.is_file() else {}).items():
+                key = (length, cell["variant"], cell["fraction"], method)
+                found[key][cell["fold"], cell["seed"]] = values
+        reads = pd.read_parquet(work / f"reads-{length}.parquet", columns=["label", "fold", "matched"])
+        labels = reads["label"][(reads["fold"] == 0) & reads["matched"]].to_numpy()
+        for kind, fraction, seed in product(NETWORKS, FRACTIONS, SEEDS):
+            path = network_path(work, kind, length, fraction, seed)
+            if path.is_file():
+                found[length, "matched", fraction, kind][0, seed] = measure(np.load(path), labels)
+    return [_row(key, values) for key, values in found.items()]
 
 
-def _shown(cells: list[dict], length: int, variant: str, fraction: float, arm: str) -> str:
-    wanted = {"length": length, "variant": variant, "label_fraction": fraction, "arm": arm}
-    for cell in cells:
-        if all(cell[key] == value for key, value in wanted.items()):
-            value = cell["macro_recall"]
-            if isinstance(value, dict):
-                return f"{100 * value['mean']:.1f} ± {100 * (value['sd'] or 0):.1f}"
-            return f"{100 * value:.1f}"
-    return "not run"
+def _row(key: tuple[Any, ...], values: dict[tuple[int, int], dict[str, Any]]) -> dict[str, Any]:
+    seeds = [value for (fold, _), value in sorted(values.items()) if fold == 0]
+    folds = [value for (_, seed), value in sorted(values.items()) if seed == 0]
+    row: dict[str, Any] = dict(zip(("length", "variant", "fraction", "method"), key, strict=True))
+    row["labelled"] = seeds[0].get("labelled")
+    row["seeds"] = {name: _spread([value[name] for value in seeds]) for name in _DIGEST}
+    row["confusion"] = np.sum([value["confusion"] for value in seeds], axis=0).tolist()
+    if len(folds) > 1:
+        row["folds"] = {name: _spread([value[name] for value in folds]) for name in _DIGEST}
+    return row
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "sd": sd, "n": len(values)}
+
+
+def verdicts(result: dict[str, Any]) -> dict[str, Any]:
+    """Whether pretraining and the combined head are above what they are compared with, cell by cell.
+
+    A difference counts where it is larger than the standard deviation over the seeds of either side.
+    """
+    arms = [name for name, arm in result["arms"].items() if arm["measured"] and name != "random"]
+    groups: dict[tuple[Any, ...], dict[str, Any]] = defaultdict(dict)
+    for row in result["rows"]:
+        groups[row["length"], row["variant"], row["fraction"]][row["method"]] = row["seeds"]["macro_recall"]
+    found = []
+    for (length, variant, fraction), scores in sorted(groups.items(), reverse=True):
+        shortcut = _best(scores, ("kmer4", "kmer6"))
+        about = {"length": length, "variant": variant, "fraction": fraction, "shortcut": shortcut}
+        frozen = _best(scores, arms)
+        about |= {"frozen": frozen, "combined": _best(scores, [f"{a}+{k}" for a in arms for k in ("kmer4", "kmer6")])}
+        about["frozen above random"] = _above(scores, frozen, "random")
+        about["combined above shortcut"] = _above(scores, about["combined"], shortcut)
+        if "scratch" in scores:
+            pretrained = _best(scores, [*arms, "finetuned"])
+            about |= {"pretrained": pretrained, "pretrained above scratch": _above(scores, pretrained, "scratch")}
+            about["pretrained above shortcut"] = _above(scores, pretrained, shortcut)
+        found.append(about)
+    kinds = sorted({key for about in found for key in about if " above " in key})
+    counts = {kind: [sum(a[kind] for a in found if kind in a), sum(kind in a for a in found)] for kind in kinds}
+    return {"cells": found, "counts": counts}
+
+
+def _best(scores: dict[str, Any], names: Any) -> str | None:
+    known = [name for name in names if name in scores]
+    return max(known, key=lambda name: scores[name]["mean"]) if known else None
+
+
+def _above(scores: dict[str, Any], one: str | None, other: str | None) -> bool:
+    if one not in scores or other not in scores:
+        return False
+    noise = max(scores[one]["sd"] or 0.0, scores[other]["sd"] or 0.0)
+    return bool(scores[one]["mean"] - scores[other]["mean"] > noise)
+
+
+def title_of(method: str, arms: dict[str, Any]) -> str:
+    """What stands in the table."""
+    if "+" in method:
+        arm, kmers = method.split("+")
+        return f"{arm} beside {kmers.removeprefix('kmer')}-mers"
+    return TITLES.get(method) or f"{method}: {arms[method]['title']}"
+
+
+def markdown(result: dict[str, Any], *, folds: bool = False) -> str:
+    """Test macro recall in percent; one table a read length and variant.
+
+    Args:
+        result (`dict`): Of `results/virbert_arms.json`.
+        folds (`bool`): All methods, with the spread over folds and what was called phage; else a choice for readers.
+    """
+    parts = []
+    for length, variant in product(LENGTHS, VARIANTS):
+        rows = [row for row in result["rows"] if (row["length"], row["variant"]) == (length, variant)]
+        parts += [f"**{length} nt, {_VARIANTS[variant]} reads**", "", *_table(rows, result, folds=folds), ""]
+    return "\n".join(parts).rstrip()
+
+
+def _table(rows: list[dict[str, Any]], result: dict[str, Any], *, folds: bool) -> list[str]:
+    methods = dict.fromkeys(row["method"] for row in rows)
+    order = [name for name in TITLES if name in methods] + [name for name in result["arms"] if name in methods]
+    joined = [method for method in methods if "+" in method]
+    best = {row["method"]: row["seeds"]["macro_recall"]["mean"] for row in rows if row["fraction"] == 1}
+    if not folds:
+        joined = sorted(joined, key=lambda method: -best.get(method, 0))[:1]
+    labelled = {row["fraction"]: row["labelled"] for row in rows if row["labelled"]}
+    head = [f"{fraction:.4g} % ({labelled.get(fraction / 100, '?')})" for fraction in (100 * f for f in FRACTIONS)]
+    head += ["five folds, all labels", "called phage"] if folds else []
+    lines = [f"| labels (reads) | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
+    for method in [*order, *joined]:
+        own = {row["fraction"]: row for row in rows if row["method"] == method}
+        shown = [_shown(own[f]["seeds"]["macro_recall"]) if f in own else "" for f in FRACTIONS]
+        if folds:
+            full = own.get(1.0, {})
+            shown.append(_shown(full["folds"]["macro_recall"]) if "folds" in full else "")
+            shown.append(f"{100 * full['seeds']['called_phage']['mean']:.0f} %" if full else "")
+        lines.append(f"| {title_of(method, result['arms'])} | {' | '.join(shown)} |")
+    return lines
+
+
+def _shown(value: dict[str, Any]) -> str:
+    return f"{100 * value['mean']:.1f}" + (f" ± {100 * value['sd']:.1f}" if value["sd"] is not None else "")
 
 
 if __name__ == "__main__":

@@ -124,6 +124,8 @@ class TuneRecipe:
         timeout_minutes (`float`, *optional*): Start no trial later than this.
         sampler_seed (`int`): Of the TPE sampler.
         prune (`bool`): Stop trials that are worse than the median of the others.
+        startup_trials, warmup_steps (`int`): Trials, and steps of a trial, before any is stopped.
+        patience (`int`): Evaluations without a better score before a trial may be stopped; 0: stop it at once.
     """
 
     space: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -132,6 +134,9 @@ class TuneRecipe:
     timeout_minutes: float | None = None
     sampler_seed: int = 0
     prune: bool = True
+    startup_trials: int = 5
+    warmup_steps: int = 0
+    patience: int = 0
 
 
 @dataclass(kw_only=True)
@@ -276,6 +281,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "baselines.max_train_rows": (1, math.inf),
     "tune.n_trials": (1, math.inf),
     "tune.timeout_minutes": (0, math.inf),
+    **{f"tune.{name}": (0, math.inf) for name in ("startup_trials", "warmup_steps", "patience")},
     "probe.c": (1e-12, math.inf),
     "tokenizer.k": (1, 16),
     "tokenizer.k_max": (1, 8),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from transformers.utils import logging
 from seqformers.files import write_json, write_text
 from seqformers.hub.private import without_folders
 from seqformers.metrics.registry import greater_is_better
+from seqformers.pictures import save_picture
 from seqformers.training.callbacks import RunLog, clear_disk_errors
 from seqformers.training.fitting import refuse_early
-from seqformers.training.recipe import Recipe, load_recipe
+from seqformers.training.recipe import Recipe, TuneRecipe, load_recipe
 from seqformers.training.run import Run
 from seqformers.training.running import run_folder
 
@@ -30,7 +32,8 @@ def tune(
 
     Args:
         recipe (`Recipe`): A recipe of `finetune` or `pretrain` with `tune.space`; its first seed is used.
-        output (`str` or `Path`): Folder for `study.db`, `trials.json` and `best.yaml`.
+        output (`str` or `Path`): Folder for `study.db`, `trials.json`, `best.yaml`, and pictures: `history.png`, and
+            `importance.png` once two trials are whole.
         overwrite (`bool`): Replace an earlier search.
         resume (`bool`): Go on with an interrupted search; `tune.n_trials` counts the trials already there.
         command (`str`, *optional*): The command line, kept in `trials.json`.
@@ -95,12 +98,37 @@ def _search(run: Run, name: str) -> None:
             storage=f"sqlite:///{output / 'study.db'}",
             load_if_exists=True,
             sampler=optuna.samplers.TPESampler(seed=recipe.tune.sampler_seed),
-            pruner=optuna.pruners.MedianPruner() if recipe.tune.prune else optuna.pruners.NopPruner(),
+            pruner=_pruner(recipe.tune),
             timeout=None if recipe.tune.timeout_minutes is None else recipe.tune.timeout_minutes * 60,
         )
     study = optuna.load_study(study_name="tune", storage=f"sqlite:///{output / 'study.db'}")
     _write(output, recipe.without_folders(), study, name, run.command)
+    _draw(output, study, name)
     shutil.rmtree(output / "checkpoints", ignore_errors=True)
+
+
+def _pruner(tune: TuneRecipe) -> Any:
+    """Stops trials that stay below the median of the others; with patience, only where they do not rise either."""
+    pruners = _optuna().pruners
+    if not tune.prune:
+        return pruners.NopPruner()
+    median = pruners.MedianPruner(n_startup_trials=tune.startup_trials, n_warmup_steps=tune.warmup_steps)
+    return pruners.PatientPruner(median, patience=tune.patience) if tune.patience else median
+
+
+def _draw(output: Path, study: Any, name: str) -> None:
+    """Scores of the trials in their order, and how much each parameter decides them (fANOVA), as Optuna draws them."""
+    optuna = _optuna()
+    drawers = optuna.visualization.matplotlib
+    whole = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    pictures: dict[str, Any] = {"history": drawers.plot_optimization_history}
+    if len({trial.value for trial in whole}) > 1:  # of equal trials no parameter is more important
+        pictures["importance"] = drawers.plot_param_importances
+    for picture, draw in pictures.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Optuna calls its matplotlib pictures experimental
+            axes = draw(study, target_name=name)
+        save_picture(axes.figure, output / f"{picture}.png")
 
 
 def _optuna() -> Any:

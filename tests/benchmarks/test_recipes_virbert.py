@@ -151,6 +151,18 @@ def test_trials_are_those_of_the_thesis(name):
     assert training["per_device_train_batch_size"] * training["gradient_accumulation_steps"] == 2000
 
 
+def test_the_search_is_that_of_the_thesis():
+    tune = load_recipe(FOLDER / "tune-150.yaml").tune
+    assert tune.space == {
+        "training.learning_rate": {"low": 5e-6, "high": 4e-4, "log": True},
+        "training.per_device_train_batch_size": {"choices": [32, 64, 128, 256]},
+        "training.warmup_steps": {"choices": [0.05, 0.10, 0.15, 0.20]},
+        "training.weight_decay": {"choices": [10.0, 1.0, 0.1, 0.01, 0.001]},
+        "model.config.hidden_dropout_prob": {"choices": [0.1, 0.2, 0.3, 0.4]},
+    }
+    assert (tune.metric, tune.n_trials, tune.startup_trials, tune.patience) == ("accuracy", 50, 3, 2)
+
+
 def test_every_trial_is_in_one_figure():
     names = [name for figure in virbert_trials.FIGURES.values() for name in figure]
     assert sorted(names) == sorted(LISTS["trials"]) == sorted(TRIALS)

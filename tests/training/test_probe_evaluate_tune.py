@@ -14,10 +14,11 @@ from seqformers.cli import app
 from seqformers.datasets_scripts.common.shortcuts import gc_content
 from seqformers.training import evaluate, finetune, probe, tune
 from seqformers.training.baselines import measure_baselines
-from seqformers.training.recipe import DataRecipe, load_recipe
+from seqformers.training.recipe import DataRecipe, TuneRecipe, load_recipe
 from seqformers.training.rows import Table, load_table
 from seqformers.training.run import Run
 from seqformers.training.tasks import Classes
+from seqformers.training.tuning import _pruner
 from tests.training.conftest import sequences, write_split
 
 
@@ -160,6 +161,33 @@ def test_tune_writes_the_best_recipe_and_resumes(finetune_recipe, tmp_path):
     assert not list(output.rglob("*.bin")) and not (output / "checkpoints").exists()
     tune(recipe, tmp_path / "tune", resume=True)
     assert json.loads((output / "trials.json").read_text())["trials"] == content["trials"]
+    assert (output / "history.png").read_bytes().startswith(b"\x89PNG")
+    differ = len({trial["mcc"] for trial in content["trials"]}) > 1
+    assert (output / "importance.png").exists() == differ
+
+
+def test_patience_lets_a_trial_that_still_rises_go_on():
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def stopped(**options):
+        """Whether a trial below the median is stopped, while it rises and when it does not."""
+        study = optuna.create_study(direction="maximize", pruner=_pruner(TuneRecipe(startup_trials=3, **options)))
+        for _ in range(3):
+            trial = study.ask()
+            for step in range(4):
+                trial.report(0.9, step)
+            study.tell(trial, 0.9)
+        rising, falling = study.ask(), study.ask()
+        for step in range(4):
+            rising.report(0.1 * step, step)
+            falling.report(-0.1 * step, step)
+        return rising.should_prune(), falling.should_prune()
+
+    assert stopped() == (True, True)
+    assert stopped(patience=2) == (False, True)
+    assert stopped(patience=2, warmup_steps=9) == (False, False)
+    assert stopped(prune=False) == (False, False)
 
 
 @pytest.mark.parametrize(
