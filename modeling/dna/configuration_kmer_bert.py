@@ -41,6 +41,11 @@ class KmerBertConfig(PreTrainedConfig):
         strands (`"forward"` or `"mean"`, *optional*, defaults to `"forward"`):
             Whether `KmerBertForSequenceClassification` reads the strand given, or the mean over both of what comes
             before its last layer, in training, probes and `predict` alike. Of k-mers of one length only.
+        stem_stride (`int`, *optional*, defaults to 1):
+            Above 1, a convolution joins so many neighbouring tokens into one position before the encoder, whose
+            positions are spread over the tokens again behind it: long inputs cost the square of fewer positions.
+        stem_width (`int`, *optional*):
+            Tokens that this convolution reads for a position, at least `stem_stride`; three times as many by default.
         padding_attention (`"masked"`, `"attended"` or `"additive"`, *optional*, defaults to `"masked"`):
             How padding is treated. `"masked"` is right. The others reproduce runs of the original DNABERT code
             (since commit `1fcc2cc`) and of virBERT: `"attended"` ignores the attention mask, as their pretraining
@@ -87,6 +92,8 @@ class KmerBertConfig(PreTrainedConfig):
     max_chunks: int = 1
     classifier_pooling: Literal["cls", "mean"] = "cls"
     strands: Literal["forward", "mean"] = "forward"
+    stem_stride: int = 1
+    stem_width: int | None = None
     padding_attention: Literal["masked", "attended", "additive"] = "masked"
     masked_lm_logits: Literal["auto", "all", "labelled"] = "auto"
     class_weights: list[float] | None = None
@@ -136,6 +143,14 @@ class KmerBertConfig(PreTrainedConfig):
             self, "max_chunks", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
             "max_position_embeddings", "type_vocab_size",
         )  # fmt: skip
+        if self.stem_stride > 1 and self.stem_width is None:
+            self.stem_width = 3 * self.stem_stride
+        if not 1 <= self.stem_stride <= (self.stem_width or 1):
+            raise ValueError(
+                f"stem_stride must be 1 to stem_width={self.stem_width} (tokens would be lost), got {self.stem_stride}"
+            )
+        if self.stem_stride > 1 and self.padding_attention != "masked":
+            raise ValueError("a stem (stem_stride above 1) leaves padding out; padding_attention must stay 'masked'")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be shared by num_attention_heads={self.num_attention_heads}"

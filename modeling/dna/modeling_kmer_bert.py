@@ -1,12 +1,13 @@
 """The k-mer BERT family: BERT's layers and parameter names, with what nucleotide work adds.
 
-Three things differ from `transformers.models.bert`, none of which changes a weight's name or shape, so checkpoints
-load both ways and plain heads export as `model_type: bert`:
+These things differ from `transformers.models.bert`; but for the stem none changes a weight's name or shape, so
+checkpoints load both ways and plain heads export as `model_type: bert`:
 
 * in training, masked-language-model heads score only the positions that carry a label (about one in seven), which is
   where most of the time of a small model over 4101 k-mers goes, and the last layer computes no others either: nothing
   reads them;
 * several sequences may share a row, told apart by `position_ids` that start again;
+* with `config.stem_stride` above 1 the encoder reads tokens joined in groups (`modeling_dna_stem`);
 * the sequence classifier takes inputs longer than the position table, cut into chunks (thesis of Hurmer, LMU 2022,
   the `dnalongcat` head), with any number of chunks up to `config.max_chunks`.
 """
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import BertConfig
+from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask, find_packed_sequence_indices
 from transformers.modeling_outputs import (
     BaseModelOutputWithPastAndCrossAttentions,
@@ -46,6 +48,7 @@ from .modeling_dna_heads import (
     masked_lm_loss,
     places_of_labels,
 )
+from .modeling_dna_stem import DnaStem
 
 __all__ = [
     "KmerBertForMaskedLM",
@@ -63,7 +66,7 @@ _TIED = {
 }
 _OWN_FIELDS = (
     "auto_map", "architectures", "class_weights", "classifier_pooling", "focal_gamma", "masked_lm_logits",
-    "max_chunks", "model_type", "padding_attention", "strands",
+    "max_chunks", "model_type", "padding_attention", "stem_stride", "stem_width", "strands",
 )  # fmt: skip
 
 
@@ -112,7 +115,21 @@ class KmerBertPreTrainedModel(BertPreTrainedModel):
             tokenizer.save_portable(directory)
         return directory
 
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """As BERT's; the convolutions of a stem likewise."""
+        super()._init_weights(module)
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            init.normal_(module.weight, 0.0, self.config.initializer_range)
+            assert module.bias is not None
+            init.zeros_(module.bias)
+
     def _refuse_what_stock_bert_lacks(self) -> None:
+        if self.config.stem_stride > 1:
+            raise ValueError(
+                f"stock BERT has no stem; this model has stem_stride={self.config.stem_stride}: publish it with its "
+                "code (write_model_repository)"
+            )
         if self.config.padding_attention != "masked":
             raise ValueError(
                 f"padding_attention={self.config.padding_attention!r} lets padding change the result; stock BERT "
@@ -184,6 +201,9 @@ class KmerBertModel(KmerBertPreTrainedModel, BertModel):
     def __init__(self, config: KmerBertConfig, add_pooling_layer: bool = True):
         super().__init__(config, add_pooling_layer)  # type: ignore[arg-type]
         self.encoder.__class__ = _KmerBertEncoder  # the same layers, initialised already
+        if config.stem_stride > 1:
+            self.stem = DnaStem(config)
+            self.stem.apply(self._init_weights)
 
     def forward(
         self,
@@ -223,6 +243,8 @@ class KmerBertModel(KmerBertPreTrainedModel, BertModel):
                 f"a sequence of {longest} tokens does not fit max_position_embeddings={limit}; truncate it, cut it "
                 "into windows, or classify it with KmerBertForSequenceClassification and config.max_chunks > 1"
             )
+        if self.config.stem_stride > 1:
+            return self._by_stem(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs)
         segments = None
         if position_ids is not None and (attention_mask is None or attention_mask.ndim == 2):
             position_ids = position_ids.expand(batch, length)
@@ -243,6 +265,36 @@ class KmerBertModel(KmerBertPreTrainedModel, BertModel):
             inputs_embeds=inputs_embeds,
             **kwargs,
         )
+
+    def _by_stem(
+        self,
+        input_ids: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        token_type_ids: torch.Tensor | None,
+        position_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPoolingAndCrossAttentions:
+        """Encode tokens joined in groups; hidden states and attentions are of the joined positions."""
+        if position_ids is not None or (attention_mask is not None and attention_mask.ndim != 2):
+            raise ValueError("a model with a stem counts its own positions: leave position_ids (packed rows) out")
+        tokens = self.embeddings.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        real = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        real = real if attention_mask is None else attention_mask != 0
+        joined, held = self.stem.joined(tokens, real)
+        if token_type_ids is not None:  # that of the first token of each group
+            token_type_ids = torch.cat([token_type_ids[:, :1], token_type_ids[:, 1 :: self.config.stem_stride]], 1)
+        outputs = super().forward(
+            inputs_embeds=joined,
+            attention_mask=held.to(torch.long),
+            token_type_ids=token_type_ids,
+            return_dict=True,
+            **kwargs,
+        )
+        outputs.last_hidden_state = self.stem.spread_out(outputs.last_hidden_state, tokens)
+        as_object = self.config.return_dict if return_dict is None else return_dict
+        return outputs if as_object else outputs.to_tuple()
 
     def _packed_mask(self, segments: torch.Tensor) -> Any:
         """Attention mask that keeps tokens within their sequence. `segments`: sequence number, `(batch, length)`."""
@@ -329,7 +381,8 @@ class _KmerBertLanguageModel(KmerBertPreTrainedModel):
         )
         attention = self.config._attn_implementation or "eager"
         packed = position_ids is not None and ("flash" in attention or "flex" in attention)
-        return not self._everywhere and not shown and not packed and not self.config.is_decoder
+        plain = self.config.stem_stride == 1 and not self.config.is_decoder
+        return not self._everywhere and not shown and not packed and plain
 
 
 class KmerBertForMaskedLM(_KmerBertLanguageModel):

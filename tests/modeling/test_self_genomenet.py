@@ -131,6 +131,19 @@ def test_rows_that_are_too_short_are_left_out_and_none_is_an_error(objective: st
         model(**encoded(["ACGTA", "ACGT"]), labels=encoded(["ACGTA", "ACGT"])["input_ids"])
 
 
+@pytest.mark.parametrize("objective", ["reverse_complement", "cpc"])
+def test_bfloat16_gives_nearly_the_same_and_finite_gradients(objective: str) -> None:
+    torch.manual_seed(0)
+    model = SelfGenomeNetForPreTraining(SelfGenomeNetConfig(**SHAPE, objective=objective)).train()
+    batch = encoded(texts(6))
+    exact = model(**batch, labels=batch["input_ids"])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        coarse = model(**batch, labels=batch["input_ids"])
+    coarse.loss.backward()
+    assert coarse.loss.item() == pytest.approx(exact.loss.item(), rel=0.05)
+    assert all(torch.isfinite(value.grad).all() and value.grad.any() for value in model.parameters())
+
+
 def learnable(rows: int, rng: np.random.Generator) -> list[str]:
     """Reads whose halves have to do with each other: each repeats a word of its own on both strands."""
     out = []
