@@ -254,6 +254,10 @@ def explain(
 
         seqformers explain runs/promoters promoters.fasta -o filters --method filters --known-motifs JASPAR.meme
 
+    Those of a TargetNet, from a table with the columns mirna and target, as a logo of each:
+
+        seqformers explain targetnet pairs.tsv --output filters --method filters
+
     How much likelier a language model finds each alternative of a VCF file than the reference, both strands averaged:
 
         seqformers explain runs/pt genome.fa -o effects --method variants --variants calls.vcf

@@ -16,7 +16,7 @@ from transformers.models.auto.modeling_auto import (
 
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.files import Output, did_you_mean, fingerprint, safe_name
-from seqformers.hub.load import Loaded, load_model, model_folder
+from seqformers.hub.load import Loaded, load_model, model_folder, read_config
 from seqformers.inference.engine import known_spans
 from seqformers.inference.records import describe_work, read_sequences, settle_precision
 from seqformers.inference.scores import Scorer
@@ -29,6 +29,7 @@ from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_eff
 from seqformers.interpret.output import ResumedTable
 from seqformers.interpret.plots import plot_logo, plot_mutations, plot_profile
 from seqformers.interpret.protein_maps import PROTEIN_METHODS, write_protein_maps
+from seqformers.interpret.site_filters import write_site_filters
 from seqformers.interpret.variants import write_variants
 from seqformers.interpret.word_attention import write_word_attention
 from seqformers.pictures import save_picture
@@ -88,7 +89,8 @@ def explain(
 
     Args:
         run (`str` or `Path`): Run folder or Hub repository.
-        fasta (`str` or `Path`): Sequences, FASTA or FASTQ, plain or compressed.
+        fasta (`str` or `Path`): Sequences, FASTA or FASTQ, plain or compressed; for the filters of a TargetNet a
+            table of pairs, columns `mirna` and `target`.
         output (`str` or `Path`): Folder to write.
         methods (`Sequence[str]`, *optional*): Of `METHODS`. Default: attention where the model has any, and mutations
             where it scores sequences. `motifs` compares the records the model takes for `label` with those it does
@@ -157,6 +159,12 @@ def explain(
     )
     with place:
         if place.finished:
+            return place.path
+        if alone == "filters" and read_config(folder)["model_type"] == "targetnet":
+            pairs_of = load_model(run, None, family="targetnet", device=device)
+            write_site_filters(pairs_of, fasta, place, plots=plots, remarks=remarks)
+            place.finish()
+            remarks.warn(str(fasta))
             return place.path
         loaded = load_model(run, None, device=device, precision=precision)
         if alone == "filters":
