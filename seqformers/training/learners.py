@@ -17,7 +17,7 @@ from transformers.modeling_outputs import ModelOutput
 from seqformers.training.changed_rows import reverse_complements
 from seqformers.training.recipe import VIEWS
 
-__all__ = ["Contrasted", "Learner", "ViewBatches"]
+__all__ = ["Contrasted", "Learner", "ViewBatches", "Weighed"]
 
 _OTHER = "other_"  # before the inputs of the second view
 
@@ -56,6 +56,38 @@ class Learner(nn.Module):
         result = super().load_state_dict(state_dict, strict=False, assign=assign)
         result.missing_keys.clear()
         return result
+
+
+class Weighed(Learner):
+    """A classifier whose own loss knows no weights of classes and no focusing; in training this one stands for it.
+
+    The loss is the mean over rows, by their classes' weights, of -(1 - p) ** gamma log p, p being the probability of
+    the right class (Lin et al. 2017); scoring keeps the model's own.
+
+    Args:
+        model (`PreTrainedModel`): Classifier of rows.
+        class_weights (`Sequence[float]`, *optional*): One a class; all alike by default.
+        focal_gamma (`float`): 0 is plain cross-entropy.
+    """
+
+    def __init__(self, model: Any, class_weights: Sequence[float] | None = None, focal_gamma: float = 0.0):
+        super().__init__(model)
+        self.class_weights, self.focal_gamma = class_weights, focal_gamma
+
+    def forward(self, labels: torch.Tensor, **batch: Any) -> Any:
+        """The model's answer, in training with this loss; `labels` are class numbers `(rows,)`."""
+        outputs = self.model(labels=labels, **batch)
+        if not self.training:
+            return outputs
+        logits, labels = outputs.logits.float(), labels.long().flatten()
+        if logits.ndim == 1 or logits.shape[-1] == 1:  # of yes or no one number
+            logits = torch.stack([torch.zeros_like(logits.flatten()), logits.flatten()], -1)
+        right = logits.log_softmax(-1).gather(1, labels[:, None])[:, 0]
+        losses = -((1 - right.exp()) ** self.focal_gamma) * right
+        weights = torch.ones_like(losses)
+        if self.class_weights is not None:
+            weights = losses.new_tensor(self.class_weights)[labels]
+        return ModelOutput(loss=(losses * weights).sum() / weights.sum(), logits=outputs.logits)
 
 
 class ViewBatches:

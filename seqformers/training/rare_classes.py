@@ -1,7 +1,8 @@
 """What a recipe does about rare classes and few rows: weights and focal loss, even sampling, changed sequences.
 
-`balance: {weights, focal_gamma}` become fields of the model's configuration, since models compute their own loss;
-`balance.sampling` and `augment` change the rows of training and nothing else.
+`balance: {weights, focal_gamma}` become fields of the model's configuration where its loss knows them, since models
+compute their own loss; around any other classifier stands a learner that does. `balance.sampling` and `augment` change
+the rows of training and nothing else.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from seqformers.training.changed_rows import Augmentation, ChangedRows, EvenClas
 from seqformers.training.plan import Plan
 from seqformers.training.rows import Table
 
-__all__ = ["changed_rows", "loss_fields"]
+__all__ = ["changed_rows", "loss_fields", "of_model"]
 
 
 def loss_fields(plan: Plan, table: Table) -> dict[str, Any]:
-    """Fields of the model's configuration that the `balance` of a recipe asks for.
+    """`class_weights` and `focal_gamma` that the `balance` of a recipe asks for.
 
     `weights: balanced` gives class c of n_c among N rows of train the weight N / (C n_c), whose mean over rows is 1.
 
     Raises:
-        ValueError: rows have no classes, or the family's loss knows no weights or no focusing.
+        ValueError: rows have no classes, the weights do not fit them, or `model.config` says the same.
     """
     asked = {key: value for key, value in plan.recipe.balance.items() if value not in (None, False, 0)}
     if not asked:
@@ -37,15 +38,15 @@ def loss_fields(plan: Plan, table: Table) -> dict[str, Any]:
         found["class_weights"] = _weights(asked["weights"], table)
     if "focal_gamma" in asked:
         found["focal_gamma"] = asked["focal_gamma"]
-    known = {item.name for item in dataclasses.fields(plan.config_class)}
     for name, key in (("class_weights", "weights"), ("focal_gamma", "focal_gamma")):
-        if name in found and name not in known:
-            raise ValueError(
-                f"balance.{key}: the loss of {plan.recipe.model.type} knows none; balance.sampling works for all"
-            )
         if name in found and name in plan.recipe.model.config:
             raise ValueError(f"give balance.{key} or model.config.{name}, not both")
     return found
+
+
+def of_model(plan: Plan, fields: dict[str, Any]) -> bool:
+    """Whether the loss of a plan's model knows all of these fields."""
+    return set(fields) <= {item.name for item in dataclasses.fields(plan.config_class)}
 
 
 def _weights(given: str | list[float], table: Table) -> list[float]:

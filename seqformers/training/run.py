@@ -40,9 +40,9 @@ from seqformers.training.collators import DataCollatorForKmerLanguageModeling
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
 from seqformers.training.cpu_attention import use_fast_cpu_training
 from seqformers.training.distillation import Distilled, Teacher, TeacherBatches
-from seqformers.training.learners import Contrasted, ViewBatches
+from seqformers.training.learners import Contrasted, ViewBatches, Weighed
 from seqformers.training.plan import Plan, resolve
-from seqformers.training.rare_classes import changed_rows, loss_fields
+from seqformers.training.rare_classes import changed_rows, loss_fields, of_model
 from seqformers.training.recipe import Recipe
 from seqformers.training.rows import Table, load_table, warn_about_truncation
 
@@ -71,7 +71,7 @@ class Run:
         notes (`list[str]`): What the card says besides.
         callbacks (`Sequence`): Of the user, for the trainer of every seed.
         teacher (`Teacher`, *optional*): Of `distill`: what is learnt from.
-        fields (`dict`): Fields of the model's configuration that `balance` of the recipe asks for.
+        fields (`dict`): Of the loss, that `balance` of the recipe asks for.
     """
 
     plan: Plan
@@ -290,7 +290,8 @@ class Run:
 
     def make_model(self, seed: int, changes: dict[str, Any] | None = None) -> Any:
         """A new model of this run, some fields of its configuration changed."""
-        model = self.plan.make_model({**self.table.task.outputs, **self.fields}, seed, changes)
+        own = self.fields if of_model(self.plan, self.fields) else {}
+        model = self.plan.make_model({**self.table.task.outputs, **own}, seed, changes)
         if self.table.task.of_rows and self.table.sequences_are_text:
             # `predict` cuts records into windows of the length the model was trained on.
             model.config.read_length = int(self.table.lengths("train").max())
@@ -359,7 +360,15 @@ class Run:
             special = self.plan.encoder.all_special_ids
             views, temperature = recipe.contrastive["views"], recipe.contrastive.get("temperature") or 0.05
             return Contrasted(model, views, special, temperature)
-        if self.teacher is None or precise:
+        if precise:
+            return model
+        if not of_model(self.plan, self.fields):
+            if self.teacher is not None:
+                raise ValueError(
+                    f"the loss of {recipe.model.type} knows no balance.weights and no balance.focal_gamma"
+                )
+            return Weighed(model, **self.fields)
+        if self.teacher is None:
             return model
         asked = {"temperature": 2.0, "share": 0.5, "hidden": 0.0}
         asked |= {key: value for key, value in recipe.distill.items() if key != "teacher" and value is not None}
@@ -372,6 +381,14 @@ class Run:
         if not hasattr(masker, "change_rate"):
             raise ValueError("masking.then changes the rate of masked k-mers: it needs KmerTokenizer")
         return [ChangeMasking(masker, change["at"], change["mlm_probability"])]
+
+    def refuse_outer_loss(self, job: str) -> None:
+        """Refuse weights and focusing that the model's own loss does not know, where only that one is asked."""
+        if not of_model(self.plan, self.fields):
+            raise ValueError(
+                f"{job} takes balance.weights and balance.focal_gamma of families whose loss knows them; that of "
+                f"{self.recipe.model.type} does not, balance.sampling does the same for it"
+            )
 
     def save_model(self, model: Any, folder: Path) -> None:
         """Write the weights of a seed, with the configuration that the recipe says."""

@@ -142,6 +142,8 @@ def train_heads(
     refuse_early(output, recipe.task, overwrite=overwrite, resume=resume)
     command = None if command is None else without_folders(command)
     runs = {name: Run.prepare(part, Path(output), command=command) for name, part in recipe.head_recipes().items()}
+    for run in runs.values():
+        run.refuse_outer_loss("`heads`")
     settings = {f"heads.{name} {key}": value for name, run in runs.items() for key, value in run.settings().items()}
     settings |= {f"heads.{name}.weight": recipe.heads[name].get("weight", 1.0) for name in runs}
     data = [place for run in runs.values() for place in (run.recipe.data.path, run.recipe.data.data_dir)]

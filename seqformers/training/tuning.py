@@ -50,6 +50,7 @@ def tune(
     logging.disable_progress_bar()
     refuse_early(output, "tune", overwrite=overwrite, resume=resume)
     run = Run.prepare(recipe, Path(output), command=None if command is None else without_folders(command))
+    run.refuse_outer_loss("`tune`")
     if "validation" not in run.table.splits:
         raise ValueError("tuning needs validation rows (data.splits.validation)")
     name = recipe.tune.metric or run.metrics[0]

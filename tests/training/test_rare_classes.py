@@ -14,9 +14,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqformers import KmerBertConfig, KmerBertForSequenceClassification
 from seqformers.datasets_scripts.common.counter_draws import keys_of
 from seqformers.training import evaluate, finetune
 from seqformers.training.changed_rows import Augmentation, ChangedRows, EvenClasses, reverse_complements
+from seqformers.training.learners import Weighed
 from seqformers.training.recipe import load_recipe
 from tests.training.conftest import TINY, sequences, write_split
 
@@ -127,6 +129,33 @@ def test_a_recipe_weighs_focuses_samples_and_changes(uneven: Path, tmp_path: Pat
     assert evaluate(run)["metrics"]["loss"] == pytest.approx(summary["metrics"]["test"]["loss"]["mean"], rel=1e-4)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_a_classifier_whose_loss_knows_neither_is_weighed_all_the_same(gamma: float) -> None:
+    """Against a k-mer BERT, whose own loss does."""
+    weights, labels = [0.5, 3.0], torch.tensor([0, 1, 1, 0, 1, 0])
+    ids = torch.randint(5, 69, (6, 20), generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    plain = KmerBertForSequenceClassification(KmerBertConfig(**TINY))
+    config = KmerBertConfig(**TINY, class_weights=weights, focal_gamma=gamma)
+    own = KmerBertForSequenceClassification(config)
+    own.load_state_dict(plain.state_dict())
+    learner = Weighed(plain, weights, gamma).train()
+    torch.testing.assert_close(learner(labels=labels, input_ids=ids).loss, own.train()(ids, labels=labels).loss)
+    torch.testing.assert_close(learner.eval()(labels=labels, input_ids=ids).loss, plain(ids, labels=labels).loss)
+
+
+def test_a_stock_classifier_takes_weights_and_focus(uneven: Path, tmp_path: Path) -> None:
+    shape = {key: value for key, value in TINY.items() if key != "k"}
+    asked = {"weights": "balanced", "focal_gamma": 2.0}
+    recipe = recipe_for(uneven, balance=asked, model={"type": "bert", "config": shape}, portable=False)
+    recipe["tokenizer"]["type"] = "KmerTokenizer"
+    run = finetune(recipe, output=tmp_path / "run")
+    assert "class_weights" not in json.loads((run / "config.json").read_text())
+    kept = evaluate(run)["metrics"]["loss"]
+    summary = json.loads((run / "metrics.json").read_text())
+    assert kept == pytest.approx(summary["metrics"]["test"]["loss"]["mean"], rel=1e-4)
+
+
 def test_batches_of_training_hold_the_classes_evenly(uneven: Path, tmp_path: Path) -> None:
     from seqformers.training.run import Run
 
@@ -148,10 +177,7 @@ def test_batches_of_training_hold_the_classes_evenly(uneven: Path, tmp_path: Pat
             {"balance": {"sampling": True}, "training": {"train_sampling_strategy": "group_by_length"}},
             "exclude each other",
         ),
-        (
-            {"balance": {"weights": "balanced"}, "model": {"type": "bert", "config": {"num_hidden_layers": 1}}},
-            "the loss of bert knows none",
-        ),
+        ({"balance": {"focal_gamma": 1}, "model": {"config": TINY | {"focal_gamma": 2.0}}}, "not both"),
         ({"augment": {"shift": 3}, "data": {"columns": {"text": "sequence", "text_pair": "other"}}}, "no column"),
     ],
 )
@@ -159,8 +185,6 @@ def test_what_does_not_fit_is_said_before_training(uneven: Path, tmp_path: Path,
     recipe = recipe_for(uneven)
     for key, value in sections.items():
         recipe[key] = {**recipe[key], **value} if key in ("data", "training") else value
-    if "model" in sections:
-        recipe["tokenizer"] = {"type": "KmerTokenizer", "k": 3}
     with pytest.raises(ValueError, match=message):
         from seqformers.training import probe
 
