@@ -362,14 +362,9 @@ class Run:
             return Contrasted(model, views, special, temperature)
         if precise:
             return model
-        if not of_model(self.plan, self.fields):
-            if self.teacher is not None:
-                raise ValueError(
-                    f"the loss of {recipe.model.type} knows no balance.weights and no balance.focal_gamma"
-                )
-            return Weighed(model, **self.fields)
         if self.teacher is None:
-            return model
+            return model if of_model(self.plan, self.fields) else Weighed(model, **self.fields)
+        self.refuse_outer_loss("`distill`")
         asked = {"temperature": 2.0, "share": 0.5, "hidden": 0.0}
         asked |= {key: value for key, value in recipe.distill.items() if key != "teacher" and value is not None}
         return Distilled(model, self.teacher, self.table.task, **asked)
