@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_coding_profile import CodingProfileConfig
-from .modeling_dna_heads import sequence_loss
+from .modeling_dna_heads import DnaForRows
 
 __all__ = ["CodingProfileForSequenceClassification", "CodingProfileModel", "CodingProfilePreTrainedModel"]
 
@@ -272,7 +272,7 @@ class CodingProfileModel(CodingProfilePreTrainedModel):
         )
 
 
-class CodingProfileForSequenceClassification(CodingProfilePreTrainedModel):
+class CodingProfileForSequenceClassification(DnaForRows, CodingProfilePreTrainedModel):
     """Classifier of stretches of DNA.
 
     Example:
@@ -288,37 +288,8 @@ class CodingProfileForSequenceClassification(CodingProfilePreTrainedModel):
     ```
     """
 
-    def __init__(self, config: CodingProfileConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        if config.class_weights is not None:
-            self.accepts_loss_kwargs = False  # the loss is a mean over weights: Trainer divides it by its batches
-        self.coding_profile = CodingProfileModel(config)
-        self.dropout = nn.Dropout(config.classifier_dropout or 0.0)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+    base_class = CodingProfileModel
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
-    ) -> SequenceClassifierOutput:
-        """Score stretches of DNA, one a row.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, length)`): As in the base model.
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            labels (`torch.Tensor`, *optional*): `(batch,)` class numbers, `(batch, num_labels)` 0/1 as floats for
-                several labels at once, or floats for regression.
-            num_items_in_batch (`int`, *optional*): What the summed loss is divided by instead of the number of
-                labels here; `Trainer` passes it when it accumulates gradients.
-            **kwargs: As in the base model.
-        """
-        outputs = self.coding_profile(input_ids, attention_mask, return_dict=True, **kwargs)
-        logits = self.classifier(self.dropout(outputs.pooler_output))
-        loss = None if labels is None else sequence_loss(self.config, logits, labels, num_items_in_batch)
-        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
+    def _build_head(self, config: CodingProfileConfig) -> None:
+        self.dropout = nn.Dropout(config.classifier_dropout or 0.0)  # the hidden layer has had its own
+        super()._build_head(config)

@@ -20,6 +20,7 @@ from .configuration_dna_fields import check_class_weights
 
 __all__ = [
     "Chunks",
+    "DnaForRows",
     "DnaForSequenceClassification",
     "DnaForTokenClassification",
     "DnaTask",
@@ -217,6 +218,45 @@ class DnaTask:
         return self.base_model(
             **{name: value for name, value in inputs.items() if value is not None}, return_dict=True
         )
+
+
+class DnaForRows(DnaTask):
+    """Classifier (of one label or several) or regressor of whole sequences, of the base model's vector of a row."""
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """Score whole sequences, one a row.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, length)`): As in the base model.
+            attention_mask (`torch.Tensor`, *optional*): As there.
+            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
+            labels (`torch.Tensor`, *optional*): `(batch,)` class numbers, `(batch, num_labels)` 0/1 as floats for
+                several labels at once, or floats for regression.
+            num_items_in_batch (`int`, *optional*): What the summed loss is divided by instead of the number of
+                labels here; `Trainer` passes it when it accumulates gradients.
+            **kwargs: As in the base model.
+
+        Returns:
+            `SequenceClassifierOutput`: `logits` of shape `(batch, num_labels)`; `hidden_states` of the base model.
+        """
+        given = {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": inputs_embeds}
+        outputs = self._encode(**given, **kwargs)
+        logits = self._score(outputs.pooler_output, **given)
+        loss = None if labels is None else sequence_loss(self.config, logits, labels, num_items_in_batch)
+        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
+
+    def _score(self, pooled: torch.Tensor, **given: torch.Tensor | None) -> torch.Tensor:
+        """Logits of vectors of rows, `(batch, num_labels)`; `given` are the inputs that they were made of."""
+        return self.classifier(self.dropout(pooled))
 
 
 class Chunks(NamedTuple):

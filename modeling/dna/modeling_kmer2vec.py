@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput, SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_kmer2vec import Kmer2VecConfig
-from .modeling_dna_heads import DnaTask, reverse_complement_ids, sequence_loss
+from .modeling_dna_heads import DnaForRows, reverse_complement_ids
 
 __all__ = [
     "Kmer2VecForPreTraining",
@@ -265,36 +265,7 @@ class Kmer2VecForPreTraining(Kmer2VecPreTrainedModel):
         return range(self.config.step, min(self.config.window * self.config.step, length - 1) + 1, self.config.step)
 
 
-class Kmer2VecForSequenceClassification(DnaTask, Kmer2VecPreTrainedModel):
+class Kmer2VecForSequenceClassification(DnaForRows, Kmer2VecPreTrainedModel):
     """Classifier or regressor of whole sequences on the pooled vectors, which are trained along (as fastDNA's are)."""
 
     base_class = Kmer2VecModel
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
-    ) -> SequenceClassifierOutput:
-        """Score whole sequences, one a row.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, length)`): As in [`Kmer2VecModel.forward`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.Tensor`, *optional*): `(batch,)` class numbers, `(batch, num_labels)` 0/1 as floats for
-                several labels at once, or floats for regression.
-            num_items_in_batch (`int`, *optional*): What the summed loss is divided by instead of the number of
-                labels here; `Trainer` passes it when it accumulates gradients.
-            **kwargs: As there.
-        """
-        outputs = self._encode(
-            input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
-        )
-        logits = self.classifier(self.dropout(outputs.pooler_output))
-        loss = None if labels is None else sequence_loss(self.config, logits, labels, num_items_in_batch)
-        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)

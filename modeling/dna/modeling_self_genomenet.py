@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput, SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_self_genomenet import SelfGenomeNetConfig
-from .modeling_dna_heads import DnaTask, sequence_loss
+from .modeling_dna_heads import DnaForRows
 from .modeling_dna_letters import DnaLetters, backwards, bases_of, exporting, gathered, real_positions
 
 __all__ = [
@@ -294,36 +294,7 @@ class SelfGenomeNetForPreTraining(SelfGenomeNetPreTrainedModel):
         return torch.stack(losses).mean()
 
 
-class SelfGenomeNetForSequenceClassification(DnaTask, SelfGenomeNetPreTrainedModel):
+class SelfGenomeNetForSequenceClassification(DnaForRows, SelfGenomeNetPreTrainedModel):
     """Classifier (of one label or several) or regressor of whole sequences."""
 
     base_class = SelfGenomeNetModel
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
-    ) -> SequenceClassifierOutput:
-        """Score whole sequences, one a row.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, length)`): As in [`SelfGenomeNetModel.forward`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.Tensor`, *optional*): `(batch,)` class numbers, `(batch, num_labels)` 0/1 as floats for
-                several labels at once, or floats for regression.
-            num_items_in_batch (`int`, *optional*): What the summed loss is divided by instead of the number of
-                labels here; `Trainer` passes it when it accumulates gradients.
-            **kwargs: As there.
-        """
-        outputs = self._encode(
-            input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
-        )
-        logits = self.classifier(self.dropout(outputs.pooler_output))
-        loss = None if labels is None else sequence_loss(self.config, logits, labels, num_items_in_batch)
-        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)

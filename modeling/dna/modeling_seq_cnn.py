@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_seq_cnn import SeqCnnConfig
-from .modeling_dna_heads import DnaTask, sequence_loss
+from .modeling_dna_heads import DnaForRows
 from .modeling_dna_letters import DnaLetters, backwards, bases_of, exporting, gathered, real_positions
 
 __all__ = ["SeqCnnForSequenceClassification", "SeqCnnModel", "SeqCnnPreTrainedModel"]
@@ -347,54 +347,31 @@ class SeqCnnModel(SeqCnnPreTrainedModel):
         return join(channels[:, :half], channels[:, half:].flip(1))
 
 
-class SeqCnnForSequenceClassification(DnaTask, SeqCnnPreTrainedModel):
+class SeqCnnForSequenceClassification(DnaForRows, SeqCnnPreTrainedModel):
     """Classifier (of one label or several) or regressor of whole sequences.
 
-    With `config.strands` `"max"` or `"mean"` both strands of every row are scored and their logits joined.
+    With `config.strands` `"max"` or `"mean"` both strands of every row are scored and their logits joined; hidden
+    states are of the strand given.
     """
 
     base_class = SeqCnnModel
 
-    @can_return_tuple
-    def forward(
+    def _score(self, pooled: torch.Tensor, **given: torch.Tensor | None) -> torch.Tensor:
+        if self.config.strands == "mean":  # of vectors, which is that of logits: the classifier is linear
+            pooled = (pooled + self._other_strand(**given)) / 2
+        logits = super()._score(pooled)
+        if self.config.strands != "max":
+            return logits
+        return torch.maximum(logits, super()._score(self._other_strand(**given)))
+
+    def _other_strand(
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
-    ) -> SequenceClassifierOutput:
-        """Score whole sequences, one a row.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, length)`): As in [`SeqCnnModel.forward`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.Tensor`, *optional*): `(batch,)` class numbers, `(batch, num_labels)` 0/1 as floats for
-                several labels at once, or floats for regression.
-            num_items_in_batch (`int`, *optional*): What the summed loss is divided by instead of the number of
-                labels here; `Trainer` passes it when it accumulates gradients.
-            **kwargs: As there.
-
-        Returns:
-            `SequenceClassifierOutput`: `logits` of shape `(batch, num_labels)`; `hidden_states` of the strand given.
-        """
-        if inputs_embeds is None and input_ids is not None:
-            inputs_embeds = self.get_input_embeddings()(input_ids)
-        outputs = self._encode(attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs)
-        pooled = outputs.pooler_output
-        if self.config.strands == "mean":  # of vectors, which is that of logits: the classifier is linear
-            pooled = (pooled + self._other_strand(attention_mask, inputs_embeds)) / 2
-        logits = self.classifier(self.dropout(pooled))
-        if self.config.strands == "max":
-            other = self._other_strand(attention_mask, inputs_embeds)
-            logits = torch.maximum(logits, self.classifier(self.dropout(other)))
-        loss = None if labels is None else sequence_loss(self.config, logits, labels, num_items_in_batch)
-        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
-
-    def _other_strand(self, mask: torch.Tensor | None, embeds: torch.Tensor | None) -> torch.Tensor:
+    ) -> torch.Tensor:
         """Vectors of the reverse complements: positions from the last to the first, A for T and C for G."""
-        assert embeds is not None
+        embeds = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         turned = torch.cat([embeds[..., :_BASES].flip(1, 2), embeds[..., _BASES:].flip(1)], -1)
-        return self._encode(attention_mask=None if mask is None else mask.flip(1), inputs_embeds=turned).pooler_output
+        mask = None if attention_mask is None else attention_mask.flip(1)
+        return self._encode(attention_mask=mask, inputs_embeds=turned).pooler_output
