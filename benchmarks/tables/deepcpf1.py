@@ -268,7 +268,7 @@ def _over(scores: list[float]) -> dict[str, Any]:
 
 def _nested_baseline(data: Data, store: Store, key: str, kind: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     def make() -> Fit:
-        features = data.features(TRAIN)
+        features = store.get("nested/features", lambda: {"rows": data.features(TRAIN)})["rows"]
         return {"prediction": fit_classical(kind, features[train], data.labels[TRAIN][train], [features[test]])[0]}
 
     return store.get(key, make)["prediction"]
