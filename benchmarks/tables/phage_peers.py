@@ -4,18 +4,24 @@
 
 `--work` is that of `phage_detector`, whose contigs are drawn again; `--bin` holds `jaeger` and `genomad` (`pip install
 jaeger-bio genomad` into an environment of their own; geNomad's licence is for non-commercial use: it is run here and
-nothing else). Both were probably trained on some of these genomes, and there is no telling which. Detector and peers
-score the same contigs; the intervals are a bootstrap over groups of genomes.
+nothing else). Both were probably trained on some of these genomes, and there is no telling which.
+
+A tool is given the contigs in a random order, batch by batch, until `--minutes` are over; what it answered is kept in
+`WORK/peers`, and the same command goes on from there. The detector's figures beside a tool's are of the contigs that
+the tool was given; the intervals are a bootstrap over groups of genomes. Seconds are of the processor and hold the
+start of a tool once a batch.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import resource
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +34,13 @@ from benchmarks.tables.phage_data import FOLDS
 from benchmarks.tables.phage_detector import PHAGE, collect, draw_contigs
 from seqformers.phages.detector import CLASSES
 
-LENGTHS = (3000, 10_000)  # Jaeger's windows are of 2,048 nt
+LENGTHS = (500, 1000, 3000, 10_000)
+DEFAULT_LENGTHS = (3000, 10_000)  # Jaeger's windows are of 2,048 nt
 DRAWS = 1000
 
 
-def contigs_again(work: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """The contigs of `phage_detector` of these lengths, with their letters, and the detector's phage-host margin."""
+def contigs_again(work: Path) -> pd.DataFrame:
+    """Hosts and phages among the contigs of `phage_detector`, with letters and the detector's phage-host margin."""
     known, logs, _ = collect(work)
     records = pd.read_parquet(work / "records.parquet").assign(nt=lambda table: table["sequence"].str.len())
     drawn = [
@@ -47,19 +54,21 @@ def contigs_again(work: Path) -> tuple[pd.DataFrame, np.ndarray]:
     assert contigs["group"].tolist() == known["group"].tolist()
     found = logs["detector"]
     margin = found[:, PHAGE] - np.logaddexp(found[:, 0], found[:, 1])
-    wanted = contigs["length"].isin(LENGTHS) & contigs["class"].isin(["bacterium", "archaeon", "phage"])
+    wanted = contigs["class"].isin(["bacterium", "archaeon", "phage"])
     contigs = contigs[wanted].assign(margin=margin[wanted]).reset_index(drop=True)
-    return contigs.assign(name=[f"contig{number}" for number in range(len(contigs))]), margin
+    return contigs.assign(name=[f"contig{number}" for number in range(len(contigs))])
 
 
 def run(words: list[str]) -> tuple[float, float]:
-    """Run a tool on one core; seconds and the largest memory of any so far, in MB."""
-    begun = time.perf_counter()
+    """Run a tool on one core; seconds of the processor and its largest memory in MB."""
     one = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
            "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
-    subprocess.run(["taskset", "-c", "0", *words], check=True, env={**os.environ, **one}, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)  # fmt: skip
-    return time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    process = subprocess.Popen(words, env={**os.environ, **one}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1000
 
 
 def jaeger(folder: Path, fasta: Path, out: Path) -> tuple[pd.Series, float, float]:
@@ -81,55 +90,114 @@ def genomad(folder: Path, fasta: Path, out: Path) -> tuple[pd.Series, float, flo
 def seqformers(_: Path, fasta: Path, out: Path) -> tuple[pd.Series, float, float]:
     """The command of this package, for time and memory alone: the packaged weights have seen these genomes."""
     out.mkdir()
-    command = ["seqformers", "find-phages", str(fasta), "--output", str(out / "t.tsv")]
+    command = [
+        sys.executable,
+        "-m",
+        "seqformers.cli",
+        "find-phages",
+        str(fasta),
+        "--output",
+        str(out / "t.tsv"),
+        "--device",
+        "cpu",
+    ]
     spent = run(command)
     table = pd.read_csv(out / "t.tsv", sep="\t").set_index("id")
     return table["score_phage"] - table["score_host"], *spent
 
 
-def with_interval(margin: np.ndarray, phage: np.ndarray, groups: np.ndarray) -> list[float]:
-    """AUROC of phage against host and 95 % of a bootstrap over groups within each class."""
+# Contigs a batch: all at once costs a tool least, but what a batch has not finished is lost.
+TOOLS: dict[str, tuple[Callable[[Path, Path, Path], tuple[pd.Series, float, float]], int]] = {
+    "seqformers": (seqformers, 10_000), "jaeger": (jaeger, 750), "genomad": (genomad, 150)
+}  # fmt: skip
+
+
+def ask(name: str, folder: Path, rows: pd.DataFrame, kept: Path, minutes: float) -> list[dict[str, Any]]:
+    """Give a tool the rows, batch by batch; what it answered earlier is taken from `kept`, a line a batch."""
+    tool, size = TOOLS[name]
+    done = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    order = np.random.default_rng(0).permutation(len(rows))
+    begun = time.monotonic()
+    for first in range(len(done) * size, len(rows), size):
+        if time.monotonic() - begun > minutes * 60:
+            break
+        batch = rows.iloc[order[first : first + size]]
+        with tempfile.TemporaryDirectory() as place:
+            fasta = Path(place) / "contigs.fna"
+            fasta.write_text("".join(f">{row.name}\n{row.sequence}\n" for row in batch.itertuples(index=False)))
+            margin, seconds, memory = tool(folder, fasta, Path(place) / "out")
+        answered = margin.reindex(batch["name"])
+        entry = {
+            "names": batch["name"].tolist(), "margins": [None if np.isnan(value) else float(value) for value in answered],
+            "cpu_seconds": seconds, "mb": memory, "megabases": float(batch["sequence"].str.len().sum() / 1e6),
+        }  # fmt: skip
+        done.append(entry)
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+    return done
+
+
+def with_interval(margin: np.ndarray, phage: np.ndarray, groups: np.ndarray) -> dict[str, list[float]]:
+    """Phage against host: AUROC, and share of phages above all but 1 % of hosts; 95 % of a bootstrap over groups."""
+
+    def measured(rows: np.ndarray) -> tuple[float, float]:
+        own, positive = margin[rows], phage[rows]
+        limit = np.quantile(own[~positive], 0.99)
+        return float(roc_auc_score(positive, own)), float((own[positive] > limit).mean())
+
     generator = np.random.default_rng(0)
     members = [[np.flatnonzero((groups == g) & (phage == kind)) for g in np.unique(groups[phage == kind])]
                for kind in (False, True)]  # fmt: skip
     draws = []
     for _ in range(DRAWS):
         rows = np.concatenate([own[i] for own in members for i in generator.integers(0, len(own), len(own))])
-        draws.append(roc_auc_score(phage[rows], margin[rows]))
-    return [round(float(value), 4) for value in (roc_auc_score(phage, margin), *np.quantile(draws, [0.025, 0.975]))]
+        draws.append(measured(rows))
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    values = zip(measured(np.arange(len(phage))), low, high, strict=True)
+    return dict(zip(("auroc", "sensitivity"), ([round(float(v), 4) for v in row] for row in values), strict=True))
+
+
+def summary(rows: pd.DataFrame, done: list[dict[str, Any]], *, measured: bool) -> dict[str, Any]:
+    """What a tool cost and, unless its weights have seen the contigs, how it and the detector did on them."""
+    megabases = sum(entry["megabases"] for entry in done)
+    seconds = sum(entry["cpu_seconds"] for entry in done)
+    found: dict[str, Any] = {
+        "contigs": sum(len(entry["names"]) for entry in done), "megabases": round(megabases, 3),
+        "cpu_seconds": round(seconds, 1), "seconds_per_megabase": round(seconds / megabases, 3),
+        "mb": round(max(entry["mb"] for entry in done)),
+    }  # fmt: skip
+    if not measured:
+        return found
+    margins = {name: value for entry in done for name, value in zip(entry["names"], entry["margins"], strict=True)}
+    own = rows[rows["name"].isin(margins)]
+    values = np.array([margins[name] for name in own["name"]], float)
+    phage, groups = (own["class"] == CLASSES[PHAGE]).to_numpy(), own["group"].to_numpy()
+    found |= {"phages": int(phage.sum()), "groups": len(set(groups)), "unanswered": int(np.isnan(values).sum())}
+    found |= with_interval(np.nan_to_num(values, nan=0.0), phage, groups)
+    return found | {"detector": with_interval(own["margin"].to_numpy(), phage, groups)}
 
 
 def main() -> None:
-    """Write the contigs, run each tool, measure, write `results/phage_peers.json`."""
+    """Run each tool, measure, write `results/phage_peers.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--bin", type=Path, required=True)
-    parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), choices=LENGTHS)
-    parser.add_argument("--tools", nargs="+", default=["jaeger", "genomad"], choices=["jaeger", "genomad"])
+    parser.add_argument("--lengths", type=int, nargs="+", default=list(DEFAULT_LENGTHS), choices=LENGTHS)
+    parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=list(TOOLS))
+    parser.add_argument("--minutes", type=float, default=10, help="Of a tool and length, after which no batch begins.")
     given = parser.parse_args()
-    tools = [seqformers, *({"jaeger": jaeger, "genomad": genomad}[name] for name in given.tools)]
-    contigs, _ = contigs_again(given.work)
+    contigs = contigs_again(given.work)
+    folder = given.work / "peers"
+    folder.mkdir(exist_ok=True)
     result: dict[str, Any] = {}
     for length in given.lengths:
         rows = contigs[contigs["length"] == length]
-        phage, groups = (rows["class"] == CLASSES[PHAGE]).to_numpy(), rows["group"].to_numpy()
-        unseen = with_interval(rows["margin"].to_numpy(), phage, groups)
-        found: dict[str, Any] = {"detector of the other folds": {"auroc": unseen}}
-        with tempfile.TemporaryDirectory() as place:
-            fasta = Path(place) / "contigs.fna"
-            fasta.write_text("".join(f">{row.name}\n{row.sequence}\n" for row in rows.itertuples(index=False)))
-            for tool in tools:
-                margin, seconds, memory = tool(given.bin, fasta, Path(place) / tool.__name__)
-                megabases = rows["sequence"].str.len().sum() / 1e6
-                cost: dict[str, Any] = {"seconds": round(seconds, 1), "mb": round(memory)}
-                cost["seconds_per_megabase"] = round(float(seconds / megabases), 3)
-                answered = margin.reindex(rows["name"]).to_numpy()
-                if tool is not seqformers:
-                    cost |= {"unanswered": int(np.isnan(answered).sum())}
-                    cost |= {"auroc": with_interval(np.nan_to_num(answered, nan=0.0), phage, groups)}
-                found[tool.__name__] = cost
-                print(length, tool.__name__, cost, flush=True)
-        result[str(length)] = found | {"contigs": len(rows), "phages": int(phage.sum()), "groups": len(set(groups))}
+        result[str(length)] = {"contigs": len(rows)}
+        for name in given.tools:
+            done = ask(name, given.bin, rows, folder / f"{length}-{name}.jsonl", given.minutes)
+            if done:
+                result[str(length)][name] = summary(rows, done, measured=name != "seqformers")
+                print(length, name, result[str(length)][name], flush=True)
     write_result("phage_peers", result, data="genomes, virus_genomes", seeds=[0])
 
 
