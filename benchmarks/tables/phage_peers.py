@@ -59,16 +59,23 @@ def contigs_again(work: Path) -> pd.DataFrame:
     return contigs.assign(name=[f"contig{number}" for number in range(len(contigs))])
 
 
+# A process of its own asks what the tool took: memory of this one would count as the tool's until it starts.
+_RUN = """
+import json, resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1000]))
+"""
+
+
 def run(words: list[str]) -> tuple[float, float]:
     """Run a tool on one core; seconds of the processor and its largest memory in MB."""
     one = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
            "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
-    process = subprocess.Popen(words, env={**os.environ, **one}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, words)
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1000
+    asked = [sys.executable, "-c", _RUN, *words]
+    done = subprocess.run(asked, check=True, env={**os.environ, **one}, stdout=subprocess.PIPE, text=True)
+    seconds, memory = json.loads(done.stdout)
+    return seconds, memory
 
 
 def jaeger(folder: Path, fasta: Path, out: Path) -> tuple[pd.Series, float, float]:
@@ -127,9 +134,10 @@ def ask(name: str, folder: Path, rows: pd.DataFrame, kept: Path, minutes: float)
             fasta.write_text("".join(f">{row.name}\n{row.sequence}\n" for row in batch.itertuples(index=False)))
             margin, seconds, memory = tool(folder, fasta, Path(place) / "out")
         answered = margin.reindex(batch["name"])
+        margins = [None if np.isnan(value) else float(value) for value in answered]
         entry = {
-            "names": batch["name"].tolist(), "margins": [None if np.isnan(value) else float(value) for value in answered],
-            "cpu_seconds": seconds, "mb": memory, "megabases": float(batch["sequence"].str.len().sum() / 1e6),
+            "names": batch["name"].tolist(), "margins": margins, "cpu_seconds": seconds, "mb": memory,
+            "megabases": float(batch["sequence"].str.len().sum() / 1e6),
         }  # fmt: skip
         done.append(entry)
         with kept.open("a", encoding="utf-8") as file:

@@ -2,6 +2,8 @@
 
 The calibration (`calibration.json` beside the weights) was fitted on groups of genomes that training had not seen: how
 much the mean log-probability of windows says grows with the letters read, by a power law, and classes have a bias.
+`likeness.safetensors` holds a linear function of the profile that tells genomes of the five classes from shuffled and
+random letters and from eukaryotes.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from seqformers.hub.load import load_model, model_folder
 
-__all__ = ["CLASSES", "SHORTEST", "WINDOW", "Calibration", "ContigScore", "PhageDetector", "window_bounds"]
+__all__ = ["CLASSES", "LIKENESS", "SHORTEST", "WINDOW", "Calibration", "ContigScore", "PhageDetector", "window_bounds"]
 
 CLASSES = ("bacterium", "archaeon", "plasmid", "phage", "virus")
 WINDOW = 2_000  # nt
@@ -27,6 +30,7 @@ _FEWEST = 100  # known letters that a score needs
 _WINDOWS_AT_ONCE = 128
 _MANY_UNKNOWN = 0.1
 _PACKAGED = "coding_profile"
+LIKENESS = "likeness.safetensors"
 _IDS = np.ones(256, np.uint8)  # [UNK] of KmerTokenizer(k=1)
 for _letter, _id in zip("ATCGU", (5, 6, 7, 8, 6), strict=True):
     _IDS[[ord(_letter), ord(_letter.lower())]] = _id
@@ -42,6 +46,11 @@ class Calibration:
         lapse (`float`): Share of contigs that are unlike anything seen, whatever their windows say: no class is surer.
         lengths (`list[int]`), distances (`list[float]`): Windows of these lengths lay, all but one in a hundred, at
             most so far from what training saw (mean squared standard deviations of the profile).
+        like_lengths (`list[int]`), like_limits (`list[float]`): Contigs of these lengths were, all but three in a
+            hundred, at least so much like genomes of the five classes (mean over windows of a linear function of the
+            profile).
+        fdr_confidences (`list[float]`), fdr (`list[list[float]]`): Of each class, the share of wrong ones among the
+            contigs that were called so with at least these confidences.
     """
 
     scale: float = 1.0
@@ -50,6 +59,10 @@ class Calibration:
     lapse: float = 0.0
     lengths: tuple[int, ...] = (SHORTEST, WINDOW)
     distances: tuple[float, ...] = (np.inf, np.inf)
+    like_lengths: tuple[int, ...] = (SHORTEST,)
+    like_limits: tuple[float, ...] = (-np.inf,)
+    fdr_confidences: tuple[float, ...] = ()
+    fdr: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def read(cls, folder: Path) -> Calibration:
@@ -59,6 +72,8 @@ class Calibration:
             return cls()
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+        if "fdr" in values:
+            values["fdr"] = tuple(tuple(row) for row in values["fdr"])
         return cls(**values)
 
     def scores(self, mean: NDArray[Any], known: NDArray[Any]) -> NDArray[np.float64]:
@@ -72,6 +87,19 @@ class Calibration:
         """Distance up to which a contig of this length is like what training saw."""
         return float(np.interp(np.log(length), np.log(self.lengths), self.distances))
 
+    def least_like(self, length: int) -> float:
+        """Likeness down to which a contig of this length is like genomes of the five classes."""
+        return float(np.interp(np.log(length), np.log(self.like_lengths), self.like_limits))
+
+    def expected_false(self, called: int, confidence: float) -> float | None:
+        """Expected share of wrong ones among contigs called this class with at least this confidence.
+
+        Args:
+            called (`int`): Index into `CLASSES`.
+            confidence (`float`): 0 to 1.
+        """
+        return float(np.interp(confidence, self.fdr_confidences, self.fdr[called])) if self.fdr else None
+
 
 @dataclass
 class ContigScore:
@@ -82,7 +110,7 @@ class ContigScore:
         bounds (`int64` array of shape `(windows, 2)`): The stretch that each window speaks for, 0-based, half-open.
         windows (`float64` array of shape `(windows, 5)`): Calibrated scores of each window, in the order of `CLASSES`.
         scores (`float64` array of shape `(5,)`, *optional*): Of the contig; None where hardly any letter is known.
-        reliable (`bool`): Long enough, of known letters, and like what training saw.
+        reliable (`bool`): Long enough, of known letters, like what training saw, and unlike random DNA.
         gc (`float`), n_fraction (`float`): Share of G and C among the known letters, and of unknown ones.
     """
 
@@ -130,6 +158,8 @@ class PhageDetector:
         self.fingerprint = loaded.fingerprint
         self._order = [labels.index(name) for name in CLASSES]
         self.calibration = Calibration.read(self.folder)
+        path = self.folder / LIKENESS
+        self._likeness = {k: v.to(self.device) for k, v in load_file(path).items()} if path.is_file() else None
 
     def score(self, records: Iterable[Any]) -> Iterator[ContigScore]:
         """Score contigs in order; what is held at a time are the contigs of one batch of windows.
@@ -151,18 +181,18 @@ class PhageDetector:
         if not records:
             return
         bounds = [window_bounds(len(record.sequence)) for record in records]
-        logs, distances, facts = self._windows(records, bounds)
+        logs, unlike, facts = self._windows(records, bounds)
         ends = np.cumsum([len(found) for found in bounds])
         for record, own, end in zip(records, bounds, ends, strict=True):
             rows = slice(end - len(own), end)
-            yield self._contig(record, own, logs[rows], distances[rows], facts[rows])
+            yield self._contig(record, own, logs[rows], unlike[rows], facts[rows])
 
     def _windows(
         self, records: list[Any], bounds: list[NDArray[np.int64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-        """Log-probabilities, distances, and known letters with G and C of the stretches of all windows."""
+        """Of the stretches of all windows log-probabilities, distance and likeness, and known letters with G and C."""
         logs: list[Any] = []
-        distances: list[Any] = []
+        unlike: list[Any] = []
         facts: list[NDArray[np.int64]] = []
         batch: list[NDArray[np.uint8]] = []
         held = 0
@@ -173,27 +203,31 @@ class PhageDetector:
                 facts.append(fact)
                 held += len(ids)
                 if held >= _WINDOWS_AT_ONCE:
-                    self._forward(batch, logs, distances)
+                    self._forward(batch, logs, unlike)
                     batch, held = [], 0
         if batch:
-            self._forward(batch, logs, distances)
-        return np.concatenate(logs), np.concatenate(distances), np.concatenate(facts)
+            self._forward(batch, logs, unlike)
+        return np.concatenate(logs), np.concatenate(unlike), np.concatenate(facts)
 
     @torch.no_grad()
-    def _forward(self, batch: list[NDArray[np.uint8]], logs: list[Any], distances: list[Any]) -> None:
+    def _forward(self, batch: list[NDArray[np.uint8]], logs: list[Any], unlike: list[Any]) -> None:
         width = max(ids.shape[1] for ids in batch)
         padded = np.concatenate([np.pad(ids, ((0, 0), (0, width - ids.shape[1]))) for ids in batch])
         ids = torch.from_numpy(padded).to(self.device).long()
         output = self.model(ids, output_hidden_states=True)
         logs.append(output.logits.float().log_softmax(-1)[:, self._order].cpu().numpy().astype(np.float64))
-        distances.append(output.hidden_states[0].float().square().mean((1, 2)).cpu().numpy().astype(np.float64))
+        profile = output.hidden_states[0].float()[:, 0]
+        distance, likeness = profile.square().mean(1), torch.zeros(len(profile), device=profile.device)
+        if self._likeness is not None:
+            likeness = profile @ self._likeness["weight"] + self._likeness["bias"]
+        unlike.append(torch.stack([distance, likeness], 1).cpu().numpy().astype(np.float64))
 
     def _contig(
         self,
         record: Any,
         bounds: NDArray[np.int64],
         logs: NDArray[np.float64],
-        distances: NDArray[np.float64],
+        unlike: NDArray[np.float64],
         facts: NDArray[np.int64],
     ) -> ContigScore:
         known, length = facts[:, 0], len(record.sequence)
@@ -206,8 +240,9 @@ class PhageDetector:
             return ContigScore(record.id, record.sequence, bounds, windows, None, False, gc, unknown)
         mean = (logs * known[:, None]).sum(axis=0) / total
         scores = self.calibration.scores(mean[None], np.array([total]))[0]
-        distance = float((distances * known).sum() / total)
+        distance, likeness = (unlike * known[:, None]).sum(axis=0) / total
         like = distance <= self.calibration.farthest(min(length, WINDOW))
+        like = bool(like and likeness >= self.calibration.least_like(length))
         reliable = length >= SHORTEST and unknown <= _MANY_UNKNOWN and like
         return ContigScore(record.id, record.sequence, bounds, windows, scores, reliable, gc, unknown)
 

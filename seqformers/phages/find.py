@@ -19,7 +19,7 @@ from seqformers.datasets_scripts.common.letters import check_letters
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.files import Output
 from seqformers.inference.records import describe_work, read_sequences
-from seqformers.phages.detector import CLASSES, ContigScore, PhageDetector
+from seqformers.phages.detector import CLASSES, Calibration, ContigScore, PhageDetector
 from seqformers.phages.regions import terminal_repeat
 from seqformers.phages.tracks import FastaByClass, Pictures, Tracks
 from seqformers.shards import Shard
@@ -31,7 +31,7 @@ __all__ = ["COLUMNS", "PRESETS", "PhageReport", "expected_fdr", "find_phage_file
 COLUMNS: dict[str, type] = {
     "id": str, "length": int, "gc": float, "n_fraction": float, "class": str, "score_phage": float,
     "score_virus": float, "score_plasmid": float, "score_host": float, "confidence": float, "reliable": bool,
-    "num_windows": int,
+    "num_windows": int, "fdr": float,
 }  # fmt: skip
 # Confidence that a class needs to be named, and phage score that a window of a region needs.
 PRESETS = {"strict": (0.9, 0.9), "default": (0.5, 0.7), "relaxed": (0.0, 0.5)}
@@ -88,7 +88,9 @@ def expected_fdr(confidence: Iterable[float]) -> NDArray[np.float64]:
     return found
 
 
-def row_of(contig: ContigScore, preset: Preset = "default", *, ends: bool = False) -> dict[str, Any]:
+def row_of(
+    contig: ContigScore, calibration: Calibration, preset: Preset = "default", *, ends: bool = False
+) -> dict[str, Any]:
     """The row of a contig; scores have four decimals, whose sum is 1 up to rounding."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row.update(id=contig.id, length=len(contig.sequence), n_fraction=round(contig.n_fraction, 4), reliable=False)
@@ -97,6 +99,7 @@ def row_of(contig: ContigScore, preset: Preset = "default", *, ends: bool = Fals
         bacterium, archaeon, plasmid, phage, virus = (float(score) for score in contig.scores)
         best = int(contig.scores.argmax())
         confidence = float(contig.scores[best])
+        false = calibration.expected_false(best, confidence)
         row.update(
             {
                 "gc": round(contig.gc, 4),
@@ -108,6 +111,7 @@ def row_of(contig: ContigScore, preset: Preset = "default", *, ends: bool = Fals
                 "confidence": round(confidence, 4),
                 "reliable": bool(contig.reliable),
                 "num_windows": len(contig.bounds),
+                "fdr": None if false is None else round(false, 4),
             }
         )
     if ends:
@@ -144,7 +148,8 @@ def find_phages(
         (0 to 1), `class` (bacterium, archaeon, plasmid, phage, virus or uncertain; missing with fewer than 100
         known letters), scores from 0 to 1 whose sum is 1 (`score_host`: bacterium and archaeon), `confidence` (the
         calibrated probability of the best class), `reliable` (500 nt or more, at most a tenth unknown, and a profile
-        like those of genomes seen), `num_windows`.
+        like those of genomes seen, unlike random letters and eukaryotes), `num_windows`, `fdr` (expected share of
+        wrong ones among the rows of this class that are at least as confident).
 
     Raises:
         ValueError: letters that are no DNA, or an option out of range.
@@ -158,7 +163,8 @@ def find_phages(
     for name, sequence in contigs.items():
         check_letters(sequence, "dna", where=f"contig {name!r}")
     records = [FastaRecord(name, "", text) for name, text in contigs.items() if len(text) >= min_length]
-    rows = [row_of(contig, preset, ends=ends) for contig in PhageDetector(model, device).score(records)]
+    detector = PhageDetector(model, device)
+    rows = [row_of(contig, detector.calibration, preset, ends=ends) for contig in detector.score(records)]
     return pd.DataFrame(rows, columns=list(COLUMNS) + ["terminal_repeat"] * ends)
 
 
@@ -237,7 +243,7 @@ def find_phage_files(
         if not sinks:
             kept, done = islice(kept, done, None), 0
         for number, contig in enumerate(detector.score(kept)):
-            row = row_of(contig, preset, ends=ends)
+            row = row_of(contig, detector.calibration, preset, ends=ends)
             report.add(row)
             if contig.scores is None:
                 report.remarks.note("contigs hold fewer than 100 known letters and got no score", repr(contig.id))
