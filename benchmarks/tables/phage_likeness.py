@@ -22,7 +22,8 @@ from torch import nn
 from benchmarks.tables.phage_data import CLASSES, FOLDS
 from seqformers.datasets_scripts.genomes.arrays import GenomeArrays
 from seqformers.datasets_scripts.genomes.reads import ReadOptions, ReadSampler
-from seqformers.phages.detector import _IDS, WINDOW, PhageDetector
+from seqformers.phages.contig import IDS, WINDOW
+from seqformers.phages.detector import PhageDetector
 
 __all__ = ["LENGTHS", "LOST", "measure_likeness"]
 
@@ -72,7 +73,7 @@ def eukaryotes(
 @torch.no_grad()
 def profiles(detector: PhageDetector, letters: Letters) -> torch.Tensor:
     """Standardised profiles of rows of windows, `(rows, numbers)`."""
-    ids = torch.from_numpy(_IDS[letters])
+    ids = torch.from_numpy(IDS[letters])
     model = detector.model
     return torch.cat([model(part.long(), output_hidden_states=True).hidden_states[0][:, 0] for part in ids.split(128)])
 

@@ -27,12 +27,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from benchmarks._results import write_result
 from benchmarks.tables.phage_data import FOLDS
-from benchmarks.tables.phage_detector import PHAGE, collect, draw_contigs
-from seqformers.phages.detector import CLASSES
+from benchmarks.tables.phage_detector import PHAGE, auroc, collect, draw_contigs
+from seqformers.phages.contig import CLASSES
 
 LENGTHS = (500, 1000, 3000, 10_000)
 DEFAULT_LENGTHS = (3000, 10_000)  # Jaeger's windows are of 2,048 nt
@@ -151,7 +150,7 @@ def with_interval(margin: np.ndarray, phage: np.ndarray, groups: np.ndarray) -> 
     def measured(rows: np.ndarray) -> tuple[float, float]:
         own, positive = margin[rows], phage[rows]
         limit = np.quantile(own[~positive], 0.99)
-        return float(roc_auc_score(positive, own)), float((own[positive] > limit).mean())
+        return auroc(positive, own), float((own[positive] > limit).mean())
 
     generator = np.random.default_rng(0)
     members = [[np.flatnonzero((groups == g) & (phage == kind)) for g in np.unique(groups[phage == kind])]

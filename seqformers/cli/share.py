@@ -142,7 +142,7 @@ def space(
     output: Annotated[Path, typer.Argument(help="Folder to write.")],
     run: Annotated[
         str,
-        typer.Option(help="Run folder or Hub repository; targetnet or deepcpf1 for the models in the package."),
+        typer.Option(help="Run folder or Hub repository; phage, targetnet, deepcpf1, protein: in the package."),
     ],
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     example: Annotated[list[Path] | None, typer.Option(help="FASTA file offered on the page; repeatable.")] = None,
@@ -155,11 +155,11 @@ def space(
 
         seqformers space space/guides --run deepcpf1
 
-        seqformers space space/phage --run runs/phage-150 --example contigs.fasta
+        seqformers space space/phages --run phage --example contigs.fasta
 
-        python space/phage/app.py
+        python space/phages/app.py
 
-        seqformers push space/phage me/phage
+        seqformers push space/phages me/phages
     """
     from seqformers.hub.spaces.write import write_space
 

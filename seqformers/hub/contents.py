@@ -74,7 +74,8 @@ _EVERY_KIND = r"README\.md|\.gitattributes|(LICEN[CS]E|NOTICE|COPYING)[^/]*|CITA
 _CODE = r"(configuration|modeling|processing|tokenization|portable)(_[a-z0-9_]+)?\.py"
 _WEIGHTS = r"[\w-][\w.-]*\.safetensors(\.index\.json)?"
 _DESCRIPTION = (
-    r"(config|generation_config|adapter_config|preprocessor_config|processor_config|calibration)\.json|chat_template\.(json|jinja)"
+    r"(config|generation_config|adapter_config|preprocessor_config|processor_config|calibration)\.json"
+    r"|chat_template\.(json|jinja)"
 )
 _TOKENIZER = (
     r"(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json|vocab\.txt|merges\.txt"

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 PACKAGED = ("targetnet", "deepcpf1", "pair_cnn", "protein_cnn", "coding_profile")
-_CALLED = {"phage": "coding_profile"}  # what people call a packaged model
+_CALLED = {"phage": "coding_profile", "protein": "protein_cnn"}  # what people call a packaged model
 OWN_COMMANDS = {"pair_cnn": "scan-targets", "targetnet": "scan-targets", "deepcpf1": "score-guides"}
 
 # Numbers a model is built with, at least 1; a word or a negative number there builds another model without a word.
@@ -131,7 +131,7 @@ def model_folder(run: str | Path) -> Path:
 def fingerprint_model(folder: Path) -> str:
     """A hash of what decides a model's answers: weights, configuration, tokenizer; not of cards and names."""
     known = [path for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)]
-    known += [folder / name for name in ("config.json", *_ENCODER_FILES, "vocab.txt")]
+    known += [folder / name for name in ("config.json", "calibration.json", *_ENCODER_FILES, "vocab.txt")]
     found = [fingerprint(path) for path in sorted(known) if path.is_file()]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
 

@@ -19,7 +19,8 @@ from seqformers.datasets_scripts.common.letters import check_letters
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.files import Output
 from seqformers.inference.records import describe_work, read_sequences
-from seqformers.phages.detector import CLASSES, Calibration, ContigScore, PhageDetector
+from seqformers.phages.contig import COLUMNS, PRESETS, Calibration, ContigScore, row_of
+from seqformers.phages.detector import PhageDetector
 from seqformers.phages.regions import terminal_repeat
 from seqformers.phages.tracks import FastaByClass, Pictures, Tracks
 from seqformers.shards import Shard
@@ -28,13 +29,6 @@ from seqformers.tokenization.reading import Reading
 
 __all__ = ["COLUMNS", "PRESETS", "PhageReport", "expected_fdr", "find_phage_files", "find_phages"]
 
-COLUMNS: dict[str, type] = {
-    "id": str, "length": int, "gc": float, "n_fraction": float, "class": str, "score_phage": float,
-    "score_virus": float, "score_plasmid": float, "score_host": float, "confidence": float, "reliable": bool,
-    "num_windows": int, "fdr": float,
-}  # fmt: skip
-# Confidence that a class needs to be named, and phage score that a window of a region needs.
-PRESETS = {"strict": (0.9, 0.9), "default": (0.5, 0.7), "relaxed": (0.0, 0.5)}
 Preset = Literal["strict", "default", "relaxed"]
 _READING = Reading(molecule="dna", letters_per_token=1, token_step=1)
 
@@ -88,32 +82,8 @@ def expected_fdr(confidence: Iterable[float]) -> NDArray[np.float64]:
     return found
 
 
-def row_of(
-    contig: ContigScore, calibration: Calibration, preset: Preset = "default", *, ends: bool = False
-) -> dict[str, Any]:
-    """The row of a contig; scores have four decimals, whose sum is 1 up to rounding."""
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row.update(id=contig.id, length=len(contig.sequence), n_fraction=round(contig.n_fraction, 4), reliable=False)
-    row["num_windows"] = 0
-    if contig.scores is not None:
-        bacterium, archaeon, plasmid, phage, virus = (float(score) for score in contig.scores)
-        best = int(contig.scores.argmax())
-        confidence = float(contig.scores[best])
-        false = calibration.expected_false(best, confidence)
-        row.update(
-            {
-                "gc": round(contig.gc, 4),
-                "class": CLASSES[best] if confidence >= PRESETS[preset][0] else "uncertain",
-                "score_phage": round(phage, 4),
-                "score_virus": round(virus, 4),
-                "score_plasmid": round(plasmid, 4),
-                "score_host": round(bacterium + archaeon, 4),
-                "confidence": round(confidence, 4),
-                "reliable": bool(contig.reliable),
-                "num_windows": len(contig.bounds),
-                "fdr": None if false is None else round(false, 4),
-            }
-        )
+def _row(contig: ContigScore, calibration: Calibration, preset: Preset, ends: bool) -> dict[str, Any]:
+    row = row_of(contig, calibration, preset)
     if ends:
         kind, length = terminal_repeat(contig.sequence)
         row["terminal_repeat"] = f"{kind}:{length}" if kind else ""
@@ -164,7 +134,7 @@ def find_phages(
         check_letters(sequence, "dna", where=f"contig {name!r}")
     records = [FastaRecord(name, "", text) for name, text in contigs.items() if len(text) >= min_length]
     detector = PhageDetector(model, device)
-    rows = [row_of(contig, detector.calibration, preset, ends=ends) for contig in detector.score(records)]
+    rows = [_row(contig, detector.calibration, preset, ends) for contig in detector.score(records)]
     return pd.DataFrame(rows, columns=list(COLUMNS) + ["terminal_repeat"] * ends)
 
 
@@ -243,7 +213,7 @@ def find_phage_files(
         if not sinks:
             kept, done = islice(kept, done, None), 0
         for number, contig in enumerate(detector.score(kept)):
-            row = row_of(contig, detector.calibration, preset, ends=ends)
+            row = _row(contig, detector.calibration, preset, ends)
             report.add(row)
             if contig.scores is None:
                 report.remarks.note("contigs hold fewer than 100 known letters and got no score", repr(contig.id))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from seqformers.phages.detector import CLASSES, ContigScore
-
 __all__ = ["Region", "phage_regions", "terminal_repeat"]
 
-_PHAGE = CLASSES.index("phage")
 _SHORTEST_REGION = 2  # windows
 _SHORTEST_REPEAT, _LONGEST_REPEAT = 20, 20_000  # nt
 _COMPLEMENT = str.maketrans("ACGTUacgtu", "TGCAAtgcaa")
@@ -32,7 +30,7 @@ class Region:
     kind: str
 
 
-def phage_regions(contig: ContigScore, least: float = 0.5) -> list[Region]:
+def phage_regions(contig: Any, least: float = 0.5) -> list[Region]:
     """Runs of windows whose phage score is at least `least`; one weaker window inside a run is passed over.
 
     Args:
@@ -41,9 +39,9 @@ def phage_regions(contig: ContigScore, least: float = 0.5) -> list[Region]:
     """
     if contig.scores is None:
         return []
-    phage = contig.windows[:, _PHAGE]
+    phage = contig.phage
     high = np.flatnonzero(phage >= least)
-    kind = "phage" if CLASSES[int(contig.scores.argmax())] in ("phage", "virus") else "provirus"
+    kind = "phage" if contig.called in ("phage", "virus") else "provirus"
     found = []
     for run in np.split(high, np.flatnonzero(np.diff(high) > 2) + 1):
         if len(run) >= min(_SHORTEST_REGION, len(phage)) and len(run):

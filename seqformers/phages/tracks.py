@@ -10,7 +10,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from seqformers.files import safe_name
-from seqformers.phages.detector import CLASSES, ContigScore
+from seqformers.phages.contig import ContigScore
 from seqformers.phages.picture import draw_contig
 from seqformers.phages.regions import phage_regions, terminal_repeat
 from seqformers.pictures import save_picture
@@ -19,7 +19,6 @@ __all__ = ["FastaByClass", "Pictures", "Tracks"]
 
 _PICTURES = 10
 _LINE = 80
-_PHAGE = CLASSES.index("phage")
 
 
 class _Folder:
@@ -62,7 +61,7 @@ class Tracks(_Folder):
         """Write the lines of a contig."""
         if contig.scores is None:
             return
-        pairs = zip(contig.bounds.tolist(), contig.windows[:, _PHAGE].tolist(), strict=True)
+        pairs = zip(contig.bounds.tolist(), contig.phage.tolist(), strict=True)
         self._file("phage.bedgraph").writelines(f"{contig.id}\t{a}\t{b}\t{score:.4f}\n" for (a, b), score in pairs)
         name = quote(contig.id, safe="._:-|")
         for number, region in enumerate(phage_regions(contig, self.least), 1):

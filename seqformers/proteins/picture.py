@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from seqformers.proteins.annotator import STRUCTURES, ProteinAnnotation
 
 __all__ = ["draw_annotation"]
 
@@ -21,7 +20,7 @@ _SAID = {
 _POINTS = 4000
 
 
-def draw_annotation(annotation: ProteinAnnotation, *, title: str = "") -> Figure:
+def draw_annotation(annotation: Any, *, title: str = "") -> Figure:
     """Draw membrane and signal probabilities, the topology, and the secondary structure of a protein.
 
     Args:
@@ -47,8 +46,8 @@ def draw_annotation(annotation: ProteinAnnotation, *, title: str = "") -> Figure
     lower.stackplot(
         place,
         annotation.structure_probabilities[::every].T,
-        colors=[_STRUCTURE[state] for state in STRUCTURES],
-        labels=[_SAID[state] for state in STRUCTURES],
+        colors=[_STRUCTURE[state] for state in _STRUCTURE],
+        labels=[_SAID[state] for state in _STRUCTURE],
     )
     lower.set_ylabel("secondary\nstructure")
     lower.set_ylim(0, 1)

@@ -16,24 +16,39 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from huggingface_hub import get_session
 
-from seqformers import KmerBertConfig, KmerBertForMaskedLM, KmerBertForSequenceClassification, KmerTokenizer
+from seqformers import (
+    CodingProfileConfig,
+    CodingProfileForSequenceClassification,
+    KmerBertConfig,
+    KmerBertForMaskedLM,
+    KmerBertForSequenceClassification,
+    KmerTokenizer,
+)
 from seqformers.guides.score import guide_table
 from seqformers.hub.load import packaged_model
 from seqformers.hub.push import push_to_hub
 from seqformers.hub.repository import write_model_repository
 from seqformers.hub.spaces.write import write_space
+from seqformers.phages.find import find_phage_files
+from seqformers.proteins.annotate import annotation_table
 from seqformers.targets.scan import scan_target_files
 from tests.conftest import ROOT
 from tests.hub.forks import Forks
 from tests.hub.loopback import LoopbackHub
 
+HOSTILE = "<img/src=x/onerror=document.title='hit'>$x^"
 CARD = "---\nlicense: apache-2.0\n---\n# Tiny\n"
 PICTURES = ROOT / "docs" / "pictures"
+HOSTILE_SEQUENCE = {
+    "space": "ACGT" * 20, "targets": "GGCAUCGAUUCGGAUCUUAGCGAAUUCGCGAUUCAGGCAUUAGG", "guides": "ACGT" * 20,
+    "phages": "ACGTTGCATT" * 60, "proteins": "MKKTAIAIAVALAGFATVAQA",
+}  # fmt: skip
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 
@@ -95,6 +110,18 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def guides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the guide model in the package."""
     return write_space(tmp_path_factory.mktemp("space") / "guides", "deepcpf1", title="Cpf1 guides")
+
+
+@pytest.fixture(scope="module")
+def phages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the phage detector in the package, by the name that people give it."""
+    return write_space(tmp_path_factory.mktemp("space") / "phages", "phage", title="Phages among contigs")
+
+
+@pytest.fixture(scope="module")
+def proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the protein annotator in the package."""
+    return write_space(tmp_path_factory.mktemp("space") / "proteins", "protein", title="Proteins")
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +315,46 @@ def test_the_page_of_guides_answers_as_the_command(guides: Path, press: Callable
     assert "must be 4 IUPAC letters" in bad_pam and none.startswith("There is no TTTV")
 
 
+def test_the_page_of_phages_answers_as_the_command(phages: Path, press: Callable[..., list[str]], tmp_path: Path):
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 4_700))
+    contigs = (
+        f">plain\n{letters}\n>{HOSTILE}\n{letters[:25]}{letters[700:1900]}{letters[:25]}\n>short\n{letters[:90]}\n"
+    )
+    (tmp_path / "contigs.fa").write_text(contigs)
+    table, from_file, protein, nothing, unknown = press(
+        phages, [contigs, None, "relaxed"], [None, str(tmp_path / "contigs.fa"), "relaxed"],
+        [">p\nMKLVAA", None, "default"], ["", None, "default"], [">n\n" + "N" * 900, None, "default"],
+    )  # fmt: skip
+    assert from_file == table
+    find_phage_files(
+        tmp_path / "contigs.fa", tmp_path / "expected.tsv", preset="relaxed", min_length=1, ends=True, progress=False
+    )
+    found, expected = (pd.read_csv(source, sep="\t") for source in (io.StringIO(table), tmp_path / "expected.tsv"))
+    pd.testing.assert_frame_equal(found, expected, atol=2e-4)
+    assert found.terminal_repeat[1] == "direct:25" and found["class"].isna().tolist() == [False, False, True]
+    assert "'L' at position 3 is no letter of DNA" in protein and nothing == "Paste contigs, or choose a file."
+    assert unknown.splitlines()[1].split("\t")[3] == "1.0"  # n_fraction, and no class
+
+
+def test_a_detector_of_other_classes_gets_the_plain_page(tmp_path: Path):
+    config = CodingProfileConfig(word_length=2, num_gaps=0, hidden_size=4, id2label={0: "fern", 1: "moss"})
+    model = CodingProfileForSequenceClassification(config)
+    write_model_repository(tmp_path / "run", model, tokenizer=KmerTokenizer(k=1), card=CARD)
+    space = write_space(tmp_path / "space", tmp_path / "run")
+    assert not (space / "phage_contig.py").exists() and "Classify" in (space / "app.py").read_text()
+
+
+def test_the_page_of_proteins_answers_as_the_command(proteins: Path, press: Callable[..., list[str]], tmp_path: Path):
+    (fasta,) = json.loads((proteins / "settings.json").read_text())["examples"][0]
+    fasta = f"{fasta}\n>{HOSTILE}\nMKUXBZAW\n"
+    (tmp_path / "p.fa").write_text(fasta)
+    table, dna, odd = press(proteins, [fasta, None], [">d\n" + "ACGT" * 8, None], [">o\nMK-V", None])
+    found, expected = pd.read_csv(io.StringIO(table), sep="\t"), annotation_table(tmp_path / "p.fa")
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-4, check_dtype=False)
+    assert found.topology[0].startswith("SSSS") and found.num_membrane[1] == 2
+    assert "d is DNA or RNA" in dna and "'-' at position 3 is no residue" in odd
+
+
 def test_a_regression_shows_values(press: Callable[..., list[str]], tmp_path: Path):
     torch.manual_seed(0)
     config = KmerBertConfig(
@@ -311,6 +378,8 @@ def test_a_regression_shows_values(press: Callable[..., list[str]], tmp_path: Pa
         ("space", {"fasta": None}, ("rich_one", "even_one", "A-rich"), "space.png"),
         ("targets", {"mirna": 0, "fasta": 1}, ("hsa-let-7a-5p", "8mer", "UGAGGUAGUA"), "space_targets.png"),
         ("guides", {"fasta": 0}, ("CCAGGATTCAGCTGAAGCTCTGG", "protospacer", "TTTA"), "space_guides.png"),
+        ("phages", {"fasta": 0}, ("made_up", "score_phage", "1803"), "space_phages.png"),
+        ("proteins", {"fasta": 0}, ("membrane", "topology", "SSSSSSSS"), "space_proteins.png"),
     ],
 )
 def test_in_a_browser(
@@ -340,11 +409,36 @@ def test_in_a_browser(
         wait.until(lambda d: d.execute_script("return arguments[0].naturalWidth", image) > 300)
         link = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#download a[href]"))
         downloaded = get_session().get(link.get_attribute("href")).text
-        assert downloaded.startswith(("name\t", "mirna_id\t", "record_id\t")) and shown[0] in downloaded
+        assert downloaded.startswith(("name\t", "mirna_id\t", "record_id\t", "id\t")) and shown[0] in downloaded
         time.sleep(0.5)
         shot = (PICTURES if os.environ.get("SEQFORMERS_KEEP_SCREENSHOT") else tmp_path) / picture
         assert driver.save_screenshot(str(shot))
         assert shot.stat().st_size > 10_000
+        type_into(driver, "fasta", "")
+        driver.find_element(By.ID, "run").click()
+        said = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, ".toast-body").text)
+        assert "or choose a file" in said
+        type_into(driver, "fasta", f">{HOSTILE}\n{HOSTILE_SEQUENCE[page]}")
+        driver.find_element(By.ID, "run").click()
+        if page == "guides":  # refuses a gene without guides
+            wait.until(lambda d: "whole guide" in d.find_element(By.TAG_NAME, "body").text)
+        else:
+            wait.until(lambda d: HOSTILE[:30] in d.find_element(By.ID, "table").text)
+        type_into(driver, "fasta", f">{HOSTILE}\nAC1GT")
+        driver.find_element(By.ID, "run").click()
+        wait.until(lambda d: "'1'" in d.find_element(By.TAG_NAME, "body").text)
+        assert driver.title != "hit"
+
+
+def type_into(driver: Any, box: str, text: str) -> None:
+    """Replace what stands in a text box, as by pasting."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    found = driver.find_element(By.CSS_SELECTOR, f"#{box} textarea")
+    found.send_keys(Keys.CONTROL, "a")
+    found.send_keys(Keys.DELETE)
+    found.send_keys(text)
 
 
 @contextmanager

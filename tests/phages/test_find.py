@@ -20,8 +20,9 @@ from seqformers import CodingProfileConfig, KmerTokenizer, find_phages, merge
 from seqformers.cli import app
 from seqformers.hub.load import packaged_model
 from seqformers.modeling.dna.modeling_coding_profile import CodingProfileCounter
-from seqformers.phages.detector import CLASSES, Calibration, ContigScore, PhageDetector, window_bounds
-from seqformers.phages.find import COLUMNS, expected_fdr, find_phage_files
+from seqformers.phages.contig import CLASSES, COLUMNS, Calibration, ContigScore, window_bounds
+from seqformers.phages.detector import PhageDetector
+from seqformers.phages.find import expected_fdr, find_phage_files
 from seqformers.phages.regions import phage_regions, terminal_repeat
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")

@@ -20,6 +20,10 @@ _CLASSIFIER = "ForSequenceClassification"
 _OF_DNA = ("kmer_bert", "kmer2vec", "seq_cnn", "coding_profile", "self_genomenet")
 _DNA_EXAMPLE = ">example\n" + "ATGGCTAAGCTGACCGTTCAGGAACTGATCGCCAAGCGTGAAAGCCTGGGTTAATCGATCGGCTA" * 6
 _PROTEIN_EXAMPLE = ">example\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQFEVV"
+_SECRETED_EXAMPLE = (
+    ">secreted\nMKKTAIAIAVALAGFATVAQAAPKDNTWYTGAKLGWSQYHDTGFINNNGPTHENQLGAG\n>membrane\n"
+    "MSNKEEHRDLLVAAGLILVLLAVGFVWLLRRKSDEGKKIAPWFLVGLLALAVLGIFSYYRKQQ"
+)
 _GENE_EXAMPLE = (
     ">example\nATGACTTTCGGATCTGCAGTTTACCAGGATTCAGCTGAAGCTCTGGTTTGACATCGAGCAAGTCCTGAAACGTTCAAAGGCATTCGATGTAAACTGC"
     "CTGAGTTTCAGCAGGATCATCCGAACTGGAAAGTCGCTAAATGGGATTTACGTGAACTGCTGATCAGCGTTTGCAACTTCCGAGAAACATGGCACTAG"
@@ -28,6 +32,11 @@ _MIRNA_EXAMPLE = ">hsa-let-7a-5p\nUGAGGUAGUAGGUUGUAUAGUU"
 _UTR_EXAMPLE = (
     ">with_sites\nGCAUUCAGGCUUAACGAUCGGAUACAACCUACUACCUCAGGAUUCGAACUAGCUUUGGCAACCUGUACCUCAAAGCUGGAUCUUAGCAGGAUUGCA"
     "\n>without\nGGCAUCGAUUCGGAUCUUAGCGAAUUCGCGAUUCAGGCAUUAGGCAUCGAAUCGGCUUAAGCGGAUCUUAGCAU"
+)
+# A made-up gene of 600 codons, long enough for windows, and letters in no order.
+_CODONS = "ATGGCTAAAGGTGAAACCCTGGTTGACATCGCAAACCAGGCGCGTTTCTATAGCGATCCG"
+_CONTIG_EXAMPLE = ">made_up\n" + "".join(
+    _CODONS[at : at + 3] for at in ((number * number + 7 * number // 3) % 20 * 3 for number in range(600))
 )
 # model_type -> its page, the files that go with it (name in the Space -> place here), and one example for each input.
 # Other models classify sequences. In a Space all files lie flat beside `app.py`, the page.
@@ -42,7 +51,22 @@ PAGES: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
         {"guide_sites.py": "../../guides/sites.py", "guide_track.py": "../../guides/track.py"},
         (_GENE_EXAMPLE,),
     ),
+    "coding_profile": (
+        "phages.py",
+        {
+            "phage_contig.py": "../../phages/contig.py",
+            "phage_picture.py": "../../phages/picture.py",
+            "phage_regions.py": "../../phages/regions.py",
+        },
+        (_CONTIG_EXAMPLE,),
+    ),
+    "protein_cnn": (
+        "proteins.py",
+        {"protein_picture.py": "../../proteins/picture.py", "protein_segments.py": "../../proteins/segments.py"},
+        (_SECRETED_EXAMPLE,),
+    ),
 }
+_PHAGE_CLASSES = {"bacterium", "archaeon", "plasmid", "phage", "virus"}
 
 
 def write_space(
@@ -57,12 +81,13 @@ def write_space(
     """Write a Gradio Space for the model of `run`: FASTA in; a table, a picture and a download out.
 
     A sequence classifier or regressor scores sequences; those longer than a window are scored window by window and
-    averaged. A TargetNet takes miRNAs and 3'UTRs and finds target sites. A DeepCpf1 ranks the guides of a gene.
+    averaged. A TargetNet takes miRNAs and 3'UTRs and finds target sites. A DeepCpf1 ranks the guides of a gene. A
+    phage detector tells phages, other viruses, plasmids and hosts apart among contigs.
 
     Args:
         directory (`str` or `Path`): Folder to write; `seqformers push` sends it to the Hub as a Space.
-        run (`str` or `Path`): A run folder, a converted model, a model of the Hub, or `targetnet` or `deepcpf1` for
-            the models in the package.
+        run (`str` or `Path`): A run folder, a converted model, a model of the Hub, or `phage`, `targetnet` or
+            `deepcpf1` for the models in the package.
         title (`str`, *optional*): Heading of the page; the run's name when absent.
         examples (`Sequence[str]`, *optional*): FASTA texts offered on the page; for a TargetNet miRNAs and 3'UTRs in
             turn.
@@ -80,7 +105,7 @@ def write_space(
     with Output(directory, "space", inputs=[run], folder=True, overwrite=overwrite) as output:
         plan = plan_folder(run)
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        page, helpers, offered = PAGES.get(config["model_type"], ("classifier.py", {}, ()))
+        page, helpers, offered = _page_of(config)
         summary = f"Scores of `{config['architectures'][0]}`, computed here on the CPU. Not for clinical decisions."
         settings: dict[str, Any] = {"title": title or run.resolve().name, "summary": summary}
         if offered:
@@ -91,6 +116,13 @@ def write_space(
         settings["examples"] = _rows(examples or offered, len(offered))
         _write(output.start(), plan, settings, {"app.py": page, "common.py": "common.py", **helpers})
         return output.finish()
+
+
+def _page_of(config: dict[str, Any]) -> tuple[str, dict[str, str], tuple[str, ...]]:
+    """Page, what goes with it, and examples; a coding_profile of other classes is a classifier."""
+    other = config["model_type"] == "coding_profile" and set(config.get("id2label", {}).values()) != _PHAGE_CLASSES
+    other |= config["model_type"] == "protein_cnn" and config["architectures"] != ["ProteinCnnForAnnotation"]
+    return PAGES.get("" if other else config["model_type"], ("classifier.py", {}, ()))
 
 
 def _write(folder: Path, plan: PushPlan, settings: dict[str, Any], code: dict[str, str]) -> None:
