@@ -1,7 +1,7 @@
 """What is like the genomes of the phage detector's classes and what is not: the check behind `reliable`.
 
 A linear function of the profile tells windows of training genomes from letters that were permuted, drawn by their own
-pairs (a Markov chain of order 1) or at random, and from pieces of eukaryotes. `phage_detector` calls it; the scores of
+pairs (a Markov chain of order 1) or at random, from tandem repeats, and from pieces of eukaryotes. `phage_detector` calls it; the scores of
 contigs are kept in `WORK/likeness.pkl`.
 
 Limits are chosen on contigs of groups that training had not seen, and measured on those of another fold; each group of
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from benchmarks._results import data_folder
 from benchmarks.tables.phage_data import CLASSES, FOLDS
 from seqformers.datasets_scripts.genomes.arrays import GenomeArrays
 from seqformers.datasets_scripts.genomes.reads import ReadOptions, ReadSampler
@@ -38,7 +39,10 @@ Letters = NDArray[np.uint8]
 
 
 def random_dna(letters: Letters, generator: np.random.Generator) -> dict[str, Letters]:
-    """Rows of the same size: the letters permuted, drawn by their pairs, and at random with 20 to 80 % G and C."""
+    """Rows of the same size: letters permuted, drawn by their pairs, at random with 20 to 80 % G and C, and repeats.
+
+    A repeat is the first 1 to 60 letters of a row again and again.
+    """
     rows, width = letters.shape
     place = np.searchsorted(_LETTERS, letters)
     pairs = np.stack([np.bincount(row[:-1] * 4 + row[1:], minlength=16) for row in place]).reshape(rows, 4, 4) + 0.1
@@ -50,7 +54,11 @@ def random_dna(letters: Letters, generator: np.random.Generator) -> dict[str, Le
     strong = generator.random((rows, width)) < generator.uniform(0.2, 0.8, (rows, 1))
     either = generator.integers(0, 2, (rows, width))
     drawn = np.where(strong, either + 1, either * 3)  # C or G, A or T
-    return {"permuted": generator.permuted(letters, axis=1), "by pairs": _LETTERS[chain], "random": _LETTERS[drawn]}
+    unit = np.arange(width) % generator.integers(1, 61, (rows, 1))
+    return {
+        "permuted": generator.permuted(letters, axis=1), "by pairs": _LETTERS[chain], "random": _LETTERS[drawn],
+        "repeats": np.take_along_axis(letters, unit, 1),
+    }  # fmt: skip
 
 
 def eukaryotes(
@@ -109,10 +117,8 @@ def _training_rows(
         options = ReadOptions(length=width, classes={name: [name] for name in CLASSES}, max_unknown=0.0)
         letters = ReadSampler(arrays, options, seed=width).draw(range(_ROWS)).letters
         real.append(profiles(detector, letters))
-        third = _ROWS // 3
-        for number in range(3):
-            rows = random_dna(letters[number * third : (number + 1) * third], generator)
-            made.append(profiles(detector, list(rows.values())[number]))
+        for number, part in enumerate(np.array_split(letters, 4)):
+            made.append(profiles(detector, list(random_dna(part, generator).values())[number]))
         pieces, own = eukaryotes(records, width, _EUKARYOTES, generator)
         eukaryotic.append(profiles(detector, pieces))
         groups.append(own)
@@ -171,9 +177,9 @@ def measure_likeness(work: Path) -> tuple[dict[str, torch.Tensor], list[float], 
         refused[own.index] = own["likeness"] < np.quantile(table["likeness"][others], LOST)
     shares = table.assign(refused=refused).groupby(["length", "kind"])["refused"].mean().round(4)
     result: dict[str, Any] = {str(length): shares[length].to_dict() for length in LENGTHS}
+    whole = pd.read_parquet(data_folder("genomes") / "eukaryotes.parquet", columns=["group", "genus"])
     result["eukaryotes"] = {
-        f"eukaryote {group}": str(own["name"].iloc[0])
-        for group, own in records[records["class"] == "eukaryote"].groupby("group")
+        f"eukaryote {group}": ", ".join(sorted(set(own["genus"]))) for group, own in whole.groupby("group")
     }
     detector = PhageDetector(work / "models" / "all", "cpu")
     rows = _training_rows(detector, work / "genomes" / "all", records)

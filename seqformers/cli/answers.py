@@ -166,8 +166,9 @@ def find_phages(
 
     Columns: id, length, gc, n_fraction, class (bacterium, archaeon, plasmid, phage, virus, uncertain), score_phage,
     score_virus, score_plasmid, score_host (bacterium and archaeon; the four are 1 together), confidence (calibrated
-    probability of the class), reliable (500 nt or more, few unknown letters, and like genomes that training saw),
-    num_windows.
+    probability of the class), reliable (500 nt or more, few unknown letters, like genomes that training saw and unlike
+    random letters and most eukaryotes), num_windows, fdr (expected share of wrong ones among the rows of this class
+    that are at least as confident, all classes being as frequent).
 
     Confidence takes all five classes for equally frequent; in a sample of nearly only bacteria, use --preset strict.
     """

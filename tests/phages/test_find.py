@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -181,6 +182,44 @@ def test_bad_input_is_named(text: str, message: str, tmp_path: Path) -> None:
 def test_the_packaged_calibration_is_whole() -> None:
     found = Calibration.read(packaged_model("coding_profile"))
     assert found.scale > 0 and len(found.bias) == len(CLASSES) and all(np.isfinite(found.distances))
+    assert list(found.fdr_confidences) == sorted(found.fdr_confidences) and len(found.fdr) == len(CLASSES)
+    assert all(list(curve) == sorted(curve, reverse=True) for curve in found.fdr)
+
+
+def test_random_dna_is_not_reliable() -> None:
+    """Letters at random, permuted genes, and a plain repeat get a class, and a flag that says what it is worth."""
+    gene = "".join(np.random.default_rng(0).choice(["GCT", "AAA", "GGT", "GAA", "ACC", "CTG", "GAC", "ATC"], 3_000))
+    shuffled = "".join(np.random.default_rng(1).permutation(list(gene)))
+    found = find_phages({"random": _dna(9_000), "shuffled": shuffled, "repeat": "ATGC" * 2_000})
+    assert found["class"].notna().all() and not found["reliable"].any()
+
+
+def test_fdr_is_read_off_the_curve_of_the_class() -> None:
+    calibration = Calibration(fdr_confidences=(0.2, 0.6, 1.0), fdr=((0.5,) * 3,) * 3 + ((0.4, 0.2, 0.0), (0.5,) * 3))
+    assert calibration.expected_false(3, 0.7) == pytest.approx(0.15)
+    assert calibration.expected_false(3, 0.1) == 0.4 and calibration.expected_false(0, 0.9) == 0.5
+    assert Calibration().expected_false(3, 0.7) is None
+
+
+def test_a_model_without_calibration_answers_without_fdr(contigs: dict[str, str], tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt"):
+        (tmp_path / name).write_bytes((packaged_model("coding_profile") / name).read_bytes())
+    found = find_phages(contigs, tmp_path)
+    assert found["fdr"].isna().all() and found["confidence"].notna().all() and found["reliable"].all()
+
+
+def test_a_long_contig_takes_its_letters_and_no_more(tmp_path: Path) -> None:
+    """What is held beside the letters does not grow with the contig: its batches of windows are as large as ever."""
+    detector = PhageDetector(device="cpu")
+    peaks = []
+    for length in (1_000_000, 4_000_000):
+        letters = np.frombuffer(b"ACGT", np.uint8)[np.random.default_rng(0).integers(0, 4, length)]
+        record = type("Record", (), {"id": "c", "sequence": letters.tobytes().decode()})
+        tracemalloc.start()
+        next(detector.score([record]))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 1_000_000  # 3 Mb more of contig, and 1,500 windows of a few numbers each
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst"])
@@ -212,10 +251,21 @@ def test_shards_joined_are_the_single_table(contigs: dict[str, str], tmp_path: P
     assert (tmp_path / "joined.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
 
 
+def test_contigs_below_the_shortest_window(contigs: dict[str, str], tmp_path: Path) -> None:
+    """Left out by count, or scored with a flag."""
+    source = _write(tmp_path / "c.fa", contigs)
+    report = find_phage_files(source, tmp_path / "left_out.tsv", progress=False)
+    assert report.remarks.lines() == ["1 contigs are shorter than 500 nt (--min-length) and were left out: 'short'"]
+    find_phage_files(source, tmp_path / "all.tsv", min_length=100, progress=False)
+    row = pd.read_csv(tmp_path / "all.tsv", sep="\t").set_index("id").loc["short"]
+    assert row["class"] and not row["reliable"]
+
+
 def test_contigs_of_one_name_keep_their_rows(tmp_path: Path) -> None:
     (tmp_path / "c.fa").write_text(f">same\n{_dna(700)}\n>same\n{_dna(900, 1)}\n")
-    find_phage_files(tmp_path / "c.fa", tmp_path / "t.tsv", progress=False)
+    report = find_phage_files(tmp_path / "c.fa", tmp_path / "t.tsv", progress=False)
     assert pd.read_csv(tmp_path / "t.tsv", sep="\t")["length"].tolist() == [700, 900]
+    assert any("ids came more than once" in line for line in report.remarks.lines())
 
 
 def test_genomes_of_known_kinds_come_out_as_what_they_are(real_data: Path) -> None:
