@@ -1,8 +1,8 @@
 """What is like the genomes of the phage detector's classes and what is not: the check behind `reliable`.
 
 A linear function of the profile tells windows of training genomes from letters that were permuted, drawn by their own
-pairs (a Markov chain of order 1) or at random, from tandem repeats, and from pieces of eukaryotes. `phage_detector` calls it; the scores of
-contigs are kept in `WORK/likeness.pkl`.
+pairs (a Markov chain of order 1) or at random, from tandem repeats, and from pieces of eukaryotes. `phage_detector`
+calls it; the scores of contigs are kept in `WORK/likeness.pkl`.
 
 Limits are chosen on contigs of groups that training had not seen, and measured on those of another fold; each group of
 eukaryotes is scored by a function that was fitted without it.
