@@ -6,12 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import datasets
 
 from seqformers.datasets_scripts.common.download import download
 
-__all__ = ["Source", "fetch", "fetch_and_extract"]
+__all__ = ["Source", "fetch", "fetch_and_extract", "mirrored"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,10 @@ def _checked(path: Path, md5: str | None) -> Path:
     if md5 not in (None, found):
         raise ValueError(f"md5 {found}, published {md5}: the file is damaged or was replaced")
     return path
+
+
+def mirrored(url: str, mirror: str | None) -> str:
+    """The address of `url` at a mirror that keeps the path, for instance `http://127.0.0.1:8000`."""
+    if mirror is None:
+        return url
+    return mirror.rstrip("/") + urlsplit(url).path

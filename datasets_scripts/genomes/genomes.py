@@ -21,6 +21,7 @@ from seqformers.datasets_scripts.common.options import check_options
 from seqformers.datasets_scripts.common.similarity import group_similar_genomes
 from seqformers.datasets_scripts.common.splits import split_groups
 from seqformers.datasets_scripts.common.two_bit import FILES, write_two_bit
+from seqformers.datasets_scripts.genomes import ncbi
 from seqformers.datasets_scripts.phage import sources
 from seqformers.datasets_scripts.phage.sources import Census
 
@@ -42,6 +43,17 @@ class GenomesConfig(datasets.BuilderConfig):
         genome_from (`str`), groups_file (`str`): How FASTA files become genomes and groups; see the card.
         groups (`str`): Where the input names no groups: `"similarity"` joins genomes that share sequence, `"none"`
             makes every genome its own group.
+        source (`str`): `"ncbi"` fetches RefSeq's viral release with Virus-Host DB (phages and other viruses) and
+            assemblies of NCBI's summaries (hosts, and their plasmids); needs the network.
+        classes (`tuple`): The classes that are kept of `source`.
+        summaries (`dict`): Class -> address of an assembly summary.
+        levels (`tuple`), per_genus, max_genomes (`int`): Assemblies of a summary that are taken: of these levels, so
+            many of a genus, references first, and so many in all (0: no limit).
+        viral_urls (`tuple`), hosts_url (`str`), group_rank (`str`): The viral release, Virus-Host DB's table, and
+            whether viruses of one `"genus"` or `"family"` stay together.
+        url_lists (`dict`): Class -> file with an address of a FASTA file a line and, if known, its MD5 or SHA-256:
+            further classes beside `source`, or a set of their own.
+        mirror (`str`), checksums (`dict`): A host that stands in for all others; file name -> checksum.
     """
 
     seed: int = 0
@@ -50,6 +62,23 @@ class GenomesConfig(datasets.BuilderConfig):
     genome_from: str = "auto"
     groups_file: str | None = None
     groups: str = "similarity"
+    source: str | None = None
+    classes: tuple[str, ...] = ("bacterium", "archaeon", "plasmid", "phage", "virus")
+    summaries: dict[str, str] = field(default_factory=lambda: dict(ncbi.SUMMARIES))
+    levels: tuple[str, ...] = ("Complete Genome",)
+    per_genus: int = 1
+    max_genomes: int = 0
+    viral_urls: tuple[str, ...] = ncbi.VIRAL
+    hosts_url: str = ncbi.HOSTS
+    group_rank: str = "genus"
+    url_lists: dict[str, str] = field(default_factory=dict)
+    mirror: str | None = None
+    checksums: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether the genomes come from addresses."""
+        return self.source is not None or bool(self.url_lists)
 
     def check(self) -> None:
         """Raise `ValueError` for options of another type, or that make no sense together."""
@@ -58,6 +87,12 @@ class GenomesConfig(datasets.BuilderConfig):
             raise ValueError(
                 f"groups must be 'similarity' or 'none', not {self.groups!r}; a table of them is groups_file"
             )
+        if self.source not in (None, "ncbi"):
+            raise ValueError(f"source must be 'ncbi', not {self.source!r}; your own addresses go into url_lists")
+        if self.is_fetched and self.data_dir is not None:
+            raise ValueError("source and url_lists fetch genomes; leave the folder out, or build it on its own")
+        if both := set(self.url_lists) & set(self.classes if self.source else ()):
+            raise ValueError(f"url_lists names {min(both)!r}, a class of the source too; take it out of classes")
         if self.genome_from not in ("auto", "file", "record"):
             raise ValueError(f"genome_from must be auto, file or record, not {self.genome_from!r}")
         if len(self.split_fractions) != len(SPLITS):
@@ -95,6 +130,8 @@ class GenomesBuilder(datasets.ArrowBasedBuilder):
 
     def _classes(self) -> tuple[bool, tuple[str, ...]]:
         """Whether the input names classes, and which."""
+        if self.config.is_fetched:
+            return True, (*(self.config.classes if self.config.source else ()), *self.config.url_lists)
         if self.config.data_dir is None:
             return False, _ONE_CLASS
         path = Path(self.config.data_dir)
@@ -151,8 +188,13 @@ class GenomesBuilder(datasets.ArrowBasedBuilder):
 
     def _records(self) -> Iterator[GenomeRecord]:
         config = self.config
+        if config.is_fetched:
+            return self._fetched()
         if config.data_dir is None:
-            raise ValueError("name your genomes: a folder of class folders of FASTA files, or a folder of tables")
+            raise ValueError(
+                "name your genomes: a folder of class folders of FASTA files, or a folder of tables; or "
+                "source=ncbi fetches some"
+            )
         path = Path(config.data_dir)
         if sources.has_tables(path):
             return sources.records_of_tables(
@@ -167,8 +209,28 @@ class GenomesBuilder(datasets.ArrowBasedBuilder):
             labelled=self._labelled,
         )
 
+    def _fetched(self) -> Iterator[GenomeRecord]:
+        config = self.config
+        folder = Path(self._cache_downloaded_dir) / "genomes"
+        fetcher = ncbi.Fetcher(folder, self._census, self._names, config.mirror, config.checksums)
+        if config.source is not None:
+            if {"phage", "virus"} & set(config.classes):
+                yield from fetcher.viruses(config.viral_urls, config.hosts_url, config.group_rank)
+            for kind, url in config.summaries.items():
+                if kind in config.classes or "plasmid" in config.classes:
+                    listed = ncbi.read_summary(fetcher.fetch(url, f"summaries/{kind}"))
+                    chosen = ncbi.choose(
+                        listed, levels=config.levels, per_genus=config.per_genus, most=config.max_genomes,
+                        seed=config.seed,
+                    )  # fmt: skip
+                    yield from fetcher.assemblies(kind, chosen)
+        for kind, path in config.url_lists.items():
+            yield from fetcher.listed(kind, Path(path))
+
     def _joins_similar(self) -> bool:
         config = self.config
+        if config.is_fetched:
+            return config.groups == "similarity" and config.source is None
         named = config.groups_file is not None or sources.names_groups(Path(str(config.data_dir)), config.columns)
         return config.groups == "similarity" and not named
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import datasets
 import numpy as np
@@ -26,6 +25,7 @@ from seqformers.datasets_scripts.common.download import download
 from seqformers.datasets_scripts.common.genomes import GenomeRecord, GenomeStore, write_store
 from seqformers.datasets_scripts.common.options import check_options
 from seqformers.datasets_scripts.common.similarity import group_similar_genomes
+from seqformers.datasets_scripts.common.sources import mirrored
 from seqformers.datasets_scripts.common.splits import fraction_ranks, match_histograms, split_groups, spread_ranks
 from seqformers.datasets_scripts.common.windows import evaluation_starts, strings_of_spans
 from seqformers.datasets_scripts.phage import draws, hosts, sources
@@ -285,7 +285,7 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
         config, labelled = self.config, bool(self.config.window)
         if config.source == "refseq":
             folder = Path(self._cache_downloaded_dir) / "refseq-viral"
-            fetch = {url: _mirrored(url, config.mirror) for url in (*config.genome_urls, config.hosts_url)}
+            fetch = {url: mirrored(url, config.mirror) for url in (*config.genome_urls, config.hosts_url)}
             paths = {
                 url: download(address, folder, checksum=config.checksums.get(address.rpartition("/")[2]))
                 for url, address in fetch.items()
@@ -590,10 +590,3 @@ class PhageBuilder(datasets.ArrowBasedBuilder):
     def report_markdown(self, report: Mapping[str, Any]) -> str:
         """The report as a section of the card."""
         return leakage.report_markdown(report)
-
-
-def _mirrored(url: str, mirror: str | None) -> str:
-    """The address of `url` at a mirror that keeps the path, for instance `http://127.0.0.1:8000`."""
-    if mirror is None:
-        return url
-    return mirror.rstrip("/") + urlsplit(url).path
