@@ -1,4 +1,4 @@
-"""Fill the numbers of README.md from `results/*.json`, so that no figure is typed: `python -m benchmarks.readme`.
+"""Fill the numbers of README.md and RESULTS.md from `results/*.json`: `python -m benchmarks.readme`.
 
 A block between `<!-- NAME -->` and `<!-- /NAME -->` is replaced by what the function of that name in `BLOCKS` returns.
 """
@@ -9,12 +9,11 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks._results import RESULTS, ROOT, commit_of
 
-__all__ = ["BLOCKS", "filled"]
+__all__ = ["BLOCKS", "PAGES", "SHORT", "filled", "filled_page"]
 
 
 def _result(name: str) -> dict[str, Any] | None:
@@ -61,15 +60,74 @@ def phage_detector() -> str:
             lines.append(f"| {int(length):,} | {method} | {' | '.join(cells)} |")
     text = "\n".join([*lines, "", f"(95 % of a bootstrap over groups of genomes.) {_about(found)}"])
     peers = _result("phage_peers")
-    for length, found in (peers["result"] if peers else {}).items():
-        auroc, low, high = found["jaeger"]["auroc"]
-        theirs, ours = (found[tool]["seconds_per_megabase"] for tool in ("jaeger", "seqformers"))
-        text += (
-            f"\n\nJaeger on the contigs of {int(length):,} nt, phage against host: AUROC {auroc:.3f} "
-            f"({low:.3f}-{high:.3f}); it was probably trained on many of these genomes. It takes {theirs:.1f} s a "
-            f"megabase on one core, `find-phages` {ours:.1f}. {_about(peers or {})}"
-        )
+    for length, tools in (peers["result"] if peers else {}).items():
+        for name, title in {"jaeger": "Jaeger", "genomad": "geNomad's network (virus against chromosome)"}.items():
+            if name not in tools:
+                continue
+            theirs, ours = tools[name], tools[name]["detector"]["auroc"]
+            text += (
+                f"\n\n{title} on {theirs['contigs']:,} contigs of {int(length):,} nt, phage against host: AUROC "
+                "{:.3f} ({:.3f}-{:.3f})".format(*theirs["auroc"])
+                + ", the detector on the same {:.3f} ({:.3f}-{:.3f})".format(*ours)
+                + f". {theirs['seconds_per_megabase']:.1f} s of one core a megabase"
+            )
+            if "seqformers" in tools:
+                text += f", `find-phages` {tools['seqformers']['seconds_per_megabase']:.1f}"
+            text += ". It was probably trained on many of these genomes, which cannot be told apart here."
+    if peers:
+        text += f"\n\n{_about(peers)}"
     return text
+
+
+def detector_in_short() -> str:
+    """The phage detector beside the best shortcut and other tools, a row a length."""
+    found = _result("phage_detector")
+    if found is None:
+        return "Not measured yet."
+    table, peers = found["result"]["table"], (_result("phage_peers") or {}).get("result", {})
+    names = {
+        "auroc_hosts_by_score": "AUROC, phage against host",
+        "macro_recall_phage_virus": "macro recall, phage and virus",
+    }
+    tools = {"jaeger": "Jaeger", "genomad": "geNomad's network"}
+    head = ["nt", *names.values(), "6-mer regression", *(f"{tool}, AUROC" for tool in tools.values())]
+    rows = []
+    for length, row in table["detector"].items():
+        cells = ["{:.3f} ({:.3f}-{:.3f})".format(*row[name]) for name in names]
+        cells.append("{:.3f}, {:.3f}".format(*(table["6-mer regression"][length][name][0] for name in names)))
+        for tool in tools:
+            theirs = peers.get(length, {}).get(tool, {}).get("auroc")
+            cells.append("{:.3f} ({:.3f}-{:.3f})".format(*theirs) if theirs else "")
+        rows.append([f"{int(length):,}", *cells])
+    note = (
+        "(95 % of a bootstrap over groups of genomes. The other tools were probably trained on many of these genomes.)"
+    )
+    return "\n".join([*_table(head, rows), "", f"{note} {_about(found)}"])
+
+
+def in_short() -> str:
+    """One row a task: the packaged model, and what stands beside it."""
+    rows = []
+    if found := _result("pair_cnn"):
+        test = found["result"]["tests"]["clash2013_eval"]["models"]
+        ours = next(row for name, row in test.items() if name.startswith("packaged: "))
+        other = test["duplex energy (RNAduplex)"]
+        name = "auroc_within_mirna"
+        shown = f"{ours[name]:.3f} ({ours['interval'][name][0]:.3f}-{ours['interval'][name][1]:.3f})"
+        rows.append(["miRNA target sites, CLASH", "AUROC within miRNAs", shown, f"duplex energy {other[name]:.3f}"])
+    best, models = _result("deepcpf1_best"), _result("deepcpf1_models")
+    if best and models:
+        ours, other = best["result"]["rows"]["best"]["ht_2"], models["result"]["rows"]["boosted_trees"]["ht_2"]
+        known = f"boosted trees on the field's features {other['spearman']:.3f}"
+        rows.append(["Cpf1 guides, HT 2", "Spearman", f"{ours['spearman']:.3f}", known])
+    if found := _result("annotator"):
+        for task, metric, title in (("structure", "q3", "Q3"), ("signal", "mcc", "MCC")):
+            arms = found["result"]["tests"][task]["arms"]
+            ours, other = arms["packaged"], arms["one-hot linear"]
+            shown = f"{ours['metrics'][metric]:.3f} ± {ours['sd'][metric]:.3f}"
+            what = {"structure": "secondary structure, CB513", "signal": "signal peptides"}[task]
+            rows.append([what, title, shown, f"one-hot linear {other['metrics'][metric]:.3f}"])
+    return "\n".join(_table(["packaged model for", "measure", "here", "beside it"], rows))
 
 
 def speed() -> str:
@@ -416,6 +474,8 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_import": _import,
 }
 
+# README.md, one screen a user; and RESULTS.md, all tables.
+SHORT: dict[str, Callable[[], str]] = {"detector_in_short": detector_in_short, "in_short": in_short}
 BLOCKS: dict[str, Callable[[], str]] = {
     "phage_detector": phage_detector,
     "phage": phage,
@@ -432,18 +492,28 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 def filled(text: str) -> str:
     """Return `text` with every block replaced."""
-    for name, block in BLOCKS.items():
+    for name, block in (SHORT | BLOCKS).items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         text = pattern.sub(lambda match, block=block: f"{match[1]}{block()}\n{match[2]}", text)  # type: ignore[misc]
     return text
 
 
-def main() -> None:
-    path = Path(ROOT / "README.md")
-    text = path.read_text(encoding="utf-8")
+PAGES = ("README.md", "benchmarks/RESULTS.md")
+
+
+def filled_page(name: str) -> tuple[str, str]:
+    """A page as it is, and as it should be; its pictures are found from where it stands."""
+    text = (ROOT / name).read_text(encoding="utf-8")
     new = filled(text)
-    path.write_text(new, encoding="utf-8")
-    print("README.md is up to date" if new == text else "README.md rewritten", file=sys.stderr)
+    return text, new.replace("](docs/", "](../docs/") if "/" in name else new
+
+
+def main() -> None:
+    """Rewrite the pages."""
+    for name in PAGES:
+        text, new = filled_page(name)
+        (ROOT / name).write_text(new, encoding="utf-8")
+        print(f"{name} is up to date" if new == text else f"{name} rewritten", file=sys.stderr)
 
 
 if __name__ == "__main__":

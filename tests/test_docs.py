@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.readme import BLOCKS, filled
+from benchmarks.readme import BLOCKS, PAGES, SHORT, filled_page
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -43,16 +43,25 @@ def test_examples_in_docstrings_run(module, tmp_path, monkeypatch):
     assert not failed
 
 
-def test_readme_is_filled_from_the_result_files():
+def test_readme_and_results_are_filled_from_the_result_files():
+    for page, blocks in zip(PAGES, (SHORT, BLOCKS), strict=True):
+        text, new = filled_page(page)
+        assert [name for name in blocks if f"<!-- {name} -->" not in text] == []
+        assert new == text, "run python -m benchmarks.readme"
+
+
+def test_the_readme_is_a_screen_a_user():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in BLOCKS:
-        assert f"<!-- {name} -->" in text
-    assert filled(text) == text, "run python -m benchmarks.readme"
+    assert len(text.splitlines()) < 150
+    assert [part.partition("\n")[0] for part in text.split("\n## ")[1:]] == [
+        "I have a FASTA file", "I train models", "I use the Hub", "Results", "Citing"
+    ]  # fmt: skip
 
 
-def test_no_figure_of_the_readme_is_typed():
+@pytest.mark.parametrize("page", PAGES)
+def test_no_figure_of_the_readme_is_typed(page: str):
     """Outside the blocks that are filled, its prose has no measured number: decimals, shares, thousands."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     for hidden in (r"<!-- (\w+) -->.*?<!-- /\1 -->", r"```.*?```", r"`[^`\n]*`", r"\]\([^)]*\)"):
         text = re.sub(hidden, "", text, flags=re.DOTALL)
     found = re.findall(r"(?<![\w.-])(?:\d[\d,]*\.\d+|\d{1,3}(?:,\d{3})+|\d{3,}|\d+(?= ?%))", text)

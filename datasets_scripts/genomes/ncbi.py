@@ -162,7 +162,8 @@ class Fetcher:
         for assembly in chosen:
             place = f"assemblies/{assembly.accession}"
             sums = self.fetch(f"{assembly.folder}/md5checksums.txt", place).read_text(encoding="utf-8")
-            known = dict(reversed(line.split(maxsplit=1)) for line in sums.splitlines() if len(line.split()) == 2)
+            pairs = (line.split() for line in sums.splitlines())
+            known = {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
             path = self.fetch(f"{assembly.folder}/{assembly.file}", place, known.get(f"./{assembly.file}"))
             for record in read_fasta(path, molecule="dna", remarks=self.census.remarks, report=self.census.letters):
                 own = "plasmid" if _PLASMID.search(record.description) else kind

@@ -54,6 +54,9 @@ def predict(
     shard: Part = None,
     engine: Engine = "local",
     ray_address: RayAddress = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture of the scores along the first eight records (.png, .svg, .pdf).")
+    ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -70,8 +73,8 @@ def predict(
     from seqformers.inference.predict import predict as run_predict
     from seqformers.inference.residues import labels_residues, predict_residues
 
-    given = {"--window": window, "--step": step, "--both-strands": both_strands}
-    given |= {"--engine": engine != "local", "--precision": precision != "fp32"}
+    given: dict[str, object] = {"--window": window, "--step": step, "--both-strands": both_strands}
+    given |= {"--engine": engine != "local", "--precision": precision != "fp32", "--plot": plot}
     pairs = compares_pairs(run)
     if pairs or labels_residues(run):
         for name, value in ({"--per": per == "residue"} if pairs else {}).items() | given.items():
@@ -97,12 +100,33 @@ def predict(
     if per == "residue":
         raise ValueError(f"{run} scores whole records; --per residue needs a model that labels residues")
 
+    _not_there(plot, overwrite=overwrite or resume)
     path = run_predict(
         run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
         device=device, precision=precision, on_error=on_error, shard=shard, engine=engine, ray_address=ray_address,
         overwrite=overwrite, resume=resume, progress=shows_progress(),
     )  # fmt: skip
-    say(f"wrote {path}", f"seqformers explain {run} {sequences} --output explained   # which bases decide")
+    if plot is not None:
+        from seqformers.inference.plots import plot_along
+
+        plot_along(
+            run, sequences, plot, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
+            device=device, precision=precision, on_error=on_error, overwrite=overwrite or resume,
+        )  # fmt: skip
+    say(
+        f"wrote {path}{f' and {plot}' if plot else ''}",
+        f"seqformers explain {run} {sequences} --output explained   # which bases decide",
+    )
+
+
+def _not_there(picture: Path | None, *, overwrite: bool) -> None:
+    """Refuse a picture that is there, or that cannot be drawn, before the work rather than after it."""
+    if picture is not None:
+        from seqformers.pictures import check_picture
+
+        check_picture(picture)
+        if picture.exists() and not overwrite:
+            raise FileExistsError(f"{picture} is there; choose another name or replace it with --overwrite")
 
 
 @app.command(rich_help_panel=RUN)
@@ -128,6 +152,11 @@ def embed(
     shard: Part = None,
     engine: Engine = "local",
     ray_address: RayAddress = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture of the vectors as a map, two components (.png, .svg, .pdf).")
+    ] = None,
+    table: Annotated[Path | None, typer.Option(help="Table with a column id, and one to colour the map by.")] = None,
+    colour_by: Annotated[str | None, typer.Option(help="Column of --table.")] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -138,6 +167,10 @@ def embed(
     Vectors of the words (k-mers) themselves, as Parquet or as word2vec's text, which gensim reads:
 
         seqformers embed demo/run --tokens --output words.txt
+
+    As a map, coloured by what `predict` said of the same records:
+
+        seqformers embed demo/run contigs.fasta -o vectors.parquet --plot map.png --table preds.tsv --colour-by label
     """
     if tokens != (sequences is None):
         raise ValueError("give a FASTA file, or --tokens for the table of the model's words; one of the two")
@@ -150,12 +183,20 @@ def embed(
         return
     from seqformers.inference.embed import embed as run_embed
 
+    _not_there(plot, overwrite=overwrite or resume)
+    if plot is None and (table or colour_by):
+        raise ValueError("--table and --colour-by are of the map; name its picture with --plot map.png")
     path = run_embed(
         run, sequences, output, pooling=pooling, layer=layer, window=window, step=step, both_strands=both_strands,
         batch_size=batch_size, device=device, precision=precision, on_error=on_error, shard=shard, engine=engine,
         ray_address=ray_address, overwrite=overwrite, resume=resume, progress=shows_progress(),
     )  # fmt: skip
-    say(f"wrote {path}", f"import pandas; pandas.read_parquet({str(path)!r})" if path.suffix == ".parquet" else "")
+    if plot is not None:
+        from seqformers.inference.plots import plot_map
+
+        plot_map(path, plot, table=table, colour_by=colour_by, overwrite=overwrite or resume)
+    said = f"import pandas; pandas.read_parquet({str(path)!r})" if path.suffix == ".parquet" else ""
+    say(f"wrote {path}{f' and {plot}' if plot else ''}", said if plot else "the same with --plot map.png draws a map")
 
 
 @app.command("explain-guides", rich_help_panel=RUN)

@@ -38,6 +38,9 @@ def build(
     push_to_hub: Annotated[str | None, typer.Option(help="Upload to this Hub data set, owner/name.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Create the Hub repository as private.")] = False,
     shard: Part = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture of lengths, GC content and leakage (.png, .svg, .pdf).")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier build.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep a finished build, else start it again.")] = False,
     show_options: Annotated[bool, typer.Option("--show-options", help="List configurations and options.")] = False,
@@ -72,6 +75,8 @@ def build(
     words = list(options or [])
     if words and data_dir is None and "=" not in words[0] and ("/" in words[0] or Path(words[0]).exists()):
         data_dir = Path(words.pop(0))
+    if plot is not None and plot.exists() and not (overwrite or resume):
+        raise FileExistsError(f"{plot} is there; choose another name or replace it with --overwrite")
     folder = data.build_dataset(
         dataset,
         config,
@@ -90,7 +95,14 @@ def build(
     if (folder / "report.json").is_file():
         for line in report_lines(json.loads((folder / "report.json").read_text(encoding="utf-8"))):
             typer.echo(line)
+    if plot is not None:
+        from seqformers.dataset_pictures import plot_build
+
+        plot_build(folder, plot, overwrite=overwrite or resume)
     typer.echo(f"{folder}: read it with datasets.load_dataset({str(folder)!r}); card and report are in it")
+    say(
+        "" if plot is None else f"picture: {plot}", f"seqformers finetune RECIPE data.path={folder} --output runs/mine"
+    )
 
 
 @app.command("learn-tokens", rich_help_panel=TRAIN)
