@@ -378,7 +378,7 @@ def test_a_regression_shows_values(press: Callable[..., list[str]], tmp_path: Pa
         ("space", {"fasta": None}, ("rich_one", "even_one", "A-rich"), "space.png"),
         ("targets", {"mirna": 0, "fasta": 1}, ("hsa-let-7a-5p", "8mer", "UGAGGUAGUA"), "space_targets.png"),
         ("guides", {"fasta": 0}, ("CCAGGATTCAGCTGAAGCTCTGG", "protospacer", "TTTA"), "space_guides.png"),
-        ("phages", {"fasta": 0}, ("made_up", "score_phage", "1803"), "space_phages.png"),
+        ("phages", {"fasta": 0}, ("made_up", "score_phage", "bacterium"), "space_phages.png"),
         ("proteins", {"fasta": 0}, ("membrane", "topology", "SSSSSSSS"), "space_proteins.png"),
     ],
 )

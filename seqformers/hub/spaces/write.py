@@ -33,11 +33,26 @@ _UTR_EXAMPLE = (
     ">with_sites\nGCAUUCAGGCUUAACGAUCGGAUACAACCUACUACCUCAGGAUUCGAACUAGCUUUGGCAACCUGUACCUCAAAGCUGGAUCUUAGCAGGAUUGCA"
     "\n>without\nGGCAUCGAUUCGGAUCUUAGCGAAUUCGCGAUUCAGGCAUUAGGCAUCGAAUCGGCUUAAGCGGAUCUUAGCAU"
 )
-# A made-up gene of 600 codons, long enough for windows, and letters in no order.
-_CODONS = "ATGGCTAAAGGTGAAACCCTGGTTGACATCGCAAACCAGGCGCGTTTCTATAGCGATCCG"
-_CONTIG_EXAMPLE = ">made_up\n" + "".join(
-    _CODONS[at : at + 3] for at in ((number * number + 7 * number // 3) % 20 * 3 for number in range(600))
+# Made-up genes with the codons of Escherichia coli, in no order: a contig that looks like a bacterium's.
+_CODONS = (
+    "GCGGCGGCCGCCGCACGCCGTAACAATGATGATGACCAGCAGGAAGAAGAGGGCGGCGGTCATATTATTATCATCCTGCTGCTGCTGCTGTTAAAAAAAAAAATG"
+    "TTTTTCCCGAGCACCACCGTGGTGGTTTATTGGACG"
 )
+
+
+def _made_up_contig(genes: int = 9, codons: int = 120) -> str:
+    text, number = "", 1
+    for gene in range(genes):
+        drawn = []
+        for _ in range(codons):
+            number = number * 16807 % 2147483647  # Lehmer's generator
+            drawn.append(number % (len(_CODONS) // 3) * 3)
+        letters = "ATG" + "".join(_CODONS[at : at + 3] for at in drawn) + "TAA"
+        text += letters + "TTCAGGAGACTAC"[: 7 + gene % 5]
+    return text
+
+
+_CONTIG_EXAMPLE = f">made_up\n{_made_up_contig()}"
 # model_type -> its page, the files that go with it (name in the Space -> place here), and one example for each input.
 # Other models classify sequences. In a Space all files lie flat beside `app.py`, the page.
 PAGES: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
