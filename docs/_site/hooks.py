@@ -215,15 +215,21 @@ def _models() -> str:
     lines = [
         "# Model zoo",
         "",
-        "What works with each family (export, checkpointing, packing, int8): [the table](families.md).",
+        "What works with each family (`torch.export` and ONNX, gradient checkpointing, packed rows, int8, weights of",
+        "classes): [the table](families.md). Presets are class methods of the configuration, and `model.preset` of a recipe;",
+        "LoRA targets are what PEFT's `LoraConfig(target_modules=[...])` takes.",
         "",
     ]
-    lines += ["| family | what it is | classes | card |", "|---|---|---|---|"]
+    lines += ["| family | what it is | paper | presets | classes | LoRA targets |", "|---|---|---|---|---|---|"]
     for family in FAMILIES:
         about = (import_module(family.modeling_module).__doc__ or "").strip().partition("\n\n")[0]
         what = " ".join(about.split()).replace("|", "/")
+        config = getattr(import_module(family.config_module), family.config)
+        presets = ", ".join(f"`{name}`" for name, value in vars(config).items() if isinstance(value, classmethod))
         classes = ", ".join(f"`{name}`" for name in family.models.values())
-        lines.append(f"| `{family.model_type}` | {what} | {classes} | [API](api/modeling-{family.room}.md) |")
+        link = f"[`{family.model_type}`](api/modeling-{family.room}.md)"
+        paper, targets = _paper(family.model_type), _lora_targets(family, config)
+        lines.append(f"| {link} | {what} | {paper} | {presets} | {classes} | {targets} |")
     lines += [
         "",
         "## Packaged models",
@@ -237,6 +243,35 @@ def _models() -> str:
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", first)  # a card's links lead elsewhere
         lines.append(f"- **{card.parent.name}**: {plain}")
     return "\n".join(lines)
+
+
+def _paper(model_type: str) -> str:
+    """First author, year and title of the paper that the family's card cites first."""
+    text = (ROOT / "model_cards" / f"{model_type}.md").read_text(encoding="utf-8")
+    if "_tape" in text:
+        text += (ROOT / "model_cards" / "_tape.md").read_text(encoding="utf-8")
+    found = {
+        key: re.search(rf"^\s*{key}\s*=\s*\{{(.+?)\}},?\s*$", text, re.MULTILINE)
+        for key in ("author", "title", "year")
+    }
+    if not all(found.values()):
+        return ""
+    accents = {'\\"u': "ü", '\\"o': "ö", '\\"a': "ä", "\\'a": "á", "\\'e": "é"}
+    author, title, year = (re.sub(r"[{}]", "", match[1]) for match in found.values() if match)
+    for written, letter in accents.items():
+        author = author.replace(written, letter)
+    return f"{author.partition(',')[0]} {year}, {title}".replace("|", "/")
+
+
+def _lora_targets(family: Any, config: Any) -> str:
+    """Names of the linear layers of the base model, which `LoraConfig(target_modules=...)` takes."""
+    import torch
+
+    base = family.models.get("AutoModel") or next(iter(family.models.values()))
+    with torch.device("meta"):
+        model = getattr(import_module(family.modeling_module), base)(config())
+    linear = {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)}
+    return ", ".join(f"`{name}`" for name in sorted(linear)) or "none: it has no linear layer"
 
 
 def _data() -> dict[str, str | bytes]:
