@@ -216,8 +216,8 @@ def _models() -> str:
         "# Model zoo",
         "",
         "What works with each family (`torch.export` and ONNX, gradient checkpointing, packed rows, int8, weights of",
-        "classes): [the table](families.md). Presets are class methods of the configuration, and `model.preset` of a recipe;",
-        "LoRA targets are what PEFT's `LoraConfig(target_modules=[...])` takes.",
+        "classes): [the table](families.md). Presets are class methods of the configuration, and `model.preset` of a",
+        "recipe; LoRA targets are what PEFT's `LoraConfig(target_modules=[...])` takes.",
         "",
     ]
     lines += ["| family | what it is | paper | presets | classes | LoRA targets |", "|---|---|---|---|---|---|"]
