@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from benchmarks._results import RESULTS, commit_of, data_folder, time_call, write_result
+from benchmarks._results import RESULTS, commit_of, data_folder, write_result
 from benchmarks.tables.deepcpf1_fits import NETWORKS, TESTS, TRAIN, Data, Fit, Store
 from benchmarks.tables.rank_tests import bootstrap_interval, holm, steiger
 from seqformers import DeepCpf1Config, DeepCpf1Model
@@ -131,16 +131,7 @@ def measure(data: Data, store: Store) -> dict[str, Any]:
                 )
     for test, adjusted in zip(tests, holm([test["p"] for test in tests]), strict=True):
         test["p_holm"] = adjusted
-    return {"rows": rows, "tests": tests, "contexts": CONTEXTS, "epochs": EPOCHS, "speed": speed(data)}
-
-
-def speed(data: Data) -> dict[str, int]:
-    """Guides a second of CPU time by an untrained student with structure: the work does not depend on the weights."""
-    codes = data.codes[TRAIN][:4096]
-    structure = structure_features(codes)
-    student = Student(structure).eval()
-    seconds = time_call(lambda: predict(student, codes, structure_features(codes)), repeats=5, warm_up=1)
-    return {"guides_per_cpu_s": round(len(codes) / seconds["median_cpu_s"])}
+    return {"rows": rows, "tests": tests, "contexts": CONTEXTS, "epochs": EPOCHS}
 
 
 def page() -> str:
@@ -151,7 +142,7 @@ def page() -> str:
     lines = [
         f"## One network taught by `best`\n\nLearned from the scores of `best` for {result['contexts']:,} made-up "
         f"contexts, {result['epochs']} epochs. Bootstrap intervals of 95 %, of each row and of its difference from "
-        f"`best`; {result['speed']['guides_per_cpu_s']:,} guides/s with structure.\n",
+        "`best`.\n",
         "| Spearman's rho | HT 1-2 | HT 2 | minus `best`, HT 1-2 | minus `best`, HT 2 |\n|---|---|---|---|---|",
     ]
     for name, row in result["rows"].items():
