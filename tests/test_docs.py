@@ -20,7 +20,11 @@ from benchmarks.readme import BLOCKS, PAGES, SHORT, filled_page
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
-PACKAGED = {"targets": ("targetnet", "targetnet", "scan_targets"), "guides": ("deepcpf1", "deepcpf1", "score_guides")}
+PACKAGED = {
+    "targets": ("targetnet", "targetnet", "scan_targets"),
+    "guides": ("deepcpf1", "deepcpf1", "score_guides"),
+    "protein": ("protein_cnn", "annotator", "annotate_proteins"),
+}
 
 ROOMS = {"seqformers": "seqformers", **{room: f"seqformers.{room}" for room in ("modeling", "tokenization")}}
 ROOMS["datasets_scripts"] = "seqformers.datasets_scripts"

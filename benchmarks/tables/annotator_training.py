@@ -2,13 +2,13 @@
 
     python -m benchmarks.tables.annotator_training pretrain --data DATA --work work/annotator --minutes 20
     python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --minutes 25
-    python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm packaged \
+    python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm shared \
         --steps 700
     python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm scratch-structure \
-        --steps 2020
+        --steps 1195
 
 A run ends by the clock or after so many steps; what was seen is written beside the weights. A killed run goes on from
-its last checkpoint. `packaged` goes on from `joint` (the three heads on one encoder) with blocks of its own for the
+its last checkpoint. `shared` goes on from `joint` (the three heads on one encoder) with blocks of its own for the
 structures and for the topologies; the arms `scratch-*` are that encoder for one task, from nothing, with as many
 batches of the task as `joint`; `validation-topology` never sees fold 2, on which the decoder's cost of a helix is
 chosen.
@@ -65,7 +65,7 @@ class Arm:
 _ALL = ("structure", "topology", "signal")
 ARMS: dict[str, Arm] = {
     "joint": Arm(_ALL, "pretrained", own_blocks=False),
-    "packaged": Arm(_ALL, "joint.0", {"structure": 0.55, "topology": 0.38, "signal": 0.07}, rate=1e-3),
+    "shared": Arm(_ALL, "joint.0", {"structure": 0.55, "topology": 0.38, "signal": 0.07}, rate=1e-3),
     **{f"scratch-{task}": Arm((task,), own_blocks=False) for task in _ALL},
     "validation-topology": Arm(("topology",), "pretrained", left_out=VALIDATION_FOLD),
 }
@@ -344,7 +344,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("work/annotator"))
     parser.add_argument("--minutes", type=float, default=0, help="end by the clock")
     parser.add_argument("--steps", type=int, default=0, help="end by the steps")
-    parser.add_argument("--arm", default="packaged", choices=list(ARMS))
+    parser.add_argument("--arm", default="joint", choices=list(ARMS))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if not (options.minutes or options.steps):

@@ -29,8 +29,10 @@ class ProteinCnnConfig(ProteinConfig):
         signal_window (`int`, defaults to 70): Residues at the start that the signal-peptide head reads.
         topology_dilations, structure_dilations (`list[int]`, *optional*): Dilations of the blocks that the head of
             topologies, and that of structures, has for itself above the encoder; none if absent.
-        helix_cost (`float`, defaults to 0.0): By how much (natural log) a membrane helix has to be likelier than the
-            loop in its place; read where topologies are decoded.
+        structure_encoder (`bool`, defaults to `False`): Give the head of structures an encoder of its own, of the same
+            shape; then there are two embeddings, and the input is `input_ids` only.
+        helix_cost (`float`, defaults to 0.0): By how much (natural log) a topology with membrane helices has to be
+            likelier than the best without any; read where topologies are decoded.
         class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
 
     Example:
@@ -58,6 +60,7 @@ class ProteinCnnConfig(ProteinConfig):
     signal_window: int = 70
     topology_dilations: list[int] | None = None
     structure_dilations: list[int] | None = None
+    structure_encoder: bool = False
     helix_cost: float = 0.0
 
     def __post_init__(self, **kwargs: Any):

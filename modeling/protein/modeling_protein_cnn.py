@@ -187,6 +187,8 @@ class ProteinCnnForAnnotation(ProteinCnnPreTrainedModel):
         self.signal_head = _head(2 * width, hidden, 1)
         self.topology_blocks = nn.ModuleList([ProteinCnnBlock(config, d) for d in config.topology_dilations or ()])
         self.topology_head = _head(width, hidden, 4)
+        own = config.structure_encoder
+        self.structure_encoder = ProteinCnnModel(config, add_pooling_layer=False) if own else None
         self.structure_blocks = nn.ModuleList([ProteinCnnBlock(config, d) for d in config.structure_dilations or ()])
         self.structure_head = _head(width, hidden, 3)
         self.post_init()
@@ -222,6 +224,10 @@ class ProteinCnnForAnnotation(ProteinCnnPreTrainedModel):
         tokens = real_tokens(hidden, attention_mask)
         signal = self.signal_head(self._start(hidden, tokens))[:, 0]
         topology = self.topology_head(_through(self.topology_blocks, hidden, tokens))
+        if self.structure_encoder is not None:
+            if input_ids is None:
+                raise ValueError("the head of structures has an embedding of its own, so this takes input_ids only")
+            hidden = self.structure_encoder(input_ids, attention_mask, return_dict=True).last_hidden_state
         structure = self.structure_head(_through(self.structure_blocks, hidden, tokens))
         losses = []
         if signal_labels is not None and bool((known := signal_labels >= 0).any()):

@@ -47,8 +47,8 @@ def decode_segments(
         signal (`Sequence[bool]`): Whether each protein starts with a signal peptide. One shorter than `MIN_SIGNAL`
             residues is all signal peptide.
         min_helix (`int`, defaults to 15): Shortest helix.
-        helix_cost (`float`, defaults to 0.0): What each helix takes off the sum of the logs, so that residues which
-            are a little likelier in the membrane than beside it make none.
+        helix_cost (`float`, defaults to 0.0): By how much the best topology with helices has to be likelier (sum of
+            the logs) than the best without any; else the protein gets none. One helix more or less costs nothing.
 
     Returns:
         `list[str]`: A letter of `ioMS` a residue.
@@ -62,13 +62,32 @@ def decode_segments(
     found = [""] * len(log_probabilities)
     if order:
         arrays = [np.asarray(log_probabilities[index], dtype=np.float64) for index in order]
-        paths = _decode(arrays, np.array([bool(signal[index]) for index in order]), min_helix, helix_cost)
-        for index, path in zip(order, paths, strict=True):
+        paths = _decode(arrays, np.array([bool(signal[index]) for index in order]), min_helix)
+        for index, array, path in zip(order, arrays, paths, strict=True):
             found[index] = path
+            if helix_cost > 0 and "M" in path:
+                score, plain = _without_helices(array, bool(signal[index]))
+                letters = [LETTERS.index(letter) for letter in path]
+                if array[np.arange(len(array)), letters].sum() - score < helix_cost:
+                    found[index] = plain
     return found
 
 
-def _decode(arrays: list[NDArray], signal: NDArray[np.bool_], min_helix: int, helix_cost: float) -> list[str]:
+def _without_helices(array: NDArray, signal: bool) -> tuple[float, str]:
+    """Best score of a protein that does not cross the membrane, and its letters."""
+    length, sums = len(array), array.sum(0)
+    if not signal:
+        side = INSIDE if sums[INSIDE] >= sums[OUTSIDE] else OUTSIDE
+        return float(sums[side]), LETTERS[side] * length
+    if length < MIN_SIGNAL:
+        return float(sums[SIGNAL]), LETTERS[SIGNAL] * length
+    before, outside = np.r_[0.0, array[:, SIGNAL].cumsum()], np.r_[0.0, array[:, OUTSIDE].cumsum()]
+    scores = (before + sums[OUTSIDE] - outside)[MIN_SIGNAL:]
+    end = MIN_SIGNAL + int(scores.argmax())
+    return float(scores.max()), LETTERS[SIGNAL] * end + LETTERS[OUTSIDE] * (length - end)
+
+
+def _decode(arrays: list[NDArray], signal: NDArray[np.bool_], min_helix: int) -> list[str]:
     lengths = np.array([len(array) for array in arrays])
     N, L = len(arrays), int(lengths.max())
     emit = np.zeros((N, L, 4))
@@ -78,7 +97,7 @@ def _decode(arrays: list[NDArray], signal: NDArray[np.bool_], min_helix: int, he
     signal_sum = np.concatenate([np.zeros((N, 1)), emit[..., SIGNAL].cumsum(1)], 1)
     # enter[n, x, s]: best score of a helix that starts at s, coming from side x, without its own residues.
     enter = np.full((N, 2, L + 1), _NEVER)
-    enter[:, :, 0] = np.where(signal, _NEVER, -helix_cost)[:, None]
+    enter[:, :, 0] = np.where(signal, _NEVER, 0.0)[:, None]
     best_enter = np.full((N, 2), _NEVER)  # over starts that leave room for a whole helix
     best_start = np.zeros((N, 2), dtype=np.int64)
     helix_start = np.zeros((N, 2, L + 1), dtype=np.int64)  # of the best helix that ends before t, by side of origin
@@ -106,7 +125,7 @@ def _decode(arrays: list[NDArray], signal: NDArray[np.bool_], min_helix: int, he
         fresh = arrive > stay
         loop_start[:, :, t] = np.where(fresh, t, loop_start[:, :, t - 1] if t else 0)
         loop = np.where(fresh, arrive, stay) + emit[:, t, :2]
-        enter[:, :, t + 1] = loop - membrane[:, t + 1, None] - helix_cost
+        enter[:, :, t + 1] = loop - membrane[:, t + 1, None]
         ends = lengths == t + 1
         final_loop[ends] = loop[ends]
     paths = []

@@ -30,7 +30,10 @@ def protein(length: int, seed: int = 0) -> str:
 @pytest.fixture(scope="module")
 def small() -> ProteinAnnotator:
     torch.manual_seed(0)
-    config = ProteinCnnConfig(hidden_size=16, bottleneck_size=8, num_hidden_layers=3, dilations=[1, 2, 4])
+    config = ProteinCnnConfig(
+        hidden_size=16, bottleneck_size=8, num_hidden_layers=3, dilations=[1, 2, 4], topology_dilations=[8],
+        structure_encoder=True,
+    )  # fmt: skip
     model = ProteinCnnForAnnotation(config)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
