@@ -40,9 +40,10 @@ _LEAST = 40
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     parser.add_argument("--both-6", nargs="*", default=[], help="arms that are also put beside 6-mers (slow)")
     arguments = parser.parse_args()
-    for length in LENGTHS:
+    for length in arguments.lengths:
         table = Features(arguments.work, length)
         methods = [*SHORTCUTS, *table.arms, *(f"{arm}+kmer4" for arm in table.arms)]
         methods += [f"{arm}+kmer6" for arm in arguments.both_6]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
-    for seed in SEEDS:
-        for fraction in FRACTIONS[::-1]:
-            for length in LENGTHS:
-                for kind in ("finetuned", "scratch"):
-                    run_cell(arguments.work, kind, length, fraction, seed)
-        if seed == 0:
-            for length in LENGTHS:
-                run_cell(arguments.work, "fresh", length, 1.0, seed)
+    for fraction, length, seed, kind in product(FRACTIONS[::-1], LENGTHS, SEEDS, ("finetuned", "scratch")):
+        run_cell(arguments.work, kind, length, fraction, seed)
+    for length in LENGTHS:
+        run_cell(arguments.work, "fresh", length, 1.0, SEEDS[0])
 
 
 def network_path(work: Path, kind: str, length: int, fraction: float, seed: int) -> Path:

@@ -11,7 +11,7 @@ from .configuration_dna_fields import check_class_weights, check_counts, check_p
 __all__ = ["KmerBertConfig"]
 
 _MOST_LETTERS = 64  # ids of single bases, with room to spare; a learnt vocabulary has more
-_NUM_SPECIAL_TOKENS = 5  # [PAD] [UNK] [CLS] [SEP] [MASK], ids 0..4 as in DNABERT
+FIRST_KMER = 5  # [PAD] [UNK] [CLS] [SEP] [MASK], ids 0..4 as in DNABERT
 
 
 @strict
@@ -46,6 +46,10 @@ class KmerBertConfig(PreTrainedConfig):
             positions are spread over the tokens again behind it: long inputs cost the square of fewer positions.
         stem_width (`int`, *optional*):
             Tokens that this convolution reads for a position, at least `stem_stride`; three times as many by default.
+        composition (`int`, *optional*, defaults to 0):
+            Above 0, the classifier of `KmerBertForSequenceClassification` reads the composition of the sequence in
+            words of so many bases (at most `k`, strands as one) beside the pooled vector: what a regression on k-mers
+            knows need not be learnt by the encoder.
         padding_attention (`"masked"`, `"attended"` or `"additive"`, *optional*, defaults to `"masked"`):
             How padding is treated. `"masked"` is right. The others reproduce runs of the original DNABERT code
             (since commit `1fcc2cc`) and of virBERT: `"attended"` ignores the attention mask, as their pretraining
@@ -94,6 +98,7 @@ class KmerBertConfig(PreTrainedConfig):
     strands: Literal["forward", "mean"] = "forward"
     stem_stride: int = 1
     stem_width: int | None = None
+    composition: int = 0
     padding_attention: Literal["masked", "attended", "additive"] = "masked"
     masked_lm_logits: Literal["auto", "all", "labelled"] = "auto"
     class_weights: list[float] | None = None
@@ -131,11 +136,11 @@ class KmerBertConfig(PreTrainedConfig):
             raise ValueError(f"k_max must be k={self.k} to 8, got {longest}")
         kmers = sum(4**length for length in range(self.k, longest + 1))
         if self.vocab_size is None:
-            self.vocab_size = kmers + _NUM_SPECIAL_TOKENS
-        if self.vocab_size < kmers + _NUM_SPECIAL_TOKENS:
+            self.vocab_size = kmers + FIRST_KMER
+        if self.vocab_size < kmers + FIRST_KMER:
             raise ValueError(
                 f"vocab_size={self.vocab_size} is too small for k={self.k}{f' to {longest}' if self.k_max else ''}: "
-                f"{kmers} k-mers and {_NUM_SPECIAL_TOKENS} special tokens need {kmers + _NUM_SPECIAL_TOKENS}"
+                f"{kmers} k-mers and {FIRST_KMER} special tokens need {kmers + FIRST_KMER}"
             )
         if not 1 <= self.stride <= self.k:
             raise ValueError(f"stride must be 1 to k={self.k} (bases between k-mers would be lost), got {self.stride}")
@@ -162,6 +167,8 @@ class KmerBertConfig(PreTrainedConfig):
             )
         if self.read_length is not None:
             check_counts(self, "read_length")
+        if not 0 <= self.composition <= self.k or (self.composition and self.k_max is not None):
+            raise ValueError(f"composition must be 0 to k={self.k}, of k-mers of one length, got {self.composition}")
         check_probabilities(self, "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
         check_sizes(self, "initializer_range", "layer_norm_eps", "focal_gamma")
         if self.is_decoder or self.add_cross_attention:
@@ -227,7 +234,7 @@ def _sizes(layers: int, width: int) -> dict[str, int]:
 def _k_of(vocab_size: int) -> int:
     """The k whose k-mers and special tokens make exactly `vocab_size` ids."""
     for k in range(1, 9):
-        if vocab_size == 4**k + _NUM_SPECIAL_TOKENS:
+        if vocab_size == 4**k + FIRST_KMER:
             return k
-    sizes = ", ".join(f"{4**k + _NUM_SPECIAL_TOKENS} (k={k})" for k in range(1, 9))
+    sizes = ", ".join(f"{4**k + FIRST_KMER} (k={k})" for k in range(1, 9))
     raise ValueError(f"cannot tell k from vocab_size={vocab_size}; give k as well. Exact sizes: {sizes}")

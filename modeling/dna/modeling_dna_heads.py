@@ -336,11 +336,17 @@ class DnaForSequenceClassification(DnaTask):
         outputs, pooled = self._read(input_ids, given, **kwargs)
         if getattr(self.config, "strands", "forward") == "mean":  # of vectors, so that a probe fits: it is linear
             pooled = (pooled + self._read(self._other_strand(input_ids, attention_mask), given, **kwargs)[1]) / 2
-        logits = self.classifier(self.dropout(pooled))
+        logits = self.classifier(self._beside(self.dropout(pooled), input_ids, attention_mask))
         loss = None if labels is None else sequence_loss(self.config, logits, labels, num_items_in_batch)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
+
+    def _beside(
+        self, pooled: torch.Tensor, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """What the classifier reads; a family may put more beside the pooled vector."""
+        return pooled
 
     def _read(
         self, input_ids: torch.Tensor | None, given: dict[str, torch.Tensor | None], **kwargs: Any

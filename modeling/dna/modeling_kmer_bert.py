@@ -41,7 +41,7 @@ from transformers.models.bert.modeling_bert import (
 )
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_kmer_bert import KmerBertConfig
+from .configuration_kmer_bert import FIRST_KMER, KmerBertConfig
 from .modeling_dna_heads import (
     DnaForSequenceClassification,
     DnaForTokenClassification,
@@ -65,8 +65,8 @@ _TIED = {
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
 _OWN_FIELDS = (
-    "auto_map", "architectures", "class_weights", "classifier_pooling", "focal_gamma", "masked_lm_logits",
-    "max_chunks", "model_type", "padding_attention", "stem_stride", "stem_width", "strands",
+    "architectures", "auto_map", "class_weights", "classifier_pooling", "composition", "focal_gamma",
+    "masked_lm_logits", "max_chunks", "model_type", "padding_attention", "stem_stride", "stem_width", "strands",
 )  # fmt: skip
 
 
@@ -554,6 +554,46 @@ class KmerBertForPreTraining(_KmerBertLanguageModel):
         )
 
 
+def kmer_composition(input_ids: torch.Tensor, counted: torch.Tensor, k: int, stride: int, width: int) -> torch.Tensor:
+    """Composition of rows in words of `width` bases, a word and its reverse complement counted as one.
+
+    Every word that starts in the first `stride` bases of a token is counted, so each of the sequence once (where `k -
+    width + 1 >= stride`, but for the last few).
+
+    Args:
+        input_ids (`torch.LongTensor` of shape `(batch, length)`): Tokens, bases in the order A, T, C, G.
+        counted (`torch.BoolTensor` of shape `(batch, length)`): Which tokens are k-mers.
+        k (`int`): Bases of a token.
+        stride (`int`): Bases between the starts of neighbouring tokens.
+        width (`int`): Bases of a word, at most `k`.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch, words)`: Square roots of the shares, times that of the number of words,
+        so that they are about 1.
+    """
+    codes = (input_ids - FIRST_KMER).clamp(min=0)
+    weight = counted.float()
+    counts = weight.new_zeros(len(input_ids), 4**width)
+    for offset in range(min(stride, k - width + 1)):
+        counts = counts.scatter_add(1, codes // 4 ** (k - width - offset) % 4**width, weight)
+    first, other = (torch.tensor(places, device=counts.device) for places in _strands_as_one(width))
+    merged = (counts[:, first] + counts[:, other]) * torch.where(first == other, 0.5, 1.0)
+    return 2 * (merged.sqrt() - (merged.sum(1, keepdim=True) / len(first)).sqrt())
+
+
+def _strands_as_one(width: int) -> tuple[list[int], list[int]]:
+    """Codes of the words that are not above their reverse complements, and of these."""
+    first, others = [], []
+    for code in range(4**width):
+        other, rest = 0, code
+        for _ in range(width):
+            other, rest = other * 4 + (rest % 4 ^ 1), rest // 4  # A and T, C and G differ in the last bit
+        if code <= other:
+            first.append(code)
+            others.append(other)
+    return first, others
+
+
 class KmerBertForSequenceClassification(DnaForSequenceClassification, KmerBertPreTrainedModel):
     """Classifier or regressor of whole sequences, of any length up to `config.max_chunks` contexts.
 
@@ -578,8 +618,33 @@ class KmerBertForSequenceClassification(DnaForSequenceClassification, KmerBertPr
 
     base_class = KmerBertModel
 
+    def _build_head(self, config: Any) -> None:
+        super()._build_head(config)
+        if config.composition:
+            width = config.hidden_size + len(_strands_as_one(config.composition)[0])
+            self.classifier = nn.Linear(width, config.num_labels)
+
+    def _beside(
+        self, pooled: torch.Tensor, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        config = self.config
+        if not config.composition:
+            return pooled
+        if input_ids is None:
+            raise ValueError(f"composition={config.composition} counts k-mers: give input_ids, not inputs_embeds")
+        counted = (input_ids >= FIRST_KMER) & (input_ids < FIRST_KMER + 4**config.k)
+        if attention_mask is not None:
+            counted &= attention_mask != 0
+        shares = kmer_composition(input_ids, counted, config.k, config.stride, config.composition)
+        return torch.cat([pooled, shares.to(pooled.dtype)], dim=-1)
+
     def _refuse_what_stock_bert_lacks(self) -> None:
         super()._refuse_what_stock_bert_lacks()
+        if self.config.composition:
+            raise ValueError(
+                "BertForSequenceClassification counts no k-mers; this head has composition="
+                f"{self.config.composition}. Publish the model with its code (write_model_repository)"
+            )
         if self.config.strands != "forward":
             raise ValueError(
                 "BertForSequenceClassification reads one strand; this head has strands='mean'. Set config.strands = "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +32,9 @@ from seqformers import (
     KmerBertForSequenceClassification,
     KmerBertForTokenClassification,
     KmerBertModel,
+    KmerTokenizer,
 )
+from seqformers.modeling.dna.modeling_kmer_bert import kmer_composition
 from tests.conftest import golden_cases
 
 GOLDEN = {case["id"]: case for case in golden_cases("virbert")}
@@ -508,3 +512,43 @@ def test_configurations_that_make_no_sense_are_refused(values: dict[str, Any], m
 def test_k_survives_saving_with_a_vocabulary_of_another_size(tmp_path: Any) -> None:
     KmerBertConfig(k=6, vocab_size=4104).save_pretrained(tmp_path)
     assert KmerBertConfig.from_pretrained(tmp_path).k == 6
+
+
+# -- composition beside the encoder ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("k", "stride", "width"), [(6, 1, 4), (5, 2, 4), (6, 3, 4), (3, 1, 3), (4, 2, 2)])
+def test_composition_is_that_of_the_letters(k, stride, width):
+    rng = np.random.default_rng(k)
+    texts = ["".join(rng.choice(list("ACGT"), n)) for n in (stride * 20 + k, stride * 9 + k)]
+    batch = KmerTokenizer(k=k, stride=stride)(texts, padding=True, return_tensors="pt")
+    found = kmer_composition(batch.input_ids, batch.input_ids > 4, k, stride, width)
+    complement = str.maketrans("ACGT", "TGCA")
+    order = ["".join(word) for word in itertools.product("ATCG", repeat=width)]
+    for row, text in zip(found, texts, strict=True):
+        end = len(text) - k + min(stride, k - width + 1)  # words that start behind it are not counted
+        words = [text[i : i + width] for i in range(end)]
+        counts = Counter(min((word, word.translate(complement)[::-1]), key=order.index) for word in words)
+        values = [counts[word] for word in order if order.index(word) <= order.index(word.translate(complement)[::-1])]
+        expected = 2 * (np.sqrt(values) - np.sqrt(len(words) / len(values)))
+        np.testing.assert_allclose(row.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_with_composition_reads_both_and_says_what_it_cannot():
+    config = tiny(composition=3, classifier_pooling="mean")
+    model = KmerBertForSequenceClassification(config).eval()
+    assert model.classifier.in_features == config.hidden_size + 32
+    batch = KmerTokenizer(k=3)(["ACGTACGGTTAC", "GGGATC"], padding=True, return_tensors="pt")
+    alone = KmerTokenizer(k=3)(["GGGATC"], return_tensors="pt")
+    torch.testing.assert_close(model(**batch).logits[1:], model(**alone).logits)
+    with torch.no_grad():
+        model.classifier.weight[:, : config.hidden_size] = 0
+    other = KmerTokenizer(k=3)(["GATCCC"], return_tensors="pt")  # the other strand has the same composition
+    torch.testing.assert_close(model(**alone).logits, model(**other).logits)
+    with pytest.raises(ValueError, match="give input_ids"):
+        model(inputs_embeds=torch.zeros(1, 4, config.hidden_size))
+    with pytest.raises(ValueError, match="counts no k-mers"):
+        model.export_portable("nowhere")
+    for options in ({"k": 3, "composition": 4}, {"k": 3, "k_max": 5, "composition": 2}, {"composition": -1}):
+        with pytest.raises(ValueError, match="composition must be"):
+            KmerBertConfig(**options)
