@@ -27,39 +27,14 @@ def _about(found: dict[str, Any]) -> str:
 
 def phage() -> str:
     """The table of phage reads."""
-    arms = _result("virbert_arms")
-    if arms is not None:
-        from benchmarks.tables.virbert import markdown
-
-        return f"{markdown(arms['result'])}\n\n{_about(arms)}"
-    found = _result("virbert_reads")
+    found = _result("virbert_arms")
     if found is None:
         return "Not measured yet."
-    pretraining, cells = found["result"]["pretraining"], found["result"]["cells"]
-    columns = list(dict.fromkeys((cell["variant"], cell["label_fraction"]) for cell in cells))
-    heads = [f"{'GC-matched' if variant == 'gc' else variant}, {share:.0%} labels" for variant, share in columns]
-    lines = []
-    for length in dict.fromkeys(cell["length"] for cell in cells):
-        own = {
-            (c["arm"], c["variant"], c["label_fraction"]): c["macro_recall"] for c in cells if c["length"] == length
-        }
-        arms_of = dict.fromkeys(arm for arm, *_ in own)
-        rows = [[arm.replace("_", " "), *(_percent(own.get((arm, *column))) for column in columns)] for arm in arms_of]
-        lines += [f"**Reads of {length} nt**, test macro recall in %", "", *_table(["", *heads], rows), ""]
-    note = (
-        f"Mean ± standard deviation over seeds {found['seeds']}. The network has "
-        f"{pretraining['parameters'] / 1e6:.1f} M parameters and was pretrained on "
-        f"{pretraining['tokens'] / 1e6:.0f} M tokens ({pretraining['train_seconds'] / 60:.0f} minutes on one core)."
-    )
-    return "\n".join([*lines, note, _about(found)])
+    from benchmarks.tables.virbert import markdown
 
-
-def _percent(value: Any) -> str:
-    if value is None:
-        return "not run"
-    if isinstance(value, dict):
-        return f"{100 * value['mean']:.1f} ± {100 * (value['sd'] or 0):.1f}"
-    return f"{100 * value:.1f}"
+    counts = found["result"]["verdicts"]["counts"]
+    said = "; ".join(f"{kind} in {true} of {cells} cells" for kind, (true, cells) in counts.items())
+    return f"{markdown(found['result'])}\n\n{said[:1].upper()}{said[1:]}.\n{_about(found)}"
 
 
 def phage_detector() -> str:

@@ -129,7 +129,7 @@ def test_numbers_of_packaged_cards_come_from_results(subject: str):
 @pytest.mark.parametrize(
     ("page", "files"),
     [
-        ("tables/virbert.md", "virbert_reads"),
+        ("tables/virbert.md", "virbert_arms"),
         ("tables/targetnet.md", "targetnet*"),
         ("tables/pair_rule.md", "pair_rule"),
         ("tables/deepcpf1.md", "deepcpf1*"),

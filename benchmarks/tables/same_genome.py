@@ -3,8 +3,8 @@
     python -m benchmarks.tables.same_genome --work runs/virbert-arms
 
 Pairs of the groups of fold 0, which pretraining had not seen, in two kinds: the other read from any genome, or from
-one of like GC content. The shortcuts are logistic regressions fitted on pairs of the training groups: on the difference
-in GC content, and on that and the similarity of the 4-mer compositions (strands as one). Writes
+one of like GC content. The shortcuts are logistic regressions fitted on pairs of the training groups: on the
+difference in GC content, and on that and the similarity of the 4-mer compositions (strands as one). It writes
 `results/same_genome.json`.
 """
 

@@ -50,7 +50,8 @@ def main() -> None:
         "arms": {name: _of_arm(work, name, arm) for name, arm in read_list(ARMS).items()},
         "rows": gather(work),
     }
-    result["verdicts"] = verdicts(result)
+    measured = [name for name, arm in result["arms"].items() if arm["measured"] and name != "random"]
+    result["verdicts"] = verdicts(result["rows"], measured)
     path = write_result(
         "virbert_arms", result, data="public genomes of phages and other viruses, five folds of groups", seeds=[*SEEDS]
     )
@@ -99,6 +100,7 @@ def _row(key: tuple[Any, ...], values: dict[tuple[int, int], dict[str, Any]]) ->
     row["seeds"] = {name: _spread([value[name] for value in seeds]) for name in _DIGEST}
     row["confusion"] = np.sum([value["confusion"] for value in seeds], axis=0).tolist()
     if len(folds) > 1:
+        row["by_fold"] = [value["macro_recall"] for value in folds]
         row["folds"] = {name: _spread([value[name] for value in folds]) for name in _DIGEST}
     return row
 
@@ -108,43 +110,52 @@ def _spread(values: list[float]) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "sd": sd, "n": len(values)}
 
 
-def verdicts(result: dict[str, Any]) -> dict[str, Any]:
-    """Whether pretraining and the combined head are above what they are compared with, cell by cell.
+def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
+    """Whether frozen vectors and combined heads are above what they are compared with, cell by cell.
 
-    A difference counts where it is larger than the standard deviation over the seeds of either side.
+    Compared are scores of the same fold and labelled reads. The arm is chosen on fold 1 to 4 and judged on fold 0 for
+    networks; for frozen vectors all folds count, and a difference does where its mean over them is larger than its
+    standard deviation.
     """
-    arms = [name for name, arm in result["arms"].items() if arm["measured"] and name != "random"]
     groups: dict[tuple[Any, ...], dict[str, Any]] = defaultdict(dict)
-    for row in result["rows"]:
-        groups[row["length"], row["variant"], row["fraction"]][row["method"]] = row["seeds"]["macro_recall"]
+    for row in rows:
+        groups[row["length"], row["variant"], row["fraction"]][row["method"]] = row
     found = []
-    for (length, variant, fraction), scores in sorted(groups.items(), reverse=True):
-        shortcut = _best(scores, ("kmer4", "kmer6"))
-        about = {"length": length, "variant": variant, "fraction": fraction, "shortcut": shortcut}
-        frozen = _best(scores, arms)
-        about |= {"frozen": frozen, "combined": _best(scores, [f"{a}+{k}" for a in arms for k in ("kmer4", "kmer6")])}
-        about["frozen above random"] = _above(scores, frozen, "random")
-        about["combined above shortcut"] = _above(scores, about["combined"], shortcut)
-        if "scratch" in scores:
-            pretrained = _best(scores, [*arms, "finetuned"])
-            about |= {"pretrained": pretrained, "pretrained above scratch": _above(scores, pretrained, "scratch")}
-            about["pretrained above shortcut"] = _above(scores, pretrained, shortcut)
+    for (length, variant, fraction), own in sorted(groups.items(), reverse=True):
+        about: dict[str, Any] = {"length": length, "variant": variant, "fraction": fraction}
+        by_fold = {name: row["by_fold"] for name, row in own.items() if len(row.get("by_fold", [])) > 1}
+        joined = [name for name in by_fold if "+" in name]
+        for kind, names, others in (
+            ("frozen above random", arms, ["random"]),
+            ("frozen above regressions", arms, ["kmer4", "kmer6"]),
+            ("combined above regressions", joined, ["kmer4", "kmer6"]),
+        ):
+            one, other = (_best(by_fold, part) for part in (names, others))
+            if one is not None and other is not None:
+                difference = np.subtract(by_fold[one], by_fold[other])
+                about[kind] = {
+                    "arm": one, "against": other, "mean": float(difference.mean()),
+                    "sd": float(difference.std(ddof=1)), "holds": bool(difference.mean() > difference.std(ddof=1)),
+                }  # fmt: skip
+        if {"finetuned", "scratch"} <= own.keys():
+            one, other = (own[name]["seeds"]["macro_recall"] for name in ("finetuned", "scratch"))
+            noise = max(one["sd"] or 0.0, other["sd"] or 0.0)
+            gain = one["mean"] - other["mean"]
+            about["fine-tuned above scratch"] = {
+                "mean": gain, "sd": noise, "n": min(one["n"], other["n"]), "holds": bool(gain > noise > 0)
+            }  # fmt: skip
         found.append(about)
-    kinds = sorted({key for about in found for key in about if " above " in key})
-    counts = {kind: [sum(a[kind] for a in found if kind in a), sum(kind in a for a in found)] for kind in kinds}
+    kinds = dict.fromkeys(key for about in found for key, value in about.items() if isinstance(value, dict))
+    counts = {
+        kind: [sum(a[kind]["holds"] for a in found if kind in a), sum(kind in a for a in found)] for kind in kinds
+    }
     return {"cells": found, "counts": counts}
 
 
-def _best(scores: dict[str, Any], names: Any) -> str | None:
-    known = [name for name in names if name in scores]
-    return max(known, key=lambda name: scores[name]["mean"]) if known else None
-
-
-def _above(scores: dict[str, Any], one: str | None, other: str | None) -> bool:
-    if one not in scores or other not in scores:
-        return False
-    noise = max(scores[one]["sd"] or 0.0, scores[other]["sd"] or 0.0)
-    return bool(scores[one]["mean"] - scores[other]["mean"] > noise)
+def _best(by_fold: dict[str, list[float]], names: list[str]) -> str | None:
+    """Best on fold 1 to 4."""
+    known = [name for name in names if name in by_fold]
+    return max(known, key=lambda name: np.mean(by_fold[name][1:])) if known else None
 
 
 def title_of(method: str, arms: dict[str, Any]) -> str:
@@ -192,7 +203,7 @@ def _table(rows: list[dict[str, Any]], result: dict[str, Any], *, folds: bool) -
 
 
 def _shown(value: dict[str, Any]) -> str:
-    return f"{100 * value['mean']:.1f}" + (f" ± {100 * value['sd']:.1f}" if value["sd"] is not None else "")
+    return f"{100 * value['mean']:.1f}" + (f" ± {100 * value['sd']:.1f}" if value["sd"] else "")
 
 
 if __name__ == "__main__":
