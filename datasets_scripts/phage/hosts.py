@@ -45,11 +45,13 @@ def host_names(
         ValueError: fewer than two hosts have so many groups.
     """
     groups: dict[str, set[Any]] = defaultdict(set)
+    hosts = _Hosts(columns, known)
     for file in tables_of(path):
         table = open_table(file, remarks=Remarks())
-        group = column_of("group", columns.get("group"), table) or column_of("genome_id", None, table)
+        genome = column_of("genome_id", columns.get("genome_id"), table)
+        group = column_of("group", columns.get("group"), table) or genome
         for at, row in table.rows():
-            host = _host(row, columns, known)
+            host = hosts.of(row, genome)
             if host is not None:
                 groups[host].add(row[group] if group is not None else at)
     names = tuple(sorted(name for name, found in groups.items() if len(found) >= least_groups))
@@ -73,13 +75,13 @@ def records_of_hosts(
     known: Mapping[str, str],
 ) -> Iterator[GenomeRecord]:
     """Stream the genomes of tables whose host is one of `names`; the others are left out and counted."""
-    number = 0
+    number, hosts = 0, _Hosts(columns, known)
     for file in tables_of(path):
         table = open_table(file, remarks=census.remarks)
         chosen = {key: column_of(key, columns.get(key), table) for key in ("sequence", "group", "genome_id")}
         for at, row in table.rows():
             number += 1
-            host = _host(row, columns, known)
+            host = hosts.of(row, chosen["genome_id"])
             if host not in names:
                 census.left_out["records without a host" if host is None else "records of rare hosts"] += 1
                 continue
@@ -87,6 +89,18 @@ def records_of_hosts(
             yield table_record(cells, table.where(at), number, census, names, True)
 
 
-def _host(row: Mapping[str, Any], columns: Mapping[str, str | None], known: Mapping[str, str]) -> str | None:
-    host = genus_of(row[columns.get("label") or HOST_COLUMN])
-    return known.get(str(row.get("source"))) if host is None else host
+class _Hosts:
+    """The host of every row; segments of a genome have the host that the first of them names."""
+
+    def __init__(self, columns: Mapping[str, str | None], known: Mapping[str, str]):
+        self._column, self._known = columns.get("label") or HOST_COLUMN, known
+        self._of_genome: dict[str, str] = {}
+
+    def of(self, row: Mapping[str, Any], genome: str | None) -> str | None:
+        """Genus of a row's host; `genome` is the column that tells which rows belong together."""
+        host = genus_of(row[self._column])
+        host = self._known.get(str(row.get("source"))) if host is None else host
+        if genome is None:
+            return host
+        name = str(row[genome])
+        return self._of_genome.get(name) if host is None else self._of_genome.setdefault(name, host)

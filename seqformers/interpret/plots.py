@@ -91,16 +91,16 @@ def plot_logo(counts: np.ndarray, *, letters: str = "ACGT", title: str = "") -> 
 
 
 def plot_word_attention(words: pd.DataFrame, *, title: str = "") -> Figure:
-    """Words in order of their tf-idf, as bars of the attention they receive, coloured by length; 1 is an even spread.
+    """Words in order of their tf-idf, and the attention they receive, coloured by length; 1 is an even spread.
 
     Args:
-        words (`pd.DataFrame`): `word`, `letters`, `attention`; a bar a row.
+        words (`pd.DataFrame`): `word`, `letters`, `attention`; a point a row.
         title (`str`): Heading.
     """
     figure = Figure(figsize=(float(np.clip(0.16 * len(words), 5.0, 18.0)), 3.2), layout="constrained")
     axis = figure.subplots()
     colours = _colours_of(words["letters"])
-    axis.bar(range(len(words)), words["attention"], color=[colours[size] for size in words["letters"]], width=0.8)
+    axis.scatter(range(len(words)), words["attention"], c=[colours[size] for size in words["letters"]], s=18)
     axis.axhline(1.0, color="#444444", linewidth=0.8, linestyle=":")
     axis.set_xticks(range(len(words)), words["word"], rotation=90, fontsize=6, family="monospace")
     axis.set_ylabel("attention received")
@@ -128,7 +128,7 @@ def plot_heads(heads: pd.DataFrame, column: str, *, title: str = "") -> Figure:
     axis.set_yticks(range(len(table)), table.index)
     axis.set_xlabel("head")
     axis.set_ylabel("layer")
-    figure.colorbar(image, ax=axis, label="log2 of attention over an even spread", pad=0.02)
+    figure.colorbar(image, ax=axis, label="log2 over an even spread", pad=0.02)
     axis.set_title(title, fontsize=10)
     return figure
 
@@ -161,7 +161,8 @@ def _legend(axis: Any, colours: Mapping[int, str]) -> None:
     """What each colour is: a word's letters."""
     if len(colours) > 1:
         marks = [Line2D([], [], marker="o", linestyle="", color=colour) for colour in colours.values()]
-        axis.legend(marks, [f"{size} letters" for size in colours], fontsize=7, frameon=False)
+        labels = [f"{size} letters" for size in colours]
+        axis.legend(marks, labels, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _width(length: int) -> float:

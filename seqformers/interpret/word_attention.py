@@ -229,4 +229,4 @@ def write_word_attention(
         table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
     save_picture(plot_word_attention(words.head(_TOP), title=f"{_TOP} words of highest tf-idf"), folder / "words.png")
     save_picture(plot_heads(heads, "cg_to_cg", title="words with CG attend to words with CG"), folder / "heads.png")
-    save_picture(plot_word_map(places, title=loaded.name), folder / "map.png")
+    save_picture(plot_word_map(places, title=Path(loaded.name).name), folder / "map.png")

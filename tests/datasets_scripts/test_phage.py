@@ -709,13 +709,15 @@ def test_hosts_are_classes_and_rare_ones_are_left_out(genomes, tmp_path):
         source=np.where(genomes["is_phage"] == 1, "phagesdb", "other"),
     )
     rows.loc[rows["group"] != "group0_6", "host"] = rows["host"].replace("tomato", None)
+    second = rows.index[rows["genome_id"] == "genome0_0"][1]
+    rows.loc[second, "host"] = "Vitis vinifera"  # of two segments the first one names the host
     rows.to_parquet(tmp_path / "genomes.parquet")
     options = {"least_groups": 3, "known_hosts": {"phagesdb": "Mycobacterium"}, "report_kmers": ()}
     build = partial(build_dataset, "phage", "hosts-150", data_dir=tmp_path / "genomes.parquet")
     folder = build(output=tmp_path / "out", **options)
     reads = pd.concat(pd.read_parquet(path) for path in folder.rglob("*.parquet"))
     names = ["Escherichia", "Mycobacterium", "Vitis"]
-    known = dict(zip(rows["genome_id"], rows["host"], strict=True))
+    known = dict(zip(rows["genome_id"], rows["host"], strict=True)) | {"genome0_0": "Escherichia coli"}
     for genome, label in zip(reads["genome_id"], reads["label"], strict=True):
         host = known[genome]
         expected = "Mycobacterium" if host is None or host != host else host.split()[0]
