@@ -45,6 +45,14 @@ def _caches(tmp_path_factory, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("arrow"))
 
 
+@pytest.fixture(scope="module")
+def no_intervals():
+    """Runs without bootstrap intervals, which take longer than a tiny training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seqformers.training.folder.bootstrap_intervals", lambda score, rows: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def reads(tmp_path_factory) -> Path:
     """A labelled data set with three splits."""

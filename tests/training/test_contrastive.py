@@ -91,6 +91,7 @@ def test_a_classifier_begins_with_what_was_learnt(genomes: Path, reads: Path, tm
     recipe = {
         "model": {"type": "kmer_bert", "from": str(start)},
         "data": {"path": str(reads)},
+        "metrics": ["accuracy"],
         "training": {"max_steps": 1, "learning_rate": 0.0, "use_cpu": True, "bf16": False},
         "baselines": {"names": []},
     }

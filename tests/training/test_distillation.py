@@ -19,6 +19,8 @@ from seqformers.training.run import Run
 from seqformers.training.tasks import Classes, Labels, MaskedTokens, NextTokens, Numbers
 from tests.training.conftest import TINY
 
+pytestmark = pytest.mark.usefixtures("no_intervals")
+
 QUICK = {"per_device_train_batch_size": 16, "learning_rate": 1e-2, "use_cpu": True, "bf16": False}
 
 

@@ -16,6 +16,8 @@ from seqformers.training import finetune
 from seqformers.training.pruning import prune, prune_weights
 from tests.training.conftest import TINY
 
+pytestmark = pytest.mark.usefixtures("no_intervals")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, request: Any) -> Path:

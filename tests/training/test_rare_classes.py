@@ -22,6 +22,8 @@ from seqformers.training.learners import Weighed
 from seqformers.training.recipe import load_recipe
 from tests.training.conftest import TINY, sequences, write_split
 
+pytestmark = pytest.mark.usefixtures("no_intervals")
+
 PAIRS = dict(zip("ACGTRYKMBDHVSWN", "TGCAYRMKVHDBSWN", strict=True))
 
 

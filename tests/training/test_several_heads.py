@@ -20,6 +20,8 @@ from seqformers.training import evaluate, finetune, pretrain
 from seqformers.training.several_heads import HeadRows
 from tests.training.conftest import TINY, sequences, write_split
 
+pytestmark = pytest.mark.usefixtures("no_intervals")
+
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
