@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks._results import ROOT
 from seqformers.datasets import build_dataset
 from seqformers.datasets_scripts.phage.virome import write_virome
@@ -39,7 +41,7 @@ def main() -> None:
 
 
 def answers_offline(wheel: Path) -> None:
-    """Install a wheel with nothing else of this checkout, and ask every packaged model a known question."""
+    """Install a wheel with nothing else of this checkout; ask every packaged model, and run every offline command."""
     with tempfile.TemporaryDirectory() as place:
         _run(sys.executable, "-m", "venv", f"{place}/venv")
         python, pins = f"{place}/venv/bin/python", str(ROOT / "constraints.txt")
@@ -47,6 +49,63 @@ def answers_offline(wheel: Path) -> None:
         _run(python, "-m", "pip", "install", "-q", "-c", pins, str(wheel.resolve()))
         offline = ["env", "-C", place, "HF_HUB_OFFLINE=1", f"HF_HOME={place}/cache"]
         _run(*offline, f"{place}/venv/bin/seqformers", "doctor")
+        for words in write_inputs(Path(place)):
+            _run(*offline, f"{place}/venv/bin/seqformers", "--quiet", *words)
+
+
+def write_inputs(place: Path) -> list[list[str]]:
+    """Small made-up inputs in a folder, and the commands that a first user can give there without a network."""
+    generator = np.random.default_rng(0)
+    letters = ["".join(generator.choice(list("ACGT"), length)) for length in (3_000, 2_000, 800)]
+    texts = {
+        "contigs.fasta": "".join(f">contig{number}\n{text}\n" for number, text in enumerate(letters)),
+        "mirnas.fa": ">let-7a\nUGAGGUAGUAGGUUGUAUAGUU\n",
+        "utrs.fa": ">site\nGGAGCAAUCUCAACUGACUUAGUUAGUAAGCAUUCAAACUACCUCAUUUAAGC\n",
+        "gene.fasta": f">gene\n{letters[2]}\n",
+        "proteins.fasta": ">secreted\nMKKTAIAIAVALAGFATVAQAAPKDNTWYTGAKLGWSQYHDTGFINNNGPTHENQLGAG\n",
+        "recipe.yaml": _RECIPE,
+    }
+    for name, text in texts.items():
+        (place / name).write_text(text, encoding="utf-8")
+    write_virome(place / "virome")
+    return [
+        words.split()
+        for words in (
+            "find-phages contigs.fasta --output phages.tsv --sites sites --plot pictures",
+            "scan-targets --mirna mirnas.fa --mrna utrs.fa --output targets.tsv",
+            "score-guides gene.fasta --output guides.tsv --track guides.png",
+            "annotate-proteins proteins.fasta -o table.tsv --plot",
+            "explain-guides gene.fasta --output effects.tsv",
+            "build phage --config reads-150 --data-dir virome/genomes --output reads groups_file=virome/groups.tsv "
+            "max_train_reads=64 max_validation_reads=32 max_test_reads=32 --plot reads.png",
+            "finetune recipe.yaml --output runs/mine --plot curves.png",
+            "evaluate runs/mine --output scores.json --plot scores.png",
+            "predict runs/mine contigs.fasta --output predictions.tsv --plot along.png",
+            "embed runs/mine contigs.fasta --output vectors.parquet --plot map.png",
+            "explain runs/mine gene.fasta --output explained --method mutations --plots 1",
+            "predict runs/mine contigs.fasta --shard 1/2 --output part-1.tsv",
+            "predict runs/mine contigs.fasta --shard 2/2 --output part-2.tsv",
+            "merge part-1.tsv part-2.tsv --output merged.tsv",
+            "push runs/mine me/mine --dry-run",
+            "space space --run phage",
+        )
+    ]
+
+
+_RECIPE = """
+task: finetune
+name: release
+model:
+  type: kmer_bert
+  from: null
+  config: {hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}
+tokenizer: {type: KmerTokenizer, k: 3, stride: 1}
+data: {path: reads}
+training: {per_device_train_batch_size: 32, num_train_epochs: 1, eval_strategy: epoch, save_strategy: epoch}
+seeds: [0]
+metrics: [macro_recall, auroc]
+baselines: {names: [gc_only]}
+"""
 
 
 def write_hub(folder: Path) -> Path:

@@ -219,7 +219,8 @@ def explain_guides(
     from seqformers.guides.effects import explain_guides as run
 
     count = run(output, source, model=model, pam=pam, picture=picture, device=device, overwrite=overwrite)
-    say(f"{count:,} contexts -> {output}{f', picture -> {picture}' if picture else ''}")
+    shown = "" if picture else "the same with --picture effects.png --overwrite draws the map"
+    say(f"{count:,} contexts -> {output}{f', picture -> {picture}' if picture else ''}", shown)
 
 
 @app.command(rich_help_panel=RUN)
@@ -245,7 +246,10 @@ def merge(
     from seqformers.merging import merge as run_merge
 
     path = run_merge(shards, output, overwrite=overwrite, resume=resume)
-    say(f"wrote {path}, of {len(shards)} shards")
+    say(
+        f"wrote {path}, of {len(shards)} shards",
+        "the shards may go; a resume of the single run would find it finished",
+    )
 
 
 @app.command(rich_help_panel=RUN)
@@ -332,4 +336,5 @@ def explain(
         overwrite=overwrite,
         resume=resume,
     )
-    say(f"wrote {', '.join(sorted(path.name for path in folder.iterdir() if path.name[0] != '.'))} to {folder}")
+    names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
+    say(f"wrote {', '.join(names)} to {folder}", f"look at {folder / 'plots'}" if "plots" in names else "")

@@ -47,7 +47,11 @@ def convert(
         return
     if not name or source is None or output is None:
         raise ValueError("give NAME SOURCE OUTPUT, for example: seqformers convert targetnet TargetNet.pt OUT")
-    typer.echo(f"wrote {room.convert(name, source, output, full=full, stride=stride, overwrite=overwrite)}", err=True)
+    folder = room.convert(name, source, output, full=full, stride=stride, overwrite=overwrite)
+    say(
+        f"wrote {folder}, a Hub repository",
+        f"use it as a model's name, or seqformers push {folder} you/name --dry-run",
+    )
 
 
 @app.command(rich_help_panel=SHARE)
@@ -165,7 +169,9 @@ def space(
 
     examples = [path.read_text(encoding="utf-8") for path in example or []]
     folder = write_space(output, run, title=title, examples=examples, window=window, overwrite=overwrite)
-    typer.echo(f"{folder}: start it with python {folder / 'app.py'} (needs pip install gradio)", err=True)
+    say(
+        f"wrote {folder}", f"pip install gradio && python {folder / 'app.py'}   # or seqformers push {folder} you/name"
+    )
 
 
 @app.command(rich_help_panel=SHARE)
@@ -190,5 +196,8 @@ def doctor(
             if number == 0 or finding.section != found[number - 1].section:
                 typer.echo(f"{finding.section}")
             typer.echo(f"  {marks[finding.state]}  {finding.name}: {finding.value}")
-    if any(finding.state == "broken" for finding in found):
+    broken = [finding.name for finding in found if finding.state == "broken"]
+    if broken:
+        say(f"broken: {', '.join(broken)}", "reinstall, or report it with the lines above")
         raise typer.Exit(1)
+    say("nothing is broken", "seqformers shows the jobs; seqformers VERB --help an example to paste")

@@ -297,6 +297,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Picture of ROC, precision and recall, calibration, confusion (.png, .svg, .pdf)."),
     ] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Show that picture in the card of the run folder, too.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output files.")] = False,
 ) -> None:
     """Score a run on its test rows, or on other rows of the same form.
@@ -316,10 +319,18 @@ def evaluate(
         predictions=predictions,
         baselines=baselines,
         plot=plot,
+        card=card,
         overwrite=overwrite,
     )
     metrics = with_lengths({split: result["metrics"]}, {split: result.get("by_length", {})})
     print_scores(f"{run} on {split}", metrics, result.get("baselines", {}), split)
+    written = [str(path) for path in (output, predictions, plot) if path is not None]
+    hint = (
+        ""
+        if plot
+        else f"seqformers evaluate {run} --plot scores.png   # ROC, precision and recall, calibration, confusion"
+    )
+    say(f"wrote {', '.join(written)}" if written else f"{run} is scored", hint)
 
 
 def _train(

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from transformers import AutoConfig
 
-from seqformers.files import MARK, Output, finite, write_json
+from seqformers.files import MARK, Output, finite, write_json, write_text
 from seqformers.hub.devices import quiet_loading
 from seqformers.hub.load import model_folder
 from seqformers.pictures import check_picture, save_picture
@@ -22,7 +22,9 @@ from seqformers.training.plots import draw_scores
 from seqformers.training.recipe import DataRecipe, Recipe, load_recipe
 from seqformers.training.run import Run
 
-__all__ = ["evaluate", "names_of", "recipe_of_run"]
+__all__ = ["evaluate", "names_of", "recipe_of_run", "show_in_card"]
+
+_PICTURES = "## Pictures"
 
 
 def evaluate(
@@ -34,6 +36,7 @@ def evaluate(
     predictions: str | Path | None = None,
     baselines: bool = False,
     plot: str | Path | None = None,
+    card: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Score a run folder on a split of its own data, or of other data of the same form.
@@ -48,6 +51,7 @@ def evaluate(
         baselines (`bool`): Also fit the shortcuts on the training split and score them here.
         plot (`str` or `Path`, *optional*): Picture of the scores, `.png`, `.svg` or `.pdf`: ROC, precision and recall,
             calibration and confusion of classes; measured against predicted for regression.
+        card (`bool`): Draw that picture into the run folder too, and show it in its card; drawn anew each time.
         overwrite (`bool`): Replace the output files.
 
     Returns:
@@ -62,6 +66,8 @@ def evaluate(
     """
     plot = None if plot is None else check_picture(plot)
     name, run = str(run), model_folder(run)
+    if card and not Path(name).is_dir():
+        raise ValueError(f"{name} is no folder of yours; --card draws into the card of a run folder")
     recipe = _only_what_is_scored(recipe_of_run(run, overrides), split, baselines)
     inputs = [place for place in (run, recipe.data.path, recipe.data.data_dir) if place is not None]
     with ExitStack() as stack:
@@ -79,15 +85,33 @@ def evaluate(
         if written[1] is not None and found.is_file():
             shutil.copyfile(found, written[1].start())
             written[1].finish()
+        rows = pd.read_parquet(found) if found.is_file() else pd.DataFrame()
         if written[2] is not None:
-            rows = pd.read_parquet(found) if found.is_file() else pd.DataFrame()
-            save_picture(
-                draw_scores(rows, f"{result['run']}, {split}"),
-                written[2].start(),
-                kind=written[2].path.suffix[1:].lower(),
-            )
+            figure = draw_scores(rows, f"{result['run']}, {split}")
+            save_picture(figure, written[2].start(), kind=written[2].path.suffix[1:].lower())
             written[2].finish()
+        if card:
+            show_in_card(run, rows, split)
     return result
+
+
+def show_in_card(run: Path, rows: pd.DataFrame, split: str) -> None:
+    """Draw `scores-SPLIT.png` into a run folder, and show it in a section of the card, which is written anew.
+
+    Args:
+        run (`Path`): The folder.
+        rows (`pd.DataFrame`): As `draw_scores` takes them.
+        split (`str`): What the rows are of.
+    """
+    picture, new = run / f"scores-{split}.png", run / f".scores-{split}.png.new"
+    save_picture(draw_scores(rows, split), new, kind="png")
+    new.replace(picture)
+    text = (run / "README.md").read_text(encoding="utf-8").partition(_PICTURES)[0].rstrip()
+    shown = "\n\n".join(
+        f"![Scores: {path.stem.partition('-')[2]}]({path.name})" for path in sorted(run.glob("scores-*.png"))
+    )
+    said = "ROC, precision and recall, calibration, confusion; of a regression measured against predicted."
+    write_text(run / "README.md", f"{text}\n\n{_PICTURES}\n\n{said}\n\n{shown}\n")
 
 
 def recipe_of_run(run: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from seqformers.hub.contents import contents_of
 from seqformers.pictures import check_picture, save_picture
+from seqformers.training.evaluation import show_in_card
 from seqformers.training.plots import draw_curves, draw_scores
 
 
@@ -68,3 +70,16 @@ def test_rows_without_one_label_each_are_refused():
 def test_a_name_that_is_no_picture_is_refused():
     with pytest.raises(ValueError, match=r"ends in \.png, \.svg, \.pdf"):
         check_picture("scores.docx")
+
+
+def test_a_card_shows_pictures_of_each_split_and_pushes_them(tmp_path):
+    label = np.arange(40) % 2
+    frame = pd.DataFrame({"label": label, "score_a": 1 - 0.6 * label, "score_b": 0.6 * label})
+    (tmp_path / "README.md").write_text("# A run\n\nIts text.\n")
+    for split in ("test", "validation", "test"):
+        show_in_card(tmp_path, frame, split)
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith("# A run\n\nIts text.\n\n## Pictures\n") and card.count("## Pictures") == 1
+    assert card.count("![Scores: test](scores-test.png)") == card.count("](scores-validation.png)") == 1
+    assert {"scores-test.png", "scores-validation.png"} <= set(contents_of(tmp_path, "model").paths)
+    assert [path.name for path in tmp_path.glob(".*")] == []
