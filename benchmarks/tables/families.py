@@ -150,7 +150,7 @@ def collect(work: Path) -> None:
             "rows": found["data"]["splits"],
             "parameters": found["per_seed"][0]["parameters"],
             "steps": found["per_seed"][0].get("steps"),
-            "shots": [seed["shots"] for seed in found["per_seed"] if "shots" in seed],
+            "few_rows_mcc": few_rows([seed["shots"] for seed in found["per_seed"] if "shots" in seed]),
             "cpu_minutes_a_seed": float(minutes.read_text()) if minutes.is_file() else None,
         }
         if found["baselines"]:
@@ -194,8 +194,8 @@ def table(result: dict[str, Any]) -> str:
             _, family, arm = name.split("/")
             pace = speed.get(f"{family}/{spec.letters}") if arm == "scratch" else None
             cost = cell["cpu_minutes_a_seed"]
-            fields = [family, ARMS[arm], _spread(cell, "mcc"), _spread(cell, "auroc"), _shots(cell, "10")]
-            fields += [_shots(cell, "1"), f"{cell['parameters']:,}", "" if cost is None else f"{cost:.2f}"]
+            fields = [family, ARMS[arm], _spread(cell, "mcc"), _spread(cell, "auroc"), _few(cell, "10")]
+            fields += [_few(cell, "1"), f"{cell['parameters']:,}", "" if cost is None else f"{cost:.2f}"]
             lines.append(f"| {' | '.join([*fields, '' if pace is None else f'{pace:,.0f}'])} |")
         for name, found in result["shortcuts"].get(task, {}).items():
             lines.append(
@@ -230,10 +230,16 @@ def _spread(cell: dict[str, Any], metric: str) -> str:
     return f"{value['mean']:.3f} ± {value['sd']:.3f}"
 
 
-def _shots(cell: dict[str, Any], count: str) -> str:
-    """Mean over seeds of the mean over draws."""
-    found = [seed[count]["mcc"]["mean"] for seed in cell["shots"] if "mcc" in seed.get(count, {})]
-    return f"{sum(found) / len(found):.3f}" if found else ""
+def few_rows(seeds: list[dict[str, Any]]) -> dict[str, float]:
+    """Rows a class -> MCC, mean over seeds of the mean over draws."""
+    counts = dict.fromkeys(count for seed in seeds for count in seed)
+    means = {count: [seed[count]["mcc"]["mean"] for seed in seeds if "mcc" in seed.get(count, {})] for count in counts}
+    return {count: sum(values) / len(values) for count, values in means.items() if values}
+
+
+def _few(cell: dict[str, Any], count: str) -> str:
+    value = cell["few_rows_mcc"].get(count)
+    return "" if value is None else f"{value:.3f}"
 
 
 if __name__ == "__main__":
