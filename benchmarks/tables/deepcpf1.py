@@ -216,15 +216,18 @@ def nested_table(data: Data, store: Store, arguments: argparse.Namespace) -> dic
     """Ten outer folds test, five inner folds choose by squared error; baselines learn and test on the same rows.
 
     Inner folds halve successively: all configurations are trained for the first, the best third of them for the
-    second, the best ninth for the others. Outer folds of the network that the result file has are not run again.
+    second, the best ninth for the others. Outer folds of the network that the result file has are not run again, and
+    its rows of other sizes stay.
     """
     labels = data.labels[TRAIN]
-    rows: dict[str, Any] = {}
+    rows = _recorded()
     outer_folds = arguments.outer if len(arguments.outer) > 1 else arguments.outer * len(arguments.sizes)
     folds = np.array_split(np.random.default_rng(0).permutation(len(labels)), 10)
     for size, outers in zip(arguments.sizes, outer_folds, strict=True):
-        scores, chosen = _measured(size, arguments.configurations)
-        scores, chosen = scores[:outers], chosen[:outers]
+        measured = rows.get(str(size), {})
+        if measured.get("configurations") != f"{arguments.configurations} of 180":
+            measured = {}
+        scores, chosen = measured.get("folds", [])[:outers], measured.get("chosen", [])[:outers]
         baselines: dict[str, list[float]] = {kind: [] for kind in NESTED_BASELINES}
         for outer in range(outers):
             rest = np.concatenate([part for index, part in enumerate(folds) if index != outer])[:size]
@@ -245,17 +248,13 @@ def nested_table(data: Data, store: Store, arguments: argparse.Namespace) -> dic
             "outer_folds": f"{outers} of 10",
             "baselines": {kind: _over(values) for kind, values in baselines.items()},
         }
-    return {"rows": rows}
+    return {"rows": dict(sorted(rows.items(), key=lambda row: int(row[0])))}
 
 
-def _measured(size: int, count: int) -> tuple[list[float], list[dict[str, int]]]:
-    """Scores and choices of the outer folds that are in the result file already."""
+def _recorded() -> dict[str, Any]:
+    """The rows of the result file."""
     path = RESULTS / "deepcpf1_nested_cv.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["result"]["rows"] if path.is_file() else {}
-    row = rows.get(str(size))
-    if row is None or row["configurations"] != f"{count} of 180":
-        return [], []
-    return list(row["folds"]), list(row["chosen"])
+    return json.loads(path.read_text(encoding="utf-8"))["result"]["rows"] if path.is_file() else {}
 
 
 def _over(scores: list[float]) -> dict[str, Any]:
