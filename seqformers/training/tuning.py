@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 from transformers.utils import logging
 
 from seqformers.files import write_json, write_text
@@ -126,10 +127,11 @@ def _draw(output: Path, study: Any, name: str) -> None:
     if len({trial.value for trial in whole}) > 1:  # of equal trials no parameter is more important
         pictures["importance"] = drawers.plot_param_importances
     for picture, draw in pictures.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Optuna calls its matplotlib pictures experimental
-            axes = draw(study, target_name=name)
-        save_picture(axes.figure, output / f"{picture}.png")
+        with warnings.catch_warnings(), plt.rc_context():  # Optuna changes the style for good
+            warnings.simplefilter("ignore")  # it calls these pictures experimental
+            figure = draw(study, target_name=name).figure
+            figure.set_layout_engine("constrained")  # its margins cut long names
+            save_picture(figure, output / f"{picture}.png")
 
 
 def _optuna() -> Any:
