@@ -302,7 +302,7 @@ def _benchmarks() -> dict[str, str | bytes]:
     ]
     for name, block in BLOCKS.items():
         if name != "speed":
-            index += ["", f"## {name}", "", block()]
+            index += ["", f"## {name}", "", block().replace("](docs/", "](../")]
     speed = ["# Speed", "", "Each in one run with its contender.", "", "![ratios](speed.png)", "", BLOCKS["speed"]()]
     results = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
