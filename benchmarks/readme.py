@@ -76,6 +76,35 @@ def phage_detector() -> str:
     return text
 
 
+def phage_regions() -> str:
+    """Proviruses: whole phages put into chromosomes, and the regions of chromosomes without a mark."""
+    found = _result("phage_regions")
+    if found is None:
+        return "Not measured yet."
+    result = found["result"]
+    head = [
+        "preset",
+        "found (half of it)",
+        "letters covered",
+        "an end is off by",
+        "other regions a Mb",
+        "without a mark a Mb",
+    ]
+    rows = []
+    for preset in ("strict", "default", "relaxed"):
+        there, marked = result[preset]["put_in"], result[preset]["marked"]
+        shares = ["{:.2f} ({:.2f}-{:.2f})".format(*there[name]) for name in ("found", "letters_covered")]
+        off = f"{there['median_nt_that_an_end_is_off']:,.0f} nt (median)"
+        others = [f"{there['regions_elsewhere_a_megabase']:.1f}", f"{marked['regions_without_a_mark_a_megabase']:.1f}"]
+        rows.append([preset, *shares, off, *others])
+    phages = result["default"]["put_in"]
+    said = (
+        f"{phages['phages']} whole phages of {phages['groups']} groups put into chromosomes of unseen genera (real "
+        f"proviruses are older: an upper bound), and {result['chromosomes']} chromosomes, {result['megabases']:.0f} Mb:"
+    )
+    return "\n".join([said, "", *_table(head, rows), "", _about(found)])
+
+
 def detector_in_short() -> str:
     """The phage detector beside the best shortcut and other tools, a row a length."""
     found = _result("phage_detector")
@@ -475,6 +504,7 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
 SHORT: dict[str, Callable[[], str]] = {"detector_in_short": detector_in_short, "in_short": in_short}
 BLOCKS: dict[str, Callable[[], str]] = {
     "phage_detector": phage_detector,
+    "phage_regions": phage_regions,
     "phage": phage,
     "sites": sites,
     "whole_utrs": whole_utrs,
