@@ -99,8 +99,9 @@ def phage_regions() -> str:
         rows.append([preset, *shares, off, *others])
     phages = result["default"]["put_in"]
     said = (
-        f"{phages['phages']} whole phages of {phages['groups']} groups put into chromosomes of unseen genera (real "
-        f"proviruses are older: an upper bound), and {result['chromosomes']} chromosomes, {result['megabases']:.0f} Mb:"
+        f"{phages['phages']} whole phages of {phages['groups']} groups put into chromosomes of unseen genera "
+        f"(real proviruses are older: an upper bound), and {result['chromosomes']} chromosomes, "
+        f"{result['megabases']:.0f} Mb:"
     )
     return "\n".join([said, "", *_table(head, rows), "", _about(found)])
 
