@@ -20,7 +20,7 @@ from seqformers.datasets_scripts.phage.virome import write_virome
 
 FOLDER = Path("demo")
 CONSOLE = Console(width=110)
-_SMALL = "{hidden_size: 128, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 512, max_position_embeddings: 192, hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, classifier_pooling: mean, composition: 4}"  # noqa: E501
+_SMALL = "{hidden_size: 128, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 512, max_position_embeddings: 192, hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, classifier_pooling: mean}"  # noqa: E501
 _SPLITS = "split_fractions=[0.7,0.1,0.2]"
 
 
@@ -49,7 +49,7 @@ def run(*words: object) -> None:
 
 def _recipe(task: str) -> Path:
     """Write the recipe of a step, so that a user can read it, change it and run it again."""
-    model = f"model: {{type: kmer_bert, config: {_SMALL}}}\ntokenizer: {{type: KmerTokenizer, k: 5, stride: 2}}\n"
+    model = f"model: {{type: kmer_bert, config: {_SMALL}}}\ntokenizer: {{type: KmerTokenizer, k: 4, stride: 2}}\n"
     reads = "validation: 800, test: 1500, reverse_complement: true"
     text = {
         "pretrain": f"task: pretrain\nname: demo-pretrained\n{model}"
