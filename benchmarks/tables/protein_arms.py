@@ -226,8 +226,12 @@ def page(outcome: Mapping[str, Any]) -> str:
         "fine-tuning a task: this compares recipes at one small budget, not the papers' models. Mean ± standard "
         "deviation over seeds.", "",
     ]  # fmt: skip
-    for task, arms in result["arms"].items():
-        names = [name for name in TASKS[task]["metrics"] if any(name in arm["mean"] for arm in arms.values())]
+    for task in TASKS:
+        arms, plain = result["arms"].get(task, {}), result.get(task, {})
+        given = [*(arm["mean"] for arm in arms.values()), *plain.values()]
+        names = [name for name in TASKS[task]["metrics"] if any(name in values for values in given)]
+        if not names:
+            continue
         lines += [
             f"## {task.replace('_', ' ').capitalize()}",
             "",
@@ -238,7 +242,7 @@ def page(outcome: Mapping[str, Any]) -> str:
             cells = [_cell(arm["mean"].get(key), arm["sd"].get(key)) for key in names]
             title = result["titles"][name]
             lines.append(f"| {title} | {arm['parameters']:,} | {arm['steps']:.0f} | " + " | ".join(cells) + " |")
-        for name, values in result.get(task, {}).items():
+        for name, values in plain.items():
             cells = [_cell(values.get(key), None) for key in names]
             lines.append(f"| *{name.replace('_', ' ')}* | - | - | " + " | ".join(cells) + " |")
         lines.append("")
