@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from seqformers.cli._app import ANSWERS, OnError, Part, Resume, app, say, shows_progress
+from seqformers.cli._app import ANSWERS, OnError, Part, RayAddress, Resume, app, say, shows_progress
 
 
 @app.command("scan-targets", rich_help_panel=ANSWERS)
@@ -237,6 +237,10 @@ def score_guides(
         Path | None, typer.Option(help="Picture of the guides along each record, .png, .svg or .pdf.")
     ] = None,
     shard: Part = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="ray: a task a GPU or core of a cluster that sees the files.")
+    ] = "local",
+    ray_address: RayAddress = None,
     device: Annotated[str | None, typer.Option(help="Torch device; default: a GPU when there is one.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Contexts the model sees at once.")] = 1024,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
@@ -270,7 +274,8 @@ def score_guides(
         off_target_pam=off_target_pam, weighting=weighting, off_target_table=off_target_table, index=index, rank=rank,
         gc=None if gc is None else _limits(gc), no_poly_t=no_poly_t, avoid=avoid or (), exclude=exclude, only=only,
         genes=genes, in_exons=in_exons, top=top, oligos=oligos, order=order, on_error=on_error, track=track,
-        shard=shard, device=device, batch_size=batch_size, overwrite=overwrite, resume=resume,
+        shard=shard, engine=engine, ray_address=ray_address, device=device, batch_size=batch_size, overwrite=overwrite,
+        resume=resume,
         progress=shows_progress(),
     )  # fmt: skip
     for line in report.lines():

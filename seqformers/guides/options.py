@@ -83,6 +83,7 @@ class GuideOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""
+        Pam(self.pam)
         for name, given, known in (("order", self.order, ORDERS), ("rank", self.rank, RANKINGS)):
             if given not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {given!r}")

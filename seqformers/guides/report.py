@@ -36,6 +36,17 @@ class GuideReport(Remarks):
         skip = "" if self.on_error == "skip" else " (--on-error skip leaves it out and goes on)"
         super().problem(what, message + skip)
 
+    def add(self, other: GuideReport) -> None:
+        """Count what another shard of the same job met, too."""
+        self.rows += other.rows
+        self.records += other.records
+        for mine, more in ((self.guides, other.guides), (self.left_out, other.left_out)):
+            mine.update(more)
+        for what, count in other.counts.items():
+            self.counts[what] += count
+            self.examples.setdefault(what, other.examples[what])
+        self.notes += [note for note in other.notes if note not in self.notes]
+
     def lines(self) -> list[str]:
         """One line a remark."""
         return [*super().lines(), *self.notes]

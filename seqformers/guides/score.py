@@ -32,6 +32,8 @@ from seqformers.guides.selection import ranking_value
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM, Pam, Sites, find_sites
 from seqformers.guides.table import SCORES, check_targets, score_targets, target_codes
 from seqformers.guides.track import check_picture, draw_guide_track
+from seqformers.inference.ray_engine import check_engine
+from seqformers.inference.ray_shards import run_shards
 from seqformers.shards import Shard
 from seqformers.tables import TableWriter
 
@@ -56,6 +58,8 @@ def score_guides(
     off_target_table: str | Path | None = None,
     track: str | Path | None = None,
     shard: str | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = False,
@@ -89,6 +93,9 @@ def score_guides(
         track (`str` or `Path`, *optional*): Picture of the guides along each record, `.png`, `.svg` or `.pdf`.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records (of a table: the rows);
             `seqformers.merge` joins them.
+        engine (`"local"` or `"ray"`, defaults to `"local"`): `ray` runs the shards of the job on a cluster whose
+            machines see the same files, a task a GPU or core, and joins them.
+        ray_address (`str`, *optional*): Of a running cluster; by default one is started on this machine.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Go on after the rows that an interrupted run of the same call has written.
         progress (`bool`): Show progress on stderr.
@@ -113,6 +120,15 @@ def score_guides(
             "--track and --off-target-table go with a whole table; merge the shards, then give this command without "
             "--shard, with --resume and --track"
         )
+    check_engine(engine, ray_address, source)
+    if engine != "local":
+        if engine != "ray" or output is None or shard is not None or off_target_table is not None:
+            raise ValueError(
+                "guides are scored by the engine local, or by ray with --output and without --shard and "
+                "--off-target-table"
+            )
+        writing: dict[str, Any] = {"overwrite": overwrite, "resume": resume}
+        return _on_cluster(source, output, track, ray_address, writing, options)
     job = _Job(source, GuideOptions(**options), Shard.parse(shard, source), progress=progress)
     if output is None:
         table = _StandardOutput(job.schema)
@@ -123,7 +139,7 @@ def score_guides(
         raise ValueError(f"{source} can be read only once, so a run cannot go on with it; save it as a file")
     if off_target_table is not None and job.search is None:
         raise ValueError("--off-target-table lists the hits in a genome; name it with --genome")
-    writing: dict[str, Any] = {"settings": job.settings(), "overwrite": overwrite, "resume": resume}
+    writing = {"settings": job.settings(), "overwrite": overwrite, "resume": resume}
     picture = None if track is None else check_picture(track)
     with ExitStack() as stack:
         drawing = hits = None
@@ -147,6 +163,26 @@ def score_guides(
     return job.report
 
 
+def _on_cluster(
+    source: str | Path,
+    output: str | Path,
+    track: str | Path | None,
+    address: str | None,
+    writing: dict[str, Any],
+    options: dict[str, Any],
+) -> GuideReport:
+    """The same table from the shards of the job, and the picture from the table."""
+    device = GuideOptions(**options).device  # what cannot be done is refused before a cluster starts
+    report, *others = run_shards(
+        partial(score_guides, source, **options), output, address=address, device=device, **writing
+    )
+    for other in others:
+        report.add(other)
+    if track is not None:
+        score_guides(source, output, track=track, **{**writing, "resume": True, "overwrite": False}, **options)
+    return report
+
+
 def guide_table(source: str | Path, **options: Any) -> pd.DataFrame:
     """The table of [`score_guides`] in memory, as a `pandas.DataFrame`.
 
@@ -154,7 +190,17 @@ def guide_table(source: str | Path, **options: Any) -> pd.DataFrame:
         source (`str` or `Path`): Table or FASTA file.
         **options: See [`seqformers.guides.options.GuideOptions`].
     """
-    refused = {"output", "off_target_table", "track", "shard", "overwrite", "resume", "progress"} & options.keys()
+    refused = {
+        "output",
+        "off_target_table",
+        "track",
+        "shard",
+        "engine",
+        "ray_address",
+        "overwrite",
+        "resume",
+        "progress",
+    } & options.keys()
     if refused:
         raise TypeError(f"guide_table writes nothing; score_guides takes {', '.join(sorted(refused))}")
     job = _Job(source, GuideOptions(**options), Shard())
