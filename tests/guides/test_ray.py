@@ -31,6 +31,7 @@ def killed_once(mark, source, *, shard, **options):
     return score_guides(source, shard=shard, **options)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(fasta, tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
