@@ -260,7 +260,8 @@ class CodingProfileModel(CodingProfilePreTrainedModel):
             raise ValueError("coding_profile is a network without attention; leave output_attentions out")
         if input_ids is None:
             raise ValueError("coding_profile counts words, so it needs input_ids (and takes no inputs_embeds)")
-        profile = self.norm(self.counter(input_ids, attention_mask).to(self.dense.weight.dtype))
+        assert self.norm.running_mean is not None
+        profile = self.norm(self.counter(input_ids, attention_mask).to(self.norm.running_mean.dtype))
         profile = profile.clamp(-_FARTHEST, _FARTHEST)
         hidden = self.dropout(nn.functional.relu(self.dense(self.feature_dropout(profile))))
         wanted = kwargs.get("output_hidden_states")

@@ -11,7 +11,15 @@ import torch
 
 import seqformers
 from seqformers._families import FAMILIES, family_of
-from tests.modeling.family_cases import DEEPCPF1, KMER2VEC, KMER_BERT, SELF_GENOMENET, SEQ_CNN, TARGETNET
+from tests.modeling.family_cases import (
+    CODING_PROFILE,
+    DEEPCPF1,
+    KMER2VEC,
+    KMER_BERT,
+    SELF_GENOMENET,
+    SEQ_CNN,
+    TARGETNET,
+)
 
 CASES = {case.model_type: case for case in (KMER_BERT, TARGETNET, DEEPCPF1, SEQ_CNN, KMER2VEC, SELF_GENOMENET)}
 FEW = [family for family in FAMILIES if family.model_type in CASES]
@@ -150,6 +158,17 @@ def test_dynamic_quantisation_stays_close(family: Any, head: str) -> None:
     assert any("quantized" in kind for kind in kinds)
     error = (first(small(**batch)) - expected).abs().max()
     assert error <= 0.1 * expected.abs().max()
+
+
+def test_int8_of_a_coding_profile_stays_close() -> None:
+    torch.manual_seed(0)
+    model = seqformers.CodingProfileForSequenceClassification(
+        seqformers.CodingProfileConfig(**CODING_PROFILE.config)
+    ).eval()
+    batch = CODING_PROFILE.unlabelled(CODING_PROFILE.batch("CodingProfileForSequenceClassification", 0))
+    small = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+    expected = model(**batch).logits
+    assert (small(**batch).logits - expected).abs().max() <= 0.1 * expected.abs().max()
 
 
 def test_a_chunked_classifier_refuses_to_be_exported() -> None:
