@@ -389,6 +389,15 @@ def _scan_targets(result: dict[str, Any]) -> str:
     )
 
 
+def _scan_pair_cnn(result: dict[str, Any]) -> str:
+    windows, hours, whole = result["windows_per_second_one_core"], result["hours_on_2_cores"], result["whole_scan"]
+    return (
+        f"| miRNA target scan by the pair CNN, one core | {windows['default']:,} windows/s | exhaustive "
+        f"{windows['exhaustive']:,} windows/s; {whole['mirnas']:,} miRNAs on {whole['utrs']:,} 3'UTRs of "
+        f"{whole['nucleotides_a_utr']:,} nt: {hours['default']} h on two cores |"
+    )
+
+
 def _score_guides(result: dict[str, Any]) -> str:
     sites = result["scanning"]["find_sites, both strands"]
     rates = {way: row["contexts_per_cpu_s"] for way, row in result["scoring"].items()}
@@ -486,6 +495,7 @@ def _genome_start(result: dict[str, Any]) -> str:
 SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_fasta_windows": _fasta_windows,
     "speed_scan_targets": _scan_targets,
+    "speed_scan_pair_cnn": _scan_pair_cnn,
     "speed_score_guides": _score_guides,
     "speed_best_guides": _best_guides,
     "speed_off_targets": _off_targets,

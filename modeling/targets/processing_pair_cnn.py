@@ -50,16 +50,25 @@ class PairCnnProcessor(ProcessorMixin):
         Raises:
             ValueError: a letter is no nucleotide, or the length is none of a mature miRNA; the message names `name`.
         """
-        codes = _IDS[np.frombuffer(sequence.encode("ascii", "replace"), np.uint8)] - 1
-        if (codes == 254).any():
-            at = int(np.flatnonzero(codes == 254)[0])
-            hint = " (a protein? the model reads RNA or DNA)" if sequence[at].isalpha() else ""
-            raise ValueError(f"{name}: {sequence[at]!r} at position {at + 1} is no nucleotide letter{hint}")
+        codes = self.encode_target(sequence, name)
         if not SHORTEST <= len(codes) <= LONGEST:
             raise ValueError(
                 f"{name}: a miRNA has {SHORTEST} to {LONGEST} nucleotides here, this one {len(codes)}; give the "
                 "mature miRNA, not the hairpin or the seed alone"
             )
+        return codes
+
+    def encode_target(self, sequence: str, name: str = "target") -> np.ndarray:
+        """Codes of a stretch of mRNA of any length, as of `encode_mirna`.
+
+        Raises:
+            ValueError: a letter is no nucleotide; the message names `name`.
+        """
+        codes = _IDS[np.frombuffer(sequence.encode("ascii", "replace"), np.uint8)] - 1
+        if (codes == 254).any():
+            at = int(np.flatnonzero(codes == 254)[0])
+            hint = " (a protein? the model reads RNA or DNA)" if sequence[at].isalpha() else ""
+            raise ValueError(f"{name}: {sequence[at]!r} at position {at + 1} is no nucleotide letter{hint}")
         return codes
 
     def encode_mirnas(self, mirnas: Sequence[str]) -> np.ndarray:

@@ -101,9 +101,14 @@ def space(run: Path, fasta: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the pair CNN in the package."""
+    return write_space(tmp_path_factory.mktemp("space") / "targets", "pair_cnn", title="miRNA targets")
+
+
+@pytest.fixture(scope="module")
+def targetnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the TargetNet in the package, which lies there without its code."""
-    folder = tmp_path_factory.mktemp("space")
-    return write_space(folder / "targets", packaged_model("targetnet"), title="miRNA targets")
+    return write_space(tmp_path_factory.mktemp("space") / "targetnet", packaged_model("targetnet"))
 
 
 @pytest.fixture(scope="module")
@@ -286,20 +291,30 @@ def press(forks: Forks, tmp_path: Path) -> Callable[..., list[str]]:
     return press
 
 
-def test_the_page_of_targets_answers_as_the_command(targets: Path, press: Callable[..., list[str]], tmp_path: Path):
-    mirna, utr = json.loads((targets / "settings.json").read_text())["examples"][0]
+@pytest.mark.parametrize(("page", "model"), [("targets", None), ("targetnet", "targetnet")])
+def test_the_page_of_targets_answers_as_the_command(
+    page: str, model: str | None, request: pytest.FixtureRequest, press: Callable[..., list[str]], tmp_path: Path
+):
+    space = request.getfixturevalue(page)
+    assert not any(re.search("(?m)^(from|import) seqformers", path.read_text()) for path in space.glob("*.py"))
+    mirna, utr = json.loads((space / "settings.json").read_text())["examples"][0]
     (tmp_path / "m.fa").write_text(mirna)
     (tmp_path / "u.fa").write_text(utr)
-    table, short, protein, nothing = press(
-        targets, [mirna, None, None, str(tmp_path / "u.fa")], [mirna, None, "ACGU", None],
-        [mirna, None, ">p\nMKLV", None], ["", None, utr, None],
+    table, sites, short, protein, nothing = press(
+        space, [mirna, None, None, str(tmp_path / "u.fa")], [mirna, None, utr, None, True],
+        [mirna, None, "ACGU", None], [mirna, None, ">p\nMKLV", None], ["", None, utr, None],
     )  # fmt: skip
-    files = tmp_path / "m.fa", tmp_path / "u.fa", tmp_path / "expected.tsv"
-    scan_target_files(*files, model="targetnet", progress=False)
-    found, expected = (pd.read_csv(source, sep="\t") for source in (io.StringIO(table), tmp_path / "expected.tsv"))
+    files = tmp_path / "m.fa", tmp_path / "u.fa"
+    scan_target_files(*files, tmp_path / "pairs.tsv", model=model, progress=False)
+    scan_target_files(*files, tmp_path / "sites.tsv", model=model, sites=True, progress=False)
+    found, expected = (pd.read_csv(source, sep="\t") for source in (io.StringIO(table), tmp_path / "pairs.tsv"))
     expected = expected.sort_values("score", ascending=False, ignore_index=True)
     pd.testing.assert_frame_equal(found, expected, rtol=1e-4)
     assert found.site_type[0] == "8mer" and short.splitlines()[1].split("\t")[2:4] == ["0.0", "0"]
+    every, expected = (pd.read_csv(source, sep="\t") for source in (io.StringIO(sites), tmp_path / "sites.tsv"))
+    order = ["mrna_id", "start"]
+    every, expected = (each.sort_values(order, ignore_index=True) for each in (every, expected))
+    pd.testing.assert_frame_equal(every, expected, rtol=1e-4)
     assert "'L' at position 3 is no nucleotide" in protein and nothing == "Paste a miRNA, or choose a file."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -11,12 +12,13 @@ from typing import Any
 
 from seqformers.files import Output
 from seqformers.hub.cards import render_space_card
-from seqformers.hub.load import model_folder
+from seqformers.hub.load import model_folder, packaged_model
 from seqformers.hub.push import PushPlan, plan_folder
 
 __all__ = ["PAGES", "write_space"]
 
 _CLASSIFIER = "ForSequenceClassification"
+_OF_THE_PACKAGE = re.compile(r"^from seqformers\.(?:\w+\.)*(\w+) import", re.MULTILINE)  # flat in a Space
 _OF_DNA = ("kmer_bert", "kmer2vec", "seq_cnn", "coding_profile", "self_genomenet")
 _DNA_EXAMPLE = ">example\n" + "ATGGCTAAGCTGACCGTTCAGGAACTGATCGCCAAGCGTGAAAGCCTGGGTTAATCGATCGGCTA" * 6
 _PROTEIN_EXAMPLE = ">example\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQFEVV"
@@ -53,12 +55,19 @@ def _made_up_contig(genes: int = 9, codons: int = 120) -> str:
 
 
 _CONTIG_EXAMPLE = f">made_up\n{_made_up_contig()}"
+_OF_TARGETS = {"picture.py": "../../targets/picture.py", "results.py": "../../targets/results.py"}
+_OF_PAIRS = {f"{name}.py": f"../../targets/{name}.py" for name in ("duplex", "pair_score", "pair_sites", "places")}
 # model_type -> its page, the files that go with it (name in the Space -> place here), and one example for each input.
 # Other models classify sequences. In a Space all files lie flat beside `app.py`, the page.
 PAGES: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "targetnet": (
         "targets.py",
-        {"target_picture.py": "../../targets/picture.py", "target_sites.py": "../../targets/sites.py"},
+        {"finder.py": "targetnet_finder.py", "sites.py": "../../targets/sites.py", **_OF_TARGETS},
+        (_MIRNA_EXAMPLE, _UTR_EXAMPLE),
+    ),
+    "pair_cnn": (
+        "targets.py",
+        {"finder.py": "pair_finder.py", "blocks.py": "../../inference/blocks.py", **_OF_PAIRS, **_OF_TARGETS},
         (_MIRNA_EXAMPLE, _UTR_EXAMPLE),
     ),
     "deepcpf1": (
@@ -96,16 +105,16 @@ def write_space(
     """Write a Gradio Space for the model of `run`: FASTA in; a table, a picture and a download out.
 
     A sequence classifier or regressor scores sequences; those longer than a window are scored window by window and
-    averaged. A TargetNet takes miRNAs and 3'UTRs and finds target sites. A DeepCpf1 ranks the guides of a gene. A
-    phage detector tells phages, other viruses, plasmids and hosts apart among contigs.
+    averaged. A pair CNN or a TargetNet takes miRNAs and 3'UTRs and finds target sites. A DeepCpf1 ranks the guides of
+    a gene. A phage detector tells phages, other viruses, plasmids and hosts apart among contigs.
 
     Args:
         directory (`str` or `Path`): Folder to write; `seqformers push` sends it to the Hub as a Space.
-        run (`str` or `Path`): A run folder, a converted model, a model of the Hub, or `phage`, `targetnet` or
-            `deepcpf1` for the models in the package.
+        run (`str` or `Path`): A run folder, a converted model, a model of the Hub, or `phage`, `pair_cnn`,
+            `targetnet` or `deepcpf1` for the models in the package.
         title (`str`, *optional*): Heading of the page; the run's name when absent.
-        examples (`Sequence[str]`, *optional*): FASTA texts offered on the page; for a TargetNet miRNAs and 3'UTRs in
-            turn.
+        examples (`Sequence[str]`, *optional*): FASTA texts offered on the page; for target sites miRNAs and 3'UTRs
+            in turn.
         window (`int`, *optional*): Letters of a window of a classifier; what it can take at once when absent.
         overwrite (`bool`): Replace an earlier Space once this one is whole; any other folder is left alone.
 
@@ -129,7 +138,10 @@ def write_space(
         else:
             settings["window"], offered = _window_and_example(run, config, [file.path for file in plan.files], window)
         settings["examples"] = _rows(examples or offered, len(offered))
-        _write(output.start(), plan, settings, {"app.py": page, "common.py": "common.py", **helpers})
+        folder = output.start()
+        _write(folder, plan, settings, {"app.py": page, "common.py": "common.py", **helpers})
+        if config["model_type"] == "pair_cnn":
+            _copy_scout(folder / "scout")
         return output.finish()
 
 
@@ -140,6 +152,13 @@ def _page_of(config: dict[str, Any]) -> tuple[str, dict[str, str], tuple[str, ..
     return PAGES.get("" if other else config["model_type"], ("classifier.py", {}, ()))
 
 
+def _copy_scout(folder: Path) -> None:
+    """The small network that says where the large one looks."""
+    folder.mkdir()
+    for path in (packaged_model("pair_cnn").parent / "pair_cnn_scout").iterdir():
+        shutil.copyfile(path, folder / path.name)
+
+
 def _write(folder: Path, plan: PushPlan, settings: dict[str, Any], code: dict[str, str]) -> None:
     """Write the model of `plan`, and beside it the page: `code` is name in the Space -> place here."""
     for file in plan.files:
@@ -147,7 +166,8 @@ def _write(folder: Path, plan: PushPlan, settings: dict[str, Any], code: dict[st
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.read())
     for name, source in code.items():
-        shutil.copyfile(Path(__file__).parent / source, folder / name)
+        text = (Path(__file__).parent / source).read_text(encoding="utf-8")
+        (folder / name).write_text(_OF_THE_PACKAGE.sub(r"from \1 import", text), encoding="utf-8")
     needed = [f"{name}=={version(name)}" for name in ("transformers", "torch", "numpy", "pandas", "matplotlib")]
     texts = {
         "settings.json": json.dumps(settings, indent=2) + "\n",
@@ -173,7 +193,7 @@ def _window_and_example(
     if not architecture.endswith(_CLASSIFIER):
         raise ValueError(
             f"{run} holds a {architecture or 'model without architecture'}; a Space needs a ...{_CLASSIFIER}, "
-            "a TargetNet or a DeepCpf1"
+            "a pair CNN, a TargetNet or a DeepCpf1"
         )
     if "tokenizer_config.json" not in paths:
         raise ValueError(f"{run} has no tokenizer (tokenizer_config.json); a Space needs one")
