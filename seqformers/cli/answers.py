@@ -90,6 +90,48 @@ def scan_targets(
     )
 
 
+@app.command("compare-changes", rich_help_panel=ANSWERS)
+def compare_changes(
+    table: Annotated[Path, typer.Argument(help="Pairs with a score and a log fold change: .tsv, .csv, .parquet, ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Table: .tsv, .csv, .jsonl or .parquet.")],
+    score: Annotated[
+        list[str] | None, typer.Option(help="Column of scores, high for targets; repeatable, one a model.")
+    ] = None,
+    change: Annotated[
+        str, typer.Option(help="Column of log fold changes, negative where the mRNA fell.")
+    ] = "log_fold_change",
+    mirna: Annotated[str, typer.Option(help="Column of the miRNA; '' ranks all pairs together.")] = "mirna_id",
+    threshold: Annotated[float, typer.Option(help="Score from which a pair is called a target in the test.")] = 0.5,
+    plot: Annotated[Path | None, typer.Option(help="Picture to draw: .png, .svg or .pdf.")] = None,
+    on_error: OnError = "raise",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the outputs.")] = False,
+) -> None:
+    """Compare target scores with expression after a miRNA was added: curves over depth, and a test of the shift.
+
+    A complete call; the table has columns mirna_id, score and log_fold_change:
+
+        echo mirna_id,score,log_fold_change > lfc.csv
+
+        for i in $(seq 40); do echo "miR-1,0.$((99 - i)),-0.$((50 - i))" >> lfc.csv; done
+
+        seqformers compare-changes lfc.csv --output curves.tsv --plot curves.png
+
+    One row a column of scores and depth k: mirnas, mean_lfc of the k best-scored pairs of each miRNA, best_mean_lfc
+    that any ranking could have, slfc (1 is best; Min et al. 2022); and, alike in all rows of a column, how many pairs
+    are called and whether they fall more than the others (one-sided Kolmogorov-Smirnov: ks_statistic, ks_p_value,
+    median_difference).
+    """
+    from seqformers.targets.expression import compare_changes as compare
+
+    remarks = compare(
+        table, output, scores=score or ["score"], change=change, mirna=mirna or None, threshold=threshold, plot=plot,
+        on_error=on_error, overwrite=overwrite,
+    )  # fmt: skip
+    for line in remarks.lines():
+        typer.echo(f"warning: {line}", err=True)
+    say(f"{output}: written")
+
+
 @app.command("annotate-proteins", rich_help_panel=ANSWERS)
 def annotate_proteins(
     proteins: Annotated[

@@ -231,6 +231,26 @@ class TestSites:
         assert grouped.score.max().tolist() == found.best_score.tolist()
         assert (pairs.score[pairs.num_sites == 0] == 0).all()
 
+    def test_letters_as_labs_write_them(self):
+        rna = "GACCGAGACCRGACCNGAGACC" * 3 + "CUACCUCA" + "GACCGAGACC" * 3
+        model = made_model()
+        tables = [
+            scan({"m": mirna}, {"u": mrna}, model=model, sites=True, energy=False)
+            for mirna, mrna in (
+                (LET7, rna),
+                (LET7.lower(), rna.lower()),
+                (LET7.replace("U", "T"), rna.replace("U", "T").replace("R", "y")),
+            )
+        ]
+        assert len(tables[0]) and all(tables[0].equals(table) for table in tables)
+
+    @pytest.mark.parametrize("length", [1, 7, 8, 20, 49, 50, 51])
+    def test_an_mrna_shorter_than_a_window_is_read_whole(self, length):
+        mrna = ("GAC" * 20)[: max(length - 8, 0)] + "CUACCUCA"[-length:]
+        table = scan({"m": LET7}, {"u": mrna}, sites=True, energy=False)
+        assert len(mrna) == length and (table.site_type == "8mer").sum() == (length >= 8)
+        assert (table.window_start >= 0).all() and (table.window_end <= length).all()
+
     def test_energy_of_the_duplex(self, sequences):
         if energy_version() is None:
             pytest.skip("ViennaRNA is in the rna extra")
