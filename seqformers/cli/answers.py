@@ -49,6 +49,9 @@ def scan_targets(
     plot: Annotated[Path | None, typer.Option(help="Folder for pictures of the ten best pairs' sites.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Worker threads; else one a core.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], typer.Option(help="bf16 is faster where the hardware has it, and less exact.")
+    ] = "fp32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     resume: Resume = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,

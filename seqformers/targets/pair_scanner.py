@@ -32,6 +32,7 @@ class PairCnnScanner(Engine):
         batch_size (`int`, *optional*): Windows a batch.
         threads (`int`, *optional*): Worker threads; by default one a core.
         device (`str`, *optional*): By default a GPU if there is one.
+        precision (`str`): As of `Engine`.
 
     Attributes:
         fingerprint (`dict`): What tells this model and selection from others.
@@ -54,8 +55,9 @@ class PairCnnScanner(Engine):
         batch_size: int | None = None,
         threads: int | None = None,
         device: str | None = None,
+        precision: str = "fp32",
     ):
-        super().__init__(model, "pair_cnn", batch_size=batch_size, threads=threads, device=device)
+        super().__init__(model, "pair_cnn", batch_size=batch_size, threads=threads, device=device, precision=precision)
         config = self.model.config
         if config.target_length < WINDOW:
             raise ValueError(f"a scan reads windows of {WINDOW} nt, and this model {config.target_length} at most")
@@ -66,10 +68,12 @@ class PairCnnScanner(Engine):
         if not exhaustive:
             scout = load_model(packaged_model("pair_cnn").parent / "pair_cnn_scout", family="pair_cnn", device=device)
         self.finder = SiteFinder(
-            self.model, scout and scout.model, device=self.device, energy=energy, batch_size=self.batch_size
-        )
+            self.model, scout and scout.model, device=self.device, energy=energy, batch_size=self.batch_size,
+            precision=self.precision,
+        )  # fmt: skip
         self.fingerprint = {
-            "weights": self.weights, "scout": scout and scout.fingerprint, "energy": self.finder.energy
+            "weights": self.weights, "scout": scout and scout.fingerprint, "energy": self.finder.energy,
+            **self.chosen_precision,
         }  # fmt: skip
         self.job_letters = _JOB_LETTERS
 

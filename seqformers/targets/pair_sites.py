@@ -33,8 +33,10 @@ from seqformers.targets.results import RankedPair
 __all__ = ["Duplex", "SiteFinder"]
 
 _SEED = 10  # nucleotides shown paired, as of a TargetNet
-SCOUT_LEAST, SCOUT_STEP = 1.75, 4  # logit of the scout near which places without a seed match are scored; its windows
-_SLID_LEAST = -0.5  # the same of the network itself, at every window
+# Logit of the scout near which the best pairing of a stretch is scored, and that near which all good ones are.
+SCOUT_LEAST, SCOUT_SURE, SCOUT_STEP = 1.0, 1.75, 4
+_SLID_LEAST = -0.5  # of the network itself, at every window: near it all are
+_STRETCH = 20  # to both sides
 _SITE_LEAST = 0.0  # logit that makes a site of a place without a seed match
 _LETTERS = np.frombuffer(b"ACGU.", np.uint8)
 _MARKS = np.full((5, 5), ord("."), np.uint8)
@@ -51,15 +53,28 @@ class SiteFinder:
         device (`torch.device`): Where both are.
         energy (`bool`): Give the energy of each reported site's duplex, where ViennaRNA is installed.
         batch_size (`int`): Windows a batch.
+        precision (`str`): `fp32`, or `bf16`: matrices are multiplied in it.
     """
 
     def __init__(
-        self, model: Any, scout: Any = None, *, device: torch.device, energy: bool = True, batch_size: int = 128
+        self,
+        model: Any,
+        scout: Any = None,
+        *,
+        device: torch.device,
+        energy: bool = True,
+        batch_size: int = 128,
+        precision: str = "fp32",
     ):
         self.model, self.device, self.batch_size = model, device, batch_size
-        self.slider, self.least, self.step = (scout, SCOUT_LEAST, SCOUT_STEP) if scout else (model, _SLID_LEAST, 1)
+        self.slider, self.step = (scout, SCOUT_STEP) if scout else (model, 1)
+        self.least, self.sure = (SCOUT_LEAST, SCOUT_SURE) if scout else (_SLID_LEAST, _SLID_LEAST)
         self.rule = PairRule.of(model.config)
         self.energy = energy_version() if energy else None
+        self.precision = precision
+
+    def _in_precision(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def score(self, job: list[tuple[int, int]], mirnas: Any, mrnas: Any, sites: bool) -> list[RankedPair]:
         """Score pairs, in order.
@@ -96,8 +111,12 @@ class SiteFinder:
     def _places(self, mirna: np.ndarray, laid: Laid) -> tuple[np.ndarray, np.ndarray]:
         """Positions to score, sorted, and their seed types."""
         ids = torch.from_numpy(self._mirna_ids(mirna)[None]).to(self.device)
-        values = slide(self.slider, ids, laid, self.device, self.step)
-        return join_places(*seed_places(mirna, laid), paired_places(mirna, laid, values, self.least))
+        with self._in_precision():
+            values = slide(self.slider, ids, laid, self.device, self.step)
+        others = paired_places(mirna, laid, values, self.sure)
+        if self.least < self.sure:
+            others = np.union1d(others, paired_places(mirna, laid, values, self.least, _STRETCH))
+        return join_places(*seed_places(mirna, laid), others)
 
     def _mirna_ids(self, codes: np.ndarray) -> np.ndarray:
         """What the network reads of a miRNA, `(max_mirna_length,)` uint8."""
@@ -121,7 +140,7 @@ class SiteFinder:
         """
         rows = np.concatenate([mirna_ids, windows + 1], axis=1)
         logits = np.zeros(len(rows), np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._in_precision():
             for part, batch in whole_blocks(rows, self.batch_size):
                 ids = torch.from_numpy(batch).to(self.device)
                 found = self.model(ids[:, : mirna_ids.shape[1]], ids[:, mirna_ids.shape[1] :]).logits

@@ -15,6 +15,7 @@ import torch
 __all__ = [
     "AFTER",
     "BEFORE",
+    "ONE_PEAK",
     "ONE_SHOWN",
     "SAME_SITE",
     "SITE_TYPES",
@@ -31,13 +32,13 @@ BEFORE, AFTER = 28, 22  # letters of a window before the base that faces nucleot
 WINDOW = BEFORE + AFTER
 SAME_SITE = 6  # places no further apart are one site
 ONE_SHOWN = 24  # the window of a place shows the pairing at places no further away, too
+ONE_PEAK = 5  # of places no further apart the one that pairs best is looked at
 SITE_TYPES = np.array(["non-canonical", "6mer", "7mer-A1", "7mer-m8", "8mer"])
 UNKNOWN = 4
 _TILE = 512  # places read in one go; the same cuts whatever is read beside them, so that no bit depends on that
 _TILES = 16
 _SHORTEST = 6  # nucleotides of an mRNA that can pair with a seed
 _SEEN = 8  # a window that scores shows the pairing at places no further from its middle well
-_PEAK = 5  # of places no further apart the one that pairs best is looked at
 # What a pair adds: G-C, A-U and G-U by two letters' codes, more at nucleotides 2-8, less behind nucleotide 16.
 _STRENGTH = np.zeros((5, 5), np.int16)
 for _one, _other, _value in ((1, 2, 4), (0, 3, 3), (2, 3, 1)):
@@ -144,8 +145,10 @@ def _seen_beyond(config: Any, step: int) -> int:
     return -(-seen // step) * step
 
 
-def paired_places(mirna: np.ndarray, laid: Laid, values: np.ndarray, least: float) -> np.ndarray:
-    """Places near a window of at least `least` where the miRNA pairs better, without gaps, than right beside them.
+def paired_places(
+    mirna: np.ndarray, laid: Laid, values: np.ndarray, least: float, reach: int = ONE_PEAK
+) -> np.ndarray:
+    """Places near a window of at least `least` where the miRNA pairs better, without gaps, than beside them.
 
     A network pools over its window, so windows on both sides of a duplex score as much as that around it; and what
     slides along reads neighbours, too. So its values say where to look, and these places are scored one by one.
@@ -155,6 +158,7 @@ def paired_places(mirna: np.ndarray, laid: Laid, values: np.ndarray, least: floa
         laid (`Laid`): mRNAs.
         values (`np.ndarray`): Of `slide`.
         least (`float`): A logit.
+        reach (`int`): How far on both sides a place must pair better than others; less than `AFTER`.
 
     Returns:
         `np.ndarray`: Positions in `laid.codes`, sorted. Of equally good places the one counts whose place is the
@@ -162,16 +166,16 @@ def paired_places(mirna: np.ndarray, laid: Laid, values: np.ndarray, least: floa
     """
     high = np.flatnonzero(values >= least)
     inside = _beside(high, _SEEN, len(values))
-    around = np.flatnonzero(_beside(np.flatnonzero(inside), _PEAK, len(values)))
+    around = np.flatnonzero(_beside(np.flatnonzero(inside), reach, len(values)))
     owner = laid.owners(around)
     real = (around >= laid.begins[owner] + BEFORE) & (around <= laid.begins[owner + 1] - AFTER)
     around, owner = around[real], owner[real]
-    width = 2 * _PEAK + 1
+    width = 2 * reach + 1
     keys = np.full(len(values), _OUTSIDE * width)
     keys[around] = _pairing(mirna, laid.codes, around) * width + (around - laid.begins[owner]) % width
     here = around[inside[around]]
     best = np.full(len(here), _OUTSIDE * width)
-    for apart in range(-_PEAK, _PEAK + 1):  # no place is so near an end of all
+    for apart in range(-reach, reach + 1):  # no place is so near an end of all
         np.maximum(best, keys[here + apart], out=best)
     return here[keys[here] == best]
 

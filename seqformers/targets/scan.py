@@ -46,6 +46,7 @@ def scan_targets(
     on_error: Literal["raise", "skip"] = "raise",
     threads: int | None = None,
     device: str | None = None,
+    precision: str = "fp32",
 ) -> pd.DataFrame:
     """Score miRNA-mRNA pairs.
 
@@ -75,12 +76,13 @@ def scan_targets(
             `miraw-6-1:10`, `miraw-7-1:10`, `miraw-7-2:10`, `targetscan`, `pita` or `all`.
         step (`int`, *optional*): Distance of a TargetNet's windows, counted from the mRNA's 3' end; 1 by default.
         exhaustive (`bool`): Let the pair CNN itself look at every window of every mRNA. Otherwise a network about
-            fifteen times smaller does, and the pair CNN at what it finds, and at all seed matches.
+            fifteen times smaller says where, and the pair CNN scores the best pairings there and all seed matches.
         energy (`bool`): Add the energy of each reported site's duplex, where ViennaRNA is installed
             (`pip install 'seqformers[rna]'`).
         on_error (`str`): `"raise"` at the first bad record, or `"skip"` it with a counted warning.
         threads (`int`, *optional*): Worker threads; by default one a core.
         device (`str`, *optional*): Where the network runs; by default a GPU if there is one.
+        precision (`str`): `"fp32"`; `"bf16"`, faster where the hardware has it; or `"auto"`: bf16 where it has.
 
     Returns:
         `pd.DataFrame`: `mirna_id`, `mrna_id`, `score` of the pair (0 without a site), `num_sites`, `best_start` and
@@ -105,7 +107,7 @@ def scan_targets(
     report = ScanReport(on_error)
     scanner = open_scanner(
         model, windows=windows, criterion=criterion, step=step, exhaustive=exhaustive, energy=energy, threads=threads,
-        device=device,
+        device=device, precision=precision,
     )  # fmt: skip
     small = TargetRecords.from_mapping(mirnas, "miRNA", scanner.processor, report)
     large = TargetRecords.from_mapping(mrnas, "mRNA", scanner.processor, report, padding=scanner.padding)
@@ -140,6 +142,7 @@ def scan_target_files(
     resume: bool = False,
     threads: int | None = None,
     device: str | None = None,
+    precision: str = "fp32",
     progress: bool = True,
     plot: str | Path | None = None,
 ) -> ScanReport:
@@ -167,6 +170,7 @@ def scan_target_files(
         resume (`bool`): Go on with an interrupted run of the same call.
         threads (`int`, *optional*): As in `scan_targets`.
         device (`str`, *optional*): As in `scan_targets`.
+        precision (`str`): As in `scan_targets`.
         progress (`bool`): Show a progress bar on stderr.
         plot (`str` or `Path`, *optional*): Folder for pictures of the sites of the ten best pairs.
 
@@ -192,7 +196,7 @@ def scan_target_files(
     part, report = Shard.parse(shard, *inputs), ScanReport(on_error)
     scanner = open_scanner(
         model, windows=windows, criterion=criterion, step=step, exhaustive=exhaustive, energy=energy, threads=threads,
-        device=device,
+        device=device, precision=precision,
     )  # fmt: skip
     names = ("mirna", "mrna", "pairs")
     settings = {name: fingerprint(source) for name, source in zip(names, inputs, strict=False)} | {

@@ -38,6 +38,7 @@ class TargetScanner(Engine):
         batch_size (`int`): Windows the network takes at once; 256 is fastest on a CPU (it fits the cache).
         threads (`int`, *optional*): Worker threads; by default one a core.
         device (`str`, *optional*): By default a GPU if there is one.
+        precision (`str`): As of `Engine`.
 
     Attributes:
         fingerprint (`dict`): What tells this model and selection from others.
@@ -57,13 +58,16 @@ class TargetScanner(Engine):
         batch_size: int | None = None,
         threads: int | None = None,
         device: str | None = None,
+        precision: str = "fp32",
     ):
-        super().__init__(model, "targetnet", batch_size=batch_size, threads=threads, device=device)
+        super().__init__(
+            model, "targetnet", batch_size=batch_size, threads=threads, device=device, precision=precision
+        )
         # Weights saved alone: the published selection.
         self.processor = (
             processor or self.encoder or TargetNetProcessor(encode_alignment=self.model.config.encode_alignment)
         )
-        self.fingerprint = {"weights": self.weights, "selection": self.processor.options()}
+        self.fingerprint = {"weights": self.weights, "selection": self.processor.options(), **self.chosen_precision}
         self.windows = windows
         self.padding = (0, 0)
         if not windows:
@@ -156,7 +160,8 @@ class TargetScanner(Engine):
             ValueError: the model gives something that is no number.
         """
         logits = np.zeros(len(input_ids), np.float32)
-        with torch.inference_mode():
+        in_bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        with torch.inference_mode(), in_bf16:
             for rows, batch in whole_blocks(input_ids, self.batch_size):
                 found = self.model(torch.from_numpy(batch).to(self.device)).logits
                 logits[rows] = found[: rows.stop - rows.start].float().cpu().numpy()
