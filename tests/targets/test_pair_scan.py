@@ -126,8 +126,12 @@ class TestPlaces:
             assert np.isneginf(np.delete(some[here], np.s_[::step])).all()
 
     @settings(deadline=None)
-    @given(st.lists(st.text("ACGUN", min_size=7, max_size=90), min_size=1, max_size=3), st.data())
-    def test_best_pairing_where_a_network_points(self, mrnas, data):
+    @given(
+        st.lists(st.text("ACGUN", min_size=7, max_size=90), min_size=1, max_size=3),
+        st.sampled_from([5, 20]),
+        st.data(),
+    )
+    def test_best_pairing_where_a_network_points(self, mrnas, reach, data):
         laid, mirna = laid_of(*mrnas), encode_rna(LET7)
         values = np.full(len(laid.codes), -np.inf, np.float32)
         seen = data.draw(st.lists(st.integers(0, sum(map(len, mrnas)) - 1), max_size=4))
@@ -141,13 +145,13 @@ class TestPlaces:
                 worth = [1 + 2 * (0 < nt < 8) for nt, _ in facing]
                 each = [pairs.get(LET7[nt] + mrna[at], 0) for nt, at in facing]
                 sums = sum(a * b for a, b in zip(worth, each, strict=True))
-                strength[int(laid.begins[number]) + BEFORE + place] = sums, (BEFORE + place) % 11
+                strength[int(laid.begins[number]) + BEFORE + place] = sums, (BEFORE + place) % (2 * reach + 1)
         slow = [
             at for at, mine in strength.items()
             if any(abs(at - letters[i]) <= 8 for i in seen)
-            and all(mine >= strength.get(at + apart, mine) for apart in range(-5, 6))
+            and all(mine >= strength.get(at + apart, mine) for apart in range(-reach, reach + 1))
         ]  # fmt: skip
-        assert paired_places(mirna, laid, values, 1.5).tolist() == slow
+        assert paired_places(mirna, laid, values, 1.5, reach).tolist() == slow
 
     def test_others_beside_seeds_are_left_out(self):
         at, types = join_places(np.array([50]), np.array([3], np.uint8), np.array([44, 57, 43, 90]))
@@ -262,6 +266,22 @@ class TestSites:
             stretch = mrna[row.window_start : row.window_end]
             assert row.energy == pytest.approx(RNA.duplexfold(LET7, stretch).energy, abs=0.01)
         assert scan({"m": LET7}, {"u": mrna}, sites=True, energy=False).energy.isna().all()
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("model", ["pair_cnn", "targetnet"])
+    def test_bf16_is_near(self, sequences, model):
+        mirnas, mrnas = {"m": LET7}, {"u": sequences[1]["utr-0"] + "CUACCUCA" + sequences[1]["utr-4"]}
+        exact, near = (
+            scan(mirnas, mrnas, model=model, energy=False, threads=1, precision=name) for name in ("fp32", "bf16")
+        )
+        assert near.score[0] == pytest.approx(exact.score[0], abs=0.02)
+        told = [open_scanner(model, threads=1, precision=name).fingerprint for name in ("fp32", "bf16")]
+        assert told[1] == told[0] | {"precision": "bf16"}
+
+    def test_int8_is_refused(self):
+        with pytest.raises(ValueError, match="a scan has no int8"):
+            open_scanner(precision="int8")
 
 
 class TestPairScore:
