@@ -320,7 +320,7 @@ class TestFiles(BothModels):
         rng = np.random.default_rng(1)
         mirnas = write_fasta(tmp_path / "m.fa", {"m": LET7})
         pool = ["".join(rng.choice(list("ACGU"), 60)) for _ in range(50)]
-        few, many = (2_000, 12_000) if is_targetnet(model) else (500, 4_000)
+        few, many = (2_000, 12_000) if is_targetnet(model) else (200, 1_500)
         small = write_fasta(tmp_path / "s.fa", {f"u{i}": pool[i % 50] for i in range(few)})
         large = write_fasta(tmp_path / "l.fa", {f"u{i}": pool[i % 50] for i in range(many)})
         self.scan((mirnas, small), tmp_path / "s.tsv", model)
