@@ -37,10 +37,14 @@ COPIED = {
 }  # fmt: skip
 
 
+def on_startup(command: str, dirty: bool) -> None:
+    """Lay out the package before mkdocstrings looks for its folder, which a fresh clone does not have."""
+    _lay_out_package(ROOT / ".tutorials" / "package")
+
+
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Write the navigation of the folders whose pages are made here."""
     sys.path.insert(0, str(ROOT))  # the site is built in a checkout, whose benchmarks are no part of the package
-    _lay_out_package(ROOT / ".tutorials" / "package")
     tutorials = sorted(path.stem for path in ROOT.glob("docs/tutorials/*.py"))
     made = {
         "tutorials/": [f"tutorials/{name}.md" for name in tutorials],
