@@ -90,7 +90,7 @@ def load_labelled(data: Path) -> tuple[dict[str, list[Labelled]], dict[str, list
     Rows of one task that share a word of 20 residues with a test protein of another task are dropped.
     """
     tests = _tests(data)
-    train = {"signal": _signal(data, "train"), "structure": _structure(data, "train_netsurfp2")}
+    train = {"signal": _signal(data, "train"), "structure": structure_rows(data, "train_netsurfp2")}
     topology = _topology(data)
     train["topology"] = [row for row in topology if row.fold != 3]
     dropped: dict[str, int] = {}
@@ -107,7 +107,7 @@ def load_labelled(data: Path) -> tuple[dict[str, list[Labelled]], dict[str, list
 def _tests(data: Path) -> dict[str, list[Labelled]]:
     return {
         "signal": _signal(data, "test"),
-        "structure": _structure(data, "test_cb513"),
+        "structure": structure_rows(data, "test_cb513"),
         "topology": [row for row in _topology(data) if row.fold == 3],
     }
 
@@ -121,7 +121,8 @@ def _signal(data: Path, split: str) -> list[Labelled]:
     return [Labelled(s.upper(), int(y), kind="signal") for s, y in zip(table["sequence"], table["label"], strict=True)]
 
 
-def _structure(data: Path, split: str) -> list[Labelled]:
+def structure_rows(data: Path, split: str) -> list[Labelled]:
+    """Proteins of one split with a state for each resolved residue."""
     rows = []
     for row in pd.read_parquet(data / f"secondary_structure/{split}.parquet").itertuples():
         labels = np.array([_STRUCTURE[state] for state in row.ss3])
