@@ -55,7 +55,7 @@ def time_call(call: Callable[[], Any], *, repeats: int = 15, warm_up: int = 2) -
 def about(*, data: str, seeds: list[int] | None = None) -> dict[str, Any]:
     """What stands in every result file beside the result: command, commit, data, seeds, device and versions."""
     return {
-        "command": " ".join(["python", "-m", _module(), *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", _module(), *map(_without_this_machine, sys.argv[1:])]),
         "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "data": data,
@@ -72,6 +72,11 @@ def write_result(name: str, result: dict[str, Any], *, data: str, seeds: list[in
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({**about(data=data, seeds=seeds), "result": result}, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def _without_this_machine(word: str) -> str:
+    """An argument as another machine would have it: of an absolute path only the name, under `runs`."""
+    return f"runs/{Path(word).name}" if Path(word).is_absolute() else word
 
 
 def commit() -> str:

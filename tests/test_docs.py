@@ -149,6 +149,7 @@ def test_results_say_how_they_came_about(path: Path):
     found = json.loads(path.read_text(encoding="utf-8"))
     assert {"command", "commit", "date", "data", "seeds", "device"} <= set(found)
     assert re.fullmatch(r"[0-9a-f]{7}", found["commit"]) and re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
+    assert not re.search(r"(^|[ =])/", found["command"]), "a path of one machine"
 
 
 def test_the_thesis_is_cited_as_it_is():
