@@ -10,7 +10,8 @@ import torch
 from huggingface_hub.errors import StrictDataclassFieldValidationError
 
 import seqformers
-from seqformers import KmerBertConfig, TargetNetConfig, TargetNetModel, cli
+from seqformers import KmerBertConfig, TargetNetConfig, TargetNetModel
+from seqformers.cli import _app
 from tests.modeling.family_cases import DEEPCPF1, KMER_BERT, TARGETNET
 
 TINY = {"KmerBertConfig": KMER_BERT.config, "TargetNetConfig": TARGETNET.config, "DeepCpf1Config": DEEPCPF1.config}
@@ -56,9 +57,9 @@ def test_values_of_another_type_are_refused_by_name(value: Any) -> None:
 
 
 def test_a_command_says_it_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(cli, "app", lambda: KmerBertConfig(read_length="150"))
+    monkeypatch.setattr(_app, "app", lambda: KmerBertConfig(read_length="150"))
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        _app.main()
     printed = capsys.readouterr().err
     assert ended.value.code == 2 and printed.count("\n") == 1 and "'read_length' expected" in printed
 
