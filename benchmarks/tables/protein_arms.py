@@ -4,7 +4,7 @@
     python -m benchmarks.tables.protein_arms --work work/arms --collect               # write results/protein_arms.json
 
 The arms stand in `recipes/plus/lists/arms.yaml`. An arm is pretrained for 40 seconds of CPU by `seqformers pretrain`,
-then fine-tuned for 15 on each task by `seqformers finetune`: homology levels of pairs (families that have a pair head),
+then fine-tuned for 15 on each task by `seqformers finetune`: homology levels of pairs (of families with a pair head),
 secondary structure (CB513) and signal peptides. Homology: domains of TAPE's remote-homology split with their folds,
 and the SCOP class that their fold has in the ProteinBERT set; training pairs are drawn, test pairs are distinct pairs
 of the fold holdout. Beside the arms: Needleman-Wunsch (BLOSUM62), composition and length, and on pairs of families
