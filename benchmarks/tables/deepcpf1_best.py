@@ -192,7 +192,7 @@ def page() -> str:
         *member_table(found["result"]),
         f"\n<sub>`{found['command']}`, commit {commit_of(found)}.</sub>\n",
         f"What the trees read was chosen inside HT 1-1 ({choice['result']['folds']} folds); the cheapest of those "
-        f"that are level is shipped: {SHIPPED}, which takes a fortieth of ViennaRNA's time. The other rows are "
+        f"that are level is shipped: {SHIPPED}, which takes a fifteenth of ViennaRNA's time. The other rows are "
         "ViennaRNA's.\n",
         "| structure read by the trees | trees | with a wide network |\n|---|---|---|",
     ]
