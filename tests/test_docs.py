@@ -131,6 +131,7 @@ def test_numbers_of_packaged_cards_come_from_results(subject: str):
     [
         ("tables/virbert.md", "virbert_arms"),
         ("tables/targetnet.md", "targetnet*"),
+        ("tables/targetnet_chimeric.md", "targetnet_chimeric"),
         ("tables/pair_rule.md", "pair_rule"),
         ("tables/deepcpf1.md", "deepcpf1*"),
         ("results/proteins.md", "proteins"),
