@@ -225,6 +225,11 @@ class Output:
     def __enter__(self) -> Output:
         return self
 
+    def discard(self) -> None:
+        """Throw away what was begun: a step on the way to another output, which is whole."""
+        _remove(self.partial)
+        self._header.unlink(missing_ok=True)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

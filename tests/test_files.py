@@ -62,6 +62,12 @@ class TestFiles:
             Output(target, "example", inputs=[source], overwrite=True, folder=how == "parent")
         assert source.read_text() == ">a\nACGT\n"
 
+    def test_a_step_on_the_way_leaves_nothing(self, tmp_path):
+        with Output(tmp_path / "steps", "example", settings={}, folder=True) as output:
+            (output.start() / "a.txt").write_text("a")
+            output.discard()
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize("place", [".", "..", "/"])
     def test_an_output_has_a_name(self, place):
         with pytest.raises(ValueError, match="give it a name of its own"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqformers.files import Output
 from seqformers.guides.score import score_guides
 from seqformers.inference.ray_shards import run_shards
 from tests.conftest import ROOT
@@ -49,8 +50,25 @@ def test_a_killed_worker_loses_nothing(fasta, tmp_path, monkeypatch):
     assert mark.exists() and (tmp_path / "t.png").is_file()
     for name in ("killed.tsv", "ray.tsv"):
         assert (tmp_path / name).read_bytes() == (tmp_path / "one.tsv").read_bytes()
-        assert not (tmp_path / f".{name}.shards").exists()
+        assert not list(tmp_path.glob(f".{name}.shards*"))
     assert (report.rows, report.records, report.guides) == (single.rows, single.records, single.guides)
+
+
+def test_shards_of_another_run_stay(tmp_path, monkeypatch):
+    """A folder where the shards would go is removed only if this job made it, and not while its run is on."""
+    monkeypatch.setattr("seqformers.inference.ray_shards._on_cluster", lambda *_: pytest.fail("nothing may start"))
+    place = tmp_path / ".o.tsv.shards"
+    with (
+        Output(place, "shards", settings={}, folder=True),
+        pytest.raises(OSError, match="another process is writing"),
+    ):
+        run_shards(print, tmp_path / "o.tsv")
+    foreign = tmp_path / ".o.tsv.shards.partial" / "notes.txt"
+    foreign.parent.mkdir()
+    foreign.write_text("mine")
+    with pytest.raises(FileExistsError, match="in the way"):
+        run_shards(print, tmp_path / "o.tsv")
+    assert foreign.read_text() == "mine"
 
 
 def test_what_does_not_go_with_a_cluster(fasta, tmp_path):
