@@ -5,15 +5,15 @@
 Fine-tuning costs minutes a cell where a probe of frozen vectors costs seconds, so it is done where it can tell most:
 on GC-matched reads of fold 0, every length and label fraction, three seeds. A seed draws the labelled reads (as it
 does for all arms), the new weights and their order. `fresh` is the same network from scratch on reads drawn anew all
-the time. A cell is one run folder and is not run again.
+the time. A cell is one file of scores and is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -54,20 +54,18 @@ def run_cell(work: Path, kind: str, length: int, fraction: float, seed: int) -> 
     target = network_path(work, kind, length, fraction, seed)
     if target.is_file():
         return
-    data, run = work / "network-data", work / "network-run"
-    for folder in (data, run, run.with_name("network-run.partial")):
-        shutil.rmtree(folder, ignore_errors=True)
-    data.mkdir()
     reads = pd.read_parquet(work / f"reads-{length}.parquet")
     rows = labelled_rows(reads, fold=0, variant="matched", fraction=fraction, seed=seed)
-    reads.iloc[rows][["sequence", "label"]].to_parquet(data / "train-00000-of-00001.parquet")
     print(f"== {target.stem}: {len(rows)} reads", flush=True)
-    train(load_recipe(_recipe(work, kind, length, fraction, seed)), run)
     test = reads[(reads["fold"] == 0) & reads["matched"]]
+    with TemporaryDirectory(dir=work) as place:
+        data, run = Path(place) / "data", Path(place) / "run"
+        data.mkdir()
+        reads.iloc[rows][["sequence", "label"]].to_parquet(data / "train-00000-of-00001.parquet")
+        train(load_recipe(_recipe(work, data, kind, length, fraction, seed)), run)
+        scores = scores_of(run, test["sequence"].tolist())
     target.parent.mkdir(exist_ok=True)
-    np.save(target, scores_of(run, test["sequence"].tolist()))
-    for folder in (data, run):
-        shutil.rmtree(folder)
+    np.save(target, scores)
 
 
 def scores_of(run: Path, sequences: list[str]) -> np.ndarray:
@@ -82,13 +80,13 @@ def scores_of(run: Path, sequences: list[str]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _recipe(work: Path, kind: str, length: int, fraction: float, seed: int) -> dict[str, Any]:
+def _recipe(work: Path, data: Path, kind: str, length: int, fraction: float, seed: int) -> dict[str, Any]:
     steps = FRESH_STEPS[length] if kind == "fresh" else STEPS[length][fraction]
     arm = read_list(ARMS)[SOURCE]["recipe"]
     recipe: dict[str, Any] = {
         "task": "finetune",
         "model": {"type": "kmer_bert", "config": {"classifier_pooling": "mean"}},
-        "data": {"path": str(work / "network-data"), "splits": {"validation": None, "test": None}},
+        "data": {"path": str(data), "splits": {"validation": None, "test": None}},
         "training": {
             "per_device_train_batch_size": 32 if kind == "fresh" else 16, "max_steps": steps,
             "learning_rate": RATES[kind], "warmup_steps": 0.1, "eval_strategy": "no", "save_strategy": "no",

@@ -102,8 +102,10 @@ def _write_genomes(source: Path, target: Path, folds: dict[str, int]) -> None:
     (target / "genomes").mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():
         if file.is_file() and file.name not in ("build.json", "README.md", "report.json", ".seqformers.json"):
-            (target / file.name).unlink(missing_ok=True)
-            (target / file.name).symlink_to(file.resolve())
+            link = target / file.name
+            if link.is_symlink():  # of an earlier call; a file of its own is not ours to remove
+                link.unlink()
+            link.symlink_to(file.resolve())
     table = pa.concat_tables([pq.read_table(path) for path in sorted((source / "genomes").glob("*.parquet"))])
     fold = np.array([folds.get(name, -1) for name in table["group"].to_pylist()])
     for split, chosen in (("train", fold > 0), ("test", fold == 0)):
