@@ -44,7 +44,10 @@ class ProteinBertConfig(BertConfig):
         max_masked (`int`, *optional*): Most residues of a row masked there; PLUS-TFM has 76.
         class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
         sequence_head (`str`, defaults to `"pooled"`): What the head for whole proteins reads: their pooled vector, or
-            (`"residue_cnn"`) all residues, projected to 20 and convolved, the maximum of each filter.
+            (`"residue_cnn"`) all residues, projected to 20 and convolved, the maximum of each filter; `"linear"` is
+            one linear layer on the pooled vector, which `seqformers probe` takes.
+        token_head (`str`, defaults to `"own"`): The head for residues: the family's own, or (`"linear"`) one linear
+            layer on the vector of each, which `seqformers probe` takes.
         first_residue_id (`int`, defaults to 5): Residues are the ids from here
         last_residue_id (`int`, defaults to 29): to here; random replacements are drawn among them.
         mask_token_id (`int`, defaults to 1): Id that hides a residue.
@@ -78,7 +81,8 @@ class ProteinBertConfig(BertConfig):
     mlm_probability: float | int = 0.15
     max_masked: int | None = None
     class_weights: list[float | int] | None = None
-    sequence_head: Literal["pooled", "residue_cnn"] = "pooled"
+    sequence_head: Literal["pooled", "residue_cnn", "linear"] = "pooled"
+    token_head: Literal["own", "linear"] = "own"
     first_residue_id: int = 5
     last_residue_id: int = 29
     mask_token_id: int = 1

@@ -51,7 +51,10 @@ class ProteinConfig(PreTrainedConfig):
         classifier_hidden_size (`int`, defaults to 512): Width of the hidden layer of the heads.
         class_weights (`list[float]`, *optional*): Weight of each class in the cross-entropy of the heads.
         sequence_head (`str`, defaults to `"pooled"`): What the head for whole proteins reads: their pooled vector, or
-            (`"residue_cnn"`) all residues, projected to 20 and convolved, the maximum of each filter.
+            (`"residue_cnn"`) all residues, projected to 20 and convolved, the maximum of each filter; `"linear"` is
+            one linear layer on the pooled vector, which `seqformers probe` takes.
+        token_head (`str`, defaults to `"own"`): The head for residues: the family's own, or (`"linear"`) one linear
+            layer on the vector of each, which `seqformers probe` takes.
         pad_token_id (`int`, defaults to 0): Padding.
     """
 
@@ -59,7 +62,8 @@ class ProteinConfig(PreTrainedConfig):
 
     classifier_hidden_size: int = 512
     class_weights: list[float | int] | None = None
-    sequence_head: Literal["pooled", "residue_cnn"] = "pooled"
+    sequence_head: Literal["pooled", "residue_cnn", "linear"] = "pooled"
+    token_head: Literal["own", "linear"] = "own"
     pad_token_id: int | None = 0
 
     def __post_init__(self, **kwargs: Any):

@@ -91,15 +91,17 @@ class PlusRnnOrdinalHead(nn.Module):
 
 
 class PlusRnnSequenceHead(nn.Module):
-    """Pool the residues of a protein, then two linear layers with a ReLU between."""
+    """Pool the residues of a protein, then two linear layers with a ReLU between, or one (`sequence_head`)."""
 
     def __init__(self, config: PlusRnnConfig):
         super().__init__()
         self.pooling = config.pooling
         # The original code has these weights too but, pooling by sum, never trains them.
         self.attention = nn.Linear(config.classifier_input_size, 1) if config.pooling == "attention" else None
-        self.hidden = nn.Linear(config.classifier_input_size, config.classifier_hidden_size)
-        self.output = nn.Linear(config.classifier_hidden_size, config.num_labels or 2)
+        width = config.classifier_input_size
+        linear = config.sequence_head == "linear"
+        self.hidden = None if linear else nn.Linear(width, config.classifier_hidden_size)
+        self.output = nn.Linear(width if linear else config.classifier_hidden_size, config.num_labels or 2)
 
     def forward(self, features: torch.Tensor, residue_mask: torch.Tensor) -> torch.Tensor:
         """Map (batch, tokens, width) to (batch, num_labels), reading residues only."""
@@ -112,7 +114,7 @@ class PlusRnnSequenceHead(nn.Module):
             if self.pooling == "mean":
                 weights = weights / weights.sum(1, keepdim=True).clamp(min=1.0)
         pooled = torch.einsum("bt,btw->bw", weights, features)
-        return self.output(torch.relu(self.hidden(pooled)))
+        return self.output(pooled if self.hidden is None else torch.relu(self.hidden(pooled)))
 
 
 class PlusRnnTokenHead(nn.Sequential):
@@ -344,7 +346,7 @@ class _PlusRnnWithHead(ProteinTask, PlusRnnPreTrainedModel):
 
     def _build(self, config: PlusRnnConfig) -> None:
         self._build_base(config, add_projection=config.classifier_input == "projection")
-        self.classifier = self.head_class(config)
+        self.classifier = self._make_head(config)
 
     def _build_base(self, config: PlusRnnConfig, add_projection: bool) -> None:
         self.plus_rnn = PlusRnnModel(config, add_projection=add_projection)
@@ -410,6 +412,9 @@ class PlusRnnForSequenceClassification(ProteinForSequenceClassification, _PlusRn
     """
 
     head_class = PlusRnnSequenceHead
+
+    def _make_head(self, config: Any) -> nn.Module:
+        return self.head_class(config)  # which pools, too
 
     def _residues(self, outputs: Any, attention_mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         return self._features(outputs), outputs.residue_mask

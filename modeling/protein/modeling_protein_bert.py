@@ -433,7 +433,7 @@ class _ProteinBertWithHead(_ProteinBertTask):
         self.cls = BertOnlyMLMHead(config) if config.finetuning_mlm_weight > 0 else None
         self.dropout = nn.Dropout(config.hidden_dropout_prob if config.head_type == "linear" else 0.0)
         linear = self.head_class is not ProteinContactHead and config.head_type == "linear"
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 2) if linear else self.head_class(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 2) if linear else self._make_head(config)
         self._use_plus_layer_norm()
 
     def _packs(self) -> bool:
@@ -493,7 +493,8 @@ class ProteinBertForTokenClassification(ProteinForTokenClassification, _ProteinB
     head_class = ProteinBertResidueHead
 
     def _packs(self) -> bool:
-        return self.config.head_type == "linear"  # convolutions reach over the end of a protein
+        # Convolutions reach over the end of a protein.
+        return self.config.head_type == "linear" or self.config.token_head == "linear"
 
     def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
         hidden = self.dropout(outputs.last_hidden_state)

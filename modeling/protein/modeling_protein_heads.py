@@ -41,6 +41,7 @@ __all__ = [
     "ProteinForTokenClassification",
     "ProteinHead",
     "ProteinLanguageModel",
+    "ProteinLinearHead",
     "ProteinPairOutput",
     "ProteinPreTrainedModel",
     "ProteinPreTrainingOutput",
@@ -138,6 +139,17 @@ class ProteinHead(nn.Sequential):
         width = config.classifier_hidden_size
         hidden = ProteinWeightNorm(config.pooled_size, width)
         super().__init__(hidden, nn.ReLU(), ProteinWeightNorm(width, config.num_labels or 2))
+
+
+class ProteinLinearHead(nn.Linear):
+    """Labels by one linear layer, of pooled vectors or of residues: what a probe fits."""
+
+    def __init__(self, config: Any, width: int):
+        super().__init__(width, config.num_labels or 2)
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Map (..., width) to (..., num_labels); which tokens are real does not matter."""
+        return super().forward(hidden)
 
 
 class ProteinResidueHead(nn.Module):
@@ -363,10 +375,13 @@ class ProteinTask:
 
     def _build(self, config: Any) -> None:
         """Make the base model and the head."""
-        classifier = self.head_class(config)  # first: the same seed gives the same weights as ever
+        classifier = self._make_head(config)  # first: the same seed gives the same weights as ever
         base = self.base_class(config, add_pooling_layer=self.reads_pooled)
         setattr(self, self.base_model_prefix, base)  # type: ignore[attr-defined]
         self.classifier = classifier
+
+    def _make_head(self, config: Any) -> nn.Module:
+        return self.head_class(config)
 
     def _num_classes(self) -> int:
         """Classes of the cross-entropy; 0 where the loss is another one."""
@@ -472,6 +487,11 @@ class ProteinForSequenceClassification(ProteinTask):
         if self._reads_residues():
             self.classifier = ProteinResidueCnnHead(config)
 
+    def _make_head(self, config: Any) -> nn.Module:
+        if config.sequence_head == "linear":
+            return ProteinLinearHead(config, getattr(config, "pooled_size", config.representation_size))
+        return super()._make_head(config)
+
     def _reads_residues(self) -> bool:
         return self.may_read_residues and self.config.sequence_head == "residue_cnn"
 
@@ -504,6 +524,11 @@ class ProteinForTokenClassification(ProteinTask):
     """
 
     head_class = ProteinResidueHead
+
+    def _make_head(self, config: Any) -> nn.Module:
+        if config.token_head == "linear":
+            return ProteinLinearHead(config, getattr(config, "classifier_input_size", config.representation_size))
+        return super()._make_head(config)
 
     def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
         hidden = outputs.last_hidden_state

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,21 @@ from seqformers.metrics.registry import greater_is_better, needs_groups
 from seqformers.training.run import Run
 from seqformers.training.tasks import Numbers, Task
 
-__all__ = ["features_of", "last_linear", "train_probe"]
+__all__ = [
+    "cached",
+    "feature_key",
+    "features_of",
+    "frozen_model",
+    "last_linear",
+    "solve",
+    "strengths_of",
+    "train_probe",
+    "write_into",
+]
 
 _STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
+# Fields of a configuration that choose a linear head, in the families that have another one.
+_HEADS = ("sequence_head", "token_head")
 
 
 def train_probe(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]:
@@ -40,16 +53,17 @@ def train_probe(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]
         seconds taken.
     """
     if not run.table.task.answers_rows:
-        raise ValueError("a probe reads one label a row; fine-tune a model for labels of single residues")
+        raise ValueError(
+            "a probe reads one label a row or a residue; for several a row, or contacts, fine-tune a model"
+        )
     began = time.perf_counter()
-    model = run.make_model(seed).eval()
-    model.requires_grad_(False)
+    model = frozen_model(run, seed)
     trainer = run.make_trainer(seed, folder, model, precise=True)
     cache = run.recipe.probe.get("cache", True)
     held = "validation" if "validation" in run.table.splits else None
     features = {split: features_of(run, trainer, split, cache=cache) for split in ("train", held) if split is not None}
     strength, weight, bias = _fit(run, features, held)
-    _write_into(last_linear(model), weight, bias)
+    write_into(last_linear(model), weight, bias)
     few = _few_shots(run, features["train"], trainer, seed, cache=cache)
     return model, {
         **({"shots": few} if few else {}),
@@ -59,6 +73,13 @@ def train_probe(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]
         "features": int(features["train"].shape[1]),
         "train_seconds": time.perf_counter() - began,
     }
+
+
+def frozen_model(run: Run, seed: int) -> Any:
+    """The model with a linear head, where the family lets one choose and the recipe does not; nothing in it trains."""
+    known = getattr(run.plan.config_class, "__dataclass_fields__", {})
+    linear = {name: "linear" for name in _HEADS if name in known and name not in run.recipe.model.config}
+    return run.make_model(seed, linear).eval().requires_grad_(False)
 
 
 def _few_shots(run: Run, train: np.ndarray, trainer: Any, seed: int, *, cache: bool) -> dict[str, Any]:
@@ -86,7 +107,7 @@ def _few_shots(run: Run, train: np.ndarray, trainer: Any, seed: int, *, cache: b
         scores = []
         for _ in range(draws):
             chosen = np.concatenate([rng.choice(part, count, replace=False) for part in rows])
-            weight, bias = _solve(train[chosen], labels[chosen], 1.0, run.table.task)
+            weight, bias = solve(train[chosen], labels[chosen], 1.0, run.table.task)
             scores.append(run.table.task.score(test @ weight.T + bias, truth, run.metrics, run.table.groups("test")))
         found[str(count)] = {
             name: {"mean": float(np.mean(values)), "sd": float(np.std(values))}
@@ -109,17 +130,24 @@ def features_of(run: Run, trainer: Any, split: str, *, cache: bool) -> np.ndarra
 
     The file is named by weights, data and input settings, under `SEQFORMERS_CACHE` or `~/.cache/seqformers`.
     """
-    path = _cache_folder() / f"{_key(run, trainer.model, split)}.npy" if cache else None
-    if path is not None and path.is_file():
+    key = feature_key(run, trainer.model, run.table.splits[split]) if cache else None
+    return cached(key, lambda: _compute(run, trainer, split))
+
+
+def cached(key: str | None, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array kept under this key, or that of `compute`, which is then kept; no key keeps nothing."""
+    if key is None:
+        return compute()
+    path = _cache_folder() / f"{key}.npy"
+    if path.is_file():
         return np.load(path, allow_pickle=False)
-    features = _compute(run, trainer, split)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torn = path.with_suffix(f".{os.getpid()}.torn")
-        with torn.open("wb") as file:
-            np.save(file, features, allow_pickle=False)
-        torn.replace(path)
-    return features
+    found = compute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torn = path.with_suffix(f".{os.getpid()}.torn")
+    with torn.open("wb") as file:
+        np.save(file, found, allow_pickle=False)
+    torn.replace(path)
+    return found
 
 
 def _compute(run: Run, trainer: Any, split: str) -> np.ndarray:
@@ -152,8 +180,8 @@ def _cache_folder() -> Path:
     return (Path(root) if root else Path.home() / ".cache" / "seqformers") / "features"
 
 
-def _key(run: Run, model: Any, split: str) -> str:
-    """Hash of everything the features depend on."""
+def feature_key(run: Run, model: Any, rows: Any) -> str:
+    """Hash of everything the features of these rows depend on."""
     digest = hashlib.sha256()
     skip = {id(parameter) for parameter in last_linear(model).parameters()}
     for name, tensor in model.named_parameters():
@@ -163,24 +191,29 @@ def _key(run: Run, model: Any, split: str) -> str:
     for name, tensor in model.named_buffers():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().numpy().tobytes())
-    settings = [type(model).__name__, run.table.splits[split]._fingerprint, run.table.columns, run.plan.max_length]
+    settings = [type(model).__name__, rows._fingerprint, run.table.columns, run.plan.max_length]
     settings.append({key: value for key, value in model.config.to_dict().items() if not key.startswith("_")})
     settings.append(str(getattr(run.plan.encoder, "init_kwargs", run.plan.encoder)))
     digest.update(repr(settings).encode())
     return digest.hexdigest()[:32]
 
 
+def strengths_of(run: Run, chosen: bool) -> list[float]:
+    """Strengths of the ridge to try, or the one that is taken where none can be chosen."""
+    given = run.recipe.probe.get("c") or (_STRENGTHS if chosen else (0.01,))
+    return [given] if isinstance(given, int | float) else list(given)
+
+
 def _fit(run: Run, features: dict[str, np.ndarray], held: str | None) -> tuple[float, np.ndarray, np.ndarray]:
     """Weights of the strength that scores best on validation (the middle one where there is none)."""
-    strengths = run.recipe.probe.get("c") or (_STRENGTHS if held else (0.01,))
-    strengths = [strengths] if isinstance(strengths, int | float) else list(strengths)
+    strengths = strengths_of(run, held is not None)
     labels = run.table.labels("train")
     name = run.metrics[0]
     groups = run.table.groups(held) if held is not None and needs_groups([name]) else None
     sign = 1 if greater_is_better(name) else -1
     best: tuple[float, float, np.ndarray, np.ndarray] | None = None
     for strength in strengths:
-        weight, bias = _solve(features["train"], labels, strength, run.table.task)
+        weight, bias = solve(features["train"], labels, strength, run.table.task)
         value = 0.0
         if held is not None:
             outputs = features[held] @ weight.T + bias
@@ -191,7 +224,7 @@ def _fit(run: Run, features: dict[str, np.ndarray], held: str | None) -> tuple[f
     return best[1:]
 
 
-def _solve(features: np.ndarray, labels: np.ndarray, strength: float, task: Task) -> tuple[np.ndarray, np.ndarray]:
+def solve(features: np.ndarray, labels: np.ndarray, strength: float, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Ridge-penalised (logistic) regression on standardised features: weight `(outputs, width)`, bias `(outputs,)`."""
     mean, scale = features.mean(0), features.std(0)
     scale = np.where(scale > 1e-8, scale, 1.0)
@@ -212,7 +245,8 @@ def _solve(features: np.ndarray, labels: np.ndarray, strength: float, task: Task
     return weight, bias - weight @ mean
 
 
-def _write_into(layer: Any, weight: np.ndarray, bias: np.ndarray) -> None:
+def write_into(layer: Any, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Put weights `(outputs, width)` and biases into the last layer."""
     if layer.out_features == 1 and len(weight) == 2:
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
     if layer.bias is None:

@@ -176,7 +176,8 @@ class Recipe:
             column), from there to the second, and so on, and of those above the last.
         baselines (`BaselineRecipe`): Shortcuts.
         probe (`dict`): `c` (inverse strengths of the ridge to try on validation), `cache` (keep features on disk),
-            `shots` (also fit on so many rows a class, such as [1, 10], drawn `draws` times, default 20).
+            `shots` (also fit on so many rows a class, such as [1, 10], drawn `draws` times, default 20), `residues`
+            (of labels of single residues: fit on about so many, drawn from all training rows, default 200,000).
         tune (`TuneRecipe`): Search space of `tune`.
         portable (`bool`): Also write the form that stock transformers loads, where the family has one.
         power_watts (`float`, *optional*): Power draw assumed by the card's cost estimate.
@@ -242,7 +243,7 @@ class Recipe:
 
 
 _NESTED = {"model": ModelRecipe, "data": DataRecipe, "baselines": BaselineRecipe, "tune": TuneRecipe}
-_PROBE = {"c": float | list[float], "cache": bool, "shots": list[int], "draws": int}
+_PROBE = {"c": float | list[float], "cache": bool, "shots": list[int], "draws": int, "residues": int}
 _CONTRASTIVE = {"views": str, "temperature": float}
 _DISTILL = {"teacher": str, "temperature": float, "share": float, "hidden": float}
 # Sections of keys that one task reads, and the tasks.
@@ -283,6 +284,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "tune.timeout_minutes": (0, math.inf),
     **{f"tune.{name}": (0, math.inf) for name in ("startup_trials", "warmup_steps", "patience")},
     "probe.c": (1e-12, math.inf),
+    "probe.residues": (1, math.inf),
     "tokenizer.k": (1, 16),
     "tokenizer.k_max": (1, 8),
     "tokenizer.stride": (1, math.inf),

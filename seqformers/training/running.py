@@ -31,6 +31,7 @@ from seqformers.training.fitting import fit, refuse_early
 from seqformers.training.folder import write_run_folder
 from seqformers.training.learners import Learner
 from seqformers.training.probing import train_probe
+from seqformers.training.probing_residues import train_residue_probe
 from seqformers.training.recipe import Recipe, load_recipe
 from seqformers.training.run import Run
 from seqformers.training.several_heads import train_heads
@@ -145,7 +146,10 @@ def train_seed(run: Run, seed: int) -> dict[str, Any]:
     if finished:
         return json.loads(done.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
-    model, facts = (train_probe if run.recipe.task == "probe" else _train_weights)(run, seed, folder)
+    make = _train_weights
+    if run.recipe.task == "probe":
+        make = train_residue_probe if run.table.task.kind == "tokens" else train_probe
+    model, facts = make(run, seed, folder)
     result = {"seed": seed, **facts, "metrics": {}}
     trainer = run.make_trainer(seed, folder, model, precise=True)
     for split in run.table.splits:
