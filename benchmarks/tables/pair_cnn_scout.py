@@ -27,6 +27,7 @@ from seqformers import PairCnnConfig, PairCnnModel, PairCnnProcessor
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
 from seqformers.hub.load import packaged_model
 from seqformers.targets.engines import open_scanner
+from seqformers.targets.pair_sites import SCOUT_STEP
 from seqformers.targets.places import BEFORE, WINDOW
 from seqformers.targets.records import ScanReport, TargetRecords, pair_all
 
@@ -34,8 +35,11 @@ SHAPE: dict[str, Any] = {
     "pair_size": 16, "target_size": 8, "channels": [16, 16], "kernel_sizes": [5, 5], "num_heads": 2, "hidden_size": 16,
     "dropout": 0.0,
 }  # fmt: skip
-STRETCH, STRETCHES, ROWS, STEPS, RATE = 1_000, 8, 4, 12_000, 0.01
-HELD = 60  # miRNAs that it does not learn from
+STRETCH, STRETCHES, ROWS, STEPS, RATE = 1_000, 16, 8, 24_000, 0.01
+GOOD, HARD = 1.0, 4.0  # a logit; how much likelier a stretch is drawn that holds a window of twice that
+MISSED = 2.0  # what saying too little of a window counts, beside saying too much
+HELD = 60  # miRNAs that it does not learn from, to measure with
+CHOOSING = 60  # others that it does not learn from; thresholds are chosen on them
 UTRS = ("miraw_test_0_4.parquet", "deeptargetpro_pairs_0_4.parquet")
 
 
@@ -59,7 +63,7 @@ def lessons(folder: Path, work: Path) -> dict[str, np.ndarray]:
         model, processor = PairCnnModel.from_pretrained(packaged_model("pair_cnn")).eval(), PairCnnProcessor()
         utrs, generator = whole_utrs(folder, 300), np.random.default_rng(1)
         rows: dict[str, list[np.ndarray]] = {"mirnas": [], "stretches": [], "logits": []}
-        for mirna in known_mirnas(folder)[:-HELD]:
+        for mirna in known_mirnas(folder)[: -HELD - CHOOSING]:
             stretches = np.zeros((STRETCHES, STRETCH + WINDOW), np.uint8)
             for row, number in zip(stretches, generator.choice(len(utrs), STRETCHES), strict=True):
                 begin = generator.integers(0, max(len(utrs[number]) - STRETCH, 0) + 1)
@@ -67,49 +71,76 @@ def lessons(folder: Path, work: Path) -> dict[str, np.ndarray]:
                 row[BEFORE : BEFORE + len(letters)] = letters
             ids = np.zeros(24, np.uint8)
             ids[: min(len(mirna), 24)] = processor.encode_mirnas([mirna[:24]])[0]
-            logits = model.score_windows(torch.from_numpy(ids), torch.from_numpy(stretches)).numpy()
+            logits = model.score_windows(torch.from_numpy(ids), torch.from_numpy(stretches), step=SCOUT_STEP).numpy()
             for name, value in zip(rows, (ids, stretches, logits), strict=True):
                 rows[name].append(value)
         np.savez(path, **{name: np.array(values) for name, values in rows.items()})
     return dict(np.load(path))
 
 
+class Drawer:
+    """Draws stretches, each of another miRNA, all miRNAs of one length; those with a very good window more often.
+
+    Args:
+        found (`dict[str, np.ndarray]`): Of `lessons`.
+    """
+
+    def __init__(self, found: dict[str, np.ndarray]):
+        self.mirnas, self.stretches, self.logits = (found[name] for name in ("mirnas", "stretches", "logits"))
+        self.generator = np.random.default_rng(0)
+        lengths = (self.mirnas > 0).sum(1)
+        self.groups = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
+        self.groups = [group for group in self.groups if len(group) >= ROWS]
+        self.shares = np.array([len(group) for group in self.groups]) / sum(map(len, self.groups))
+        chance = 1 + HARD * (self.logits.max(2) >= 2 * GOOD)
+        self.chance = chance / chance.sum(1, keepdims=True)
+
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """miRNAs, stretches and the logits wanted."""
+        group = self.groups[self.generator.choice(len(self.groups), p=self.shares)]
+        mirnas = self.generator.choice(group, ROWS, replace=False)
+        rows = [self.generator.choice(STRETCHES, p=self.chance[mirna]) for mirna in mirnas]
+        parts = self.mirnas[mirnas], self.stretches[mirnas, rows], self.logits[mirnas, rows]
+        mirna_ids, stretches, wanted = (torch.from_numpy(part) for part in parts)
+        return mirna_ids, stretches, wanted
+
+
 def train(work: Path) -> None:
-    """Write `scout`: squared differences of logits, those of good windows counting more."""
+    """Write `scout`: squared differences of logits; good windows count more, most where too little is said of them."""
     if (work / "scout" / "model.safetensors").exists():
         return
-    started, found = time.process_time(), lessons(data_folder("mirna_target"), work)
-    mirnas, stretches, logits = (torch.from_numpy(found[name]) for name in ("mirnas", "stretches", "logits"))
+    started, drawer = time.process_time(), Drawer(lessons(data_folder("mirna_target"), work))
     torch.manual_seed(0)
     model = PairCnnModel(PairCnnConfig(**SHAPE)).train()
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
-    generator = np.random.default_rng(0)
+    running = 0.0
     for step in range(STEPS):
-        mirna = int(generator.integers(len(mirnas)))
-        rows = torch.from_numpy(generator.choice(STRETCHES, ROWS, replace=False))
-        wanted = logits[mirna, rows]
-        given = slid(model, mirnas[mirna], stretches[mirna, rows])
-        loss = ((given - wanted) ** 2 * (0.3 + torch.sigmoid(wanted - 1))).mean()
+        mirnas, stretches, wanted = drawer.draw()
+        error = slid(model, mirnas, stretches) - wanted
+        weight = 0.2 + torch.sigmoid(2 * (wanted - GOOD)) * (1 + (MISSED - 1) * (error < 0))
+        loss = (error**2 * weight).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
+        running = 0.998 * running + 0.002 * loss.item()
         if step % 1_000 == 0:
-            print(step, round(loss.item(), 4), round(time.process_time() - started), flush=True)
+            print(step, round(running, 4), round(time.process_time() - started), flush=True)
     model.eval().save_pretrained(work / "scout")
     (work / "scout.json").write_text(json.dumps({"cpu_seconds": round(time.process_time() - started)}))
 
 
-def slid(model: PairCnnModel, mirna: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """As `score_windows` of one member, with gradients: `(batch, windows)`."""
-    member, ids = model.members[0], mirna[None].long()
+def slid(model: PairCnnModel, mirnas: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """As `score_windows` of one member, with gradients, a miRNA a row, all of one length: `(batch, windows)`."""
+    member, ids = model.members[0], mirnas.long()
     letters = model._letters(targets.long())
-    registers = max(WINDOW + int((ids > 0).sum()) - 2 * model.config.min_overlap + 1, 1)
+    registers = max(WINDOW + int((ids[0] > 0).sum()) - 2 * model.config.min_overlap + 1, 1)
     hidden, real = member.read(*member.registers(ids, letters), letters)
     hidden, kept = hidden.transpose(1, 2), real.transpose(1, 2).to(hidden.dtype)
-    return member.slide(hidden, kept, registers, targets.shape[1] - WINDOW + 1, 1)
+    windows = (targets.shape[1] - WINDOW) // SCOUT_STEP + 1
+    return member.slide(hidden, kept, registers, windows, SCOUT_STEP)
 
 
 def package(work: Path) -> None:

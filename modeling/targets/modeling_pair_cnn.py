@@ -283,7 +283,7 @@ class _PreparedMember:
         letters = (target[:, :LETTERS] + target[:, LETTERS:]).permute(2, 1, 0)
         weights[at : at + wide, :LETTERS, self.size : -1] = letters
         self.table = self._of_groups(weights, torch.cat([shift, member.target.bias, shift.new_zeros(1)]))
-        self.blocks = [(*_folded_conv(block), block.use_skip) for block in member.blocks]
+        self.blocks = _FoldedBlocks(member)
 
     def _of_groups(self, weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """Sums of each group of letters, `(groups x 125, outputs)`; the first group's hold the bias, too."""
@@ -302,8 +302,7 @@ class _PreparedMember:
         """Features `(batch, registers, channels)`, and 1 where a register is real `(batch, registers, 1)`."""
         member, (batch, columns) = self.member, target_ids.shape
         count = columns + 2 * member.margin - member.pair.length + 1
-        codes = target_ids.int() - 1
-        codes = torch.where((codes >= 0) & (codes < LETTERS), codes, LETTERS)
+        codes = _codes(target_ids)
         after = count + self.groups * _AT_ONCE - 1 - columns + self.first
         codes = nn.functional.pad(codes, (-self.first, after), value=LETTERS)
         codes = (codes[:, :-2] * (LETTERS + 1) + codes[:, 1:-1]) * (LETTERS + 1) + codes[:, 2:]
@@ -314,11 +313,108 @@ class _PreparedMember:
         real = (found[..., -1:] > member.min_overlap - 0.5).to(found.dtype)
         target = nn.functional.gelu(found[..., self.size : -1].contiguous())
         hidden = torch.cat([found[..., : self.size], target], -1).mul_(real)
+        return self.blocks(hidden, real), real
+
+
+class PairCnnScorer:
+    """The members of a diagonal reader made ready to score windows of any miRNAs, without gradients.
+
+    What a cell adds is looked up for all members at once, and batch norms are folded into what they follow. As the
+    model itself scores, up to rounding.
+
+    Args:
+        model (`PairCnnModel`): A diagonal reader, in evaluation mode.
+    """
+
+    def __init__(self, model: "PairCnnModel"):
+        members: list[PairCnnDiagonal] = list(model.members)  # type: ignore[arg-type]
+        config = model.config
+        first = members[0]
+        self.model, self.margin, self.min_overlap = model, first.margin, first.min_overlap
+        self.left, self.right, self.heads = first.left, first.right, first.num_heads
+        self.size, self.filters, self.length = config.pair_size, config.target_size, config.max_mirna_length
+        with torch.no_grad():
+            self.members = [(member, _FoldedBlocks(member)) for member in members]
+            norms = [_folded(member.pair_norm) for member in members]
+            size = self.size
+            table = first.pair.weight.new_zeros(self.length, LETTERS + 1, LETTERS + 1, size * len(members) + 1)
+            for number, (member, (scale, _)) in enumerate(zip(members, norms, strict=True)):
+                columns = slice(number * size, (number + 1) * size)
+                table[:, :LETTERS, :LETTERS, columns] = (member.pair.weight * scale).flip(0)
+            table[:, :LETTERS, :LETTERS, -1] = 1
+            table[0, ..., :-1] += torch.cat([shift for _, shift in norms])
+            self.table = table.flatten(0, 2)
+            self.target_weight = torch.cat([member.target.weight for member in members])
+            self.target_bias = torch.cat([member.target.bias for member in members if member.target.bias is not None])
+
+    @torch.no_grad()
+    def __call__(self, mirna_ids: torch.Tensor, target_ids: torch.Tensor) -> torch.Tensor:
+        """Logits `(batch,)` of miRNAs `(batch, m)` and targets `(batch, t)`, ids as for the model."""
+        parts = zip(mirna_ids.split(_ROWS_AT_ONCE), target_ids.split(_ROWS_AT_ONCE), strict=True)
+        return torch.cat([self._score(self.model._ids(one), other) for one, other in parts])
+
+    def _score(self, mirna_ids: torch.Tensor, target_ids: torch.Tensor) -> torch.Tensor:
+        sums, real, targets = self._read(mirna_ids, target_ids)
+        logits = [
+            self._answer(member, blocks(torch.cat([pairs, target], -1).mul_(real), real), real)
+            for (member, blocks), pairs, target in zip(
+                self.members, sums.split(self.size, -1), targets.split(self.filters, -1), strict=True
+            )
+        ]
+        return torch.stack(logits).mean(0)
+
+    def _read(
+        self, mirna_ids: torch.Tensor, target_ids: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Sums of pairs, 1 where a register is real, what reads the target: each `(batch, registers, ...)`."""
+        nucleotides, letters = (_codes(ids) for ids in (mirna_ids, target_ids))
+        batch = len(letters)
+        facing = nn.functional.pad(letters, (self.margin, self.margin), value=LETTERS).unfold(1, self.length, 1)
+        positions = torch.arange(self.length, device=letters.device, dtype=letters.dtype) * (LETTERS + 1)
+        rows = (positions + nucleotides.flip(1))[:, None] * (LETTERS + 1) + facing
+        found = nn.functional.embedding_bag(rows.flatten(0, 1), self.table, mode="sum").view(
+            batch, -1, len(self.table[0])
+        )
+        real = (found[..., -1:] > self.min_overlap - 0.5).to(found.dtype)
+        known = self.model._letters(target_ids.int())
+        known = torch.cat([known, known.sum(1, keepdim=True)], 1)
+        known = nn.functional.pad(known, (self.left, self.right))
+        targets = nn.functional.gelu(nn.functional.conv1d(known, self.target_weight, self.target_bias))
+        return found[..., :-1], real, targets.transpose(1, 2)
+
+    def _answer(self, member: PairCnnDiagonal, hidden: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """As `PairCnnDiagonal.forward` pools, the attention first and the values of what it pooled."""
+        channels, below = hidden.shape[-1], (real - 1) * -_LOWEST  # 0 where real
+        scores = nn.functional.linear(hidden, member.attention.weight[..., 0], member.attention.bias) + below
+        weights = (scores - scores.amax(1, keepdim=True)).exp() * real
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-37)
+        pooled = torch.bmm(weights.transpose(1, 2), hidden)  # (batch, heads, channels)
+        value = member.value.weight[..., 0].unflatten(0, (self.heads, -1))
+        values = torch.einsum("bhc,hec->bhe", pooled, value)
+        if member.value.bias is not None:
+            values = values + member.value.bias.view(self.heads, -1) * weights.sum(1)[..., None]
+        return member.answer(values.reshape(-1, channels), (hidden + below).amax(1) * real.amax(1))
+
+
+class _FoldedBlocks:
+    """A member's convolutions over registers, norms folded in, channels last."""
+
+    def __init__(self, member: PairCnnDiagonal):
+        self.blocks = [(*_folded_conv(block), block.use_skip) for block in member.blocks]
+
+    def __call__(self, hidden: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """`(batch, registers, channels)` to the same with other channels; `real` `(batch, registers, 1)`."""
         for weight, bias, use_skip in self.blocks:
             changed = nn.functional.conv2d(_as_picture(hidden), weight, bias, padding=(0, weight.shape[-1] // 2))
             changed = nn.functional.gelu(changed[:, :, 0].transpose(1, 2))
             hidden = (changed.add_(hidden) if use_skip else changed).mul_(real)
-        return hidden, real
+        return hidden
+
+
+def _codes(ids: torch.Tensor) -> torch.Tensor:
+    """Ids as int32 codes: letters 0-3, everything else 4."""
+    codes = ids.int() - 1
+    return torch.where((codes >= 0) & (codes < LETTERS), codes, LETTERS)
 
 
 def _folded(norm: nn.BatchNorm1d) -> tuple[torch.Tensor, torch.Tensor]:
@@ -510,6 +606,12 @@ class PairCnnModel(PairCnnPreTrainedModel):
         if self.config.kind != "diagonal":
             raise ValueError("only a diagonal reader slides along a target; cut the windows and call the model")
         return PairCnnReader(self, self._ids(mirna_ids.reshape(1, -1)))
+
+    def scorer(self) -> PairCnnScorer:
+        """What scores many windows fast, without gradients: made once, called with ids as `forward` takes them."""
+        if self.config.kind != "diagonal":
+            raise ValueError("only a diagonal reader has a scorer; call the model")
+        return PairCnnScorer(self)
 
     def pair_contributions(
         self, mirna_ids: torch.Tensor, target_ids: torch.Tensor, *, steps: int = 16

@@ -19,7 +19,7 @@ from seqformers.targets.results import RANKED_PAIR_COLUMNS, RANKED_SITE_COLUMNS,
 
 __all__ = ["PairCnnScanner"]
 
-_JOB_LETTERS = 100_000
+_JOB_LETTERS, _FAST_JOB_LETTERS = 100_000, 400_000  # of mRNAs; where a small network reads them, more
 
 
 class PairCnnScanner(Engine):
@@ -75,7 +75,7 @@ class PairCnnScanner(Engine):
             "weights": self.weights, "scout": scout and scout.fingerprint, "energy": self.finder.energy,
             **self.chosen_precision,
         }  # fmt: skip
-        self.job_letters = _JOB_LETTERS
+        self.job_letters = _JOB_LETTERS if exhaustive else _FAST_JOB_LETTERS
 
     def scan(
         self, mirnas: TargetRecords, mrnas: TargetRecords, pairs: Iterable[tuple[int, int]], *, sites: bool = False

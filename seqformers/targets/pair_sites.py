@@ -69,6 +69,7 @@ class SiteFinder:
         self.model, self.device, self.batch_size = model, device, batch_size
         self.slider, self.step = (scout, SCOUT_STEP) if scout else (model, 1)
         self.least, self.sure = (SCOUT_LEAST, SCOUT_SURE) if scout else (_SLID_LEAST, _SLID_LEAST)
+        self.read: Any = model.scorer() if model.config.kind == "diagonal" else lambda *ids: model(*ids).logits
         self.rule = PairRule.of(model.config)
         self.energy = energy_version() if energy else None
         self.precision = precision
@@ -143,7 +144,7 @@ class SiteFinder:
         with torch.inference_mode(), self._in_precision():
             for part, batch in whole_blocks(rows, self.batch_size):
                 ids = torch.from_numpy(batch).to(self.device)
-                found = self.model(ids[:, : mirna_ids.shape[1]], ids[:, mirna_ids.shape[1] :]).logits
+                found = self.read(ids[:, : mirna_ids.shape[1]], ids[:, mirna_ids.shape[1] :])
                 logits[part] = found[: part.stop - part.start].float().cpu().numpy()
         if not np.isfinite(logits).all():
             raise ValueError("the model gives scores that are no numbers; its weights are damaged")

@@ -35,8 +35,10 @@ ONE_SHOWN = 24  # the window of a place shows the pairing at places no further a
 ONE_PEAK = 5  # of places no further apart the one that pairs best is looked at
 SITE_TYPES = np.array(["non-canonical", "6mer", "7mer-A1", "7mer-m8", "8mer"])
 UNKNOWN = 4
-_TILE = 512  # places read in one go; the same cuts whatever is read beside them, so that no bit depends on that
-_TILES = 16
+# Places read in one go: the longest as often as they fit, then the shortest that holds what is left; the same cuts
+# whatever is read beside them, so that no bit depends on that.
+_TILES = np.array([256, 384, 512, 768, 1_024, 1_536, 2_048])
+_PLACES = 8_192  # a batch: what fits a CPU's cache
 _SHORTEST = 6  # nucleotides of an mRNA that can pair with a seed
 _SEEN = 8  # a window that scores shows the pairing at places no further from its middle well
 # What a pair adds: G-C, A-U and G-U by two letters' codes, more at nucleotides 2-8, less behind nucleotide 16.
@@ -110,7 +112,7 @@ def slide(model: Any, mirna_ids: torch.Tensor, laid: Laid, device: torch.device,
         mirna_ids (`torch.Tensor` of shape `(1, m)`): The miRNA.
         laid (`Laid`): mRNAs.
         device (`torch.device`): Where the model is.
-        step (`int`): Places from window to window, counted from the mRNA's 5' end; divides 512.
+        step (`int`): Places from window to window, counted from the mRNA's 5' end; divides 128.
 
     Returns:
         `np.ndarray`: `(len(laid.codes),)` float32, -inf for positions that are no places or lie between windows.
@@ -118,24 +120,32 @@ def slide(model: Any, mirna_ids: torch.Tensor, laid: Laid, device: torch.device,
     values = np.full(len(laid.codes), -np.inf, np.float32)
     counts = np.diff(laid.begins) - WINDOW + 1  # places: one behind the mRNA's end, too
     counts[counts <= _SHORTEST] = 0
-    tiles = -(-counts // _TILE)
+    owner, first, widths = _cut(counts)
+    reader, beyond = model.reader(mirna_ids), _seen_beyond(model.config, step)
+    for width in np.unique(widths):
+        alike = np.flatnonzero(widths == width)
+        columns, places = np.arange(-beyond, width + WINDOW - 1 + beyond), np.arange(0, width, step)
+        shown, rows = slice(beyond // step, (beyond + width) // step), _PLACES // int(width)
+        for part in (alike[begin : begin + rows] for begin in range(0, len(alike), rows)):
+            at = first[part, None] + columns
+            inside = (at >= 0) & (at < np.diff(laid.begins)[owner[part], None])
+            at += laid.begins[owner[part], None]
+            ids = np.where(inside, laid.codes[np.where(inside, at, 0)] + 1, 0).astype(np.uint8)
+            found = reader(torch.from_numpy(ids).to(device), width=WINDOW, step=step)[:, shown].float().cpu().numpy()
+            for row, mrna, place in zip(found, owner[part], first[part], strict=True):
+                here = places[places < counts[mrna] - place]
+                values[laid.begins[mrna] + place + BEFORE + here] = row[: len(here)]
+    return values
+
+
+def _cut(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tiles of mRNAs with so many places: the mRNA of each, its first place, its width."""
+    whole, rest = np.divmod(counts, _TILES[-1])
+    tiles = whole + (rest > 0)
     owner = np.repeat(np.arange(len(counts)), tiles)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(tiles) - tiles, tiles)
-    first = number * _TILE  # place of each tile's first window
-    reader, beyond = model.reader(mirna_ids), _seen_beyond(model.config, step)
-    columns = np.arange(-beyond, _TILE + WINDOW - 1 + beyond)
-    places, shown = np.arange(0, _TILE, step), slice(beyond // step, (beyond + _TILE) // step)
-    for begin in range(0, len(owner), _TILES):
-        part = slice(begin, begin + _TILES)
-        at = first[part, None] + columns
-        inside = (at >= 0) & (at < np.diff(laid.begins)[owner[part], None])
-        at += laid.begins[owner[part], None]
-        ids = np.where(inside, laid.codes[np.where(inside, at, 0)] + 1, 0).astype(np.uint8)
-        found = reader(torch.from_numpy(ids).to(device), width=WINDOW, step=step)[:, shown].float().cpu().numpy()
-        for row, mrna, place in zip(found, owner[part], first[part], strict=True):
-            here = places[places < counts[mrna] - place]
-            values[laid.begins[mrna] + place + BEFORE + here] = row[: len(here)]
-    return values
+    width = np.where(number < whole[owner], _TILES[-1], _TILES[np.searchsorted(_TILES, rest[owner])])
+    return owner, number * _TILES[-1], width
 
 
 def _seen_beyond(config: Any, step: int) -> int:

@@ -188,6 +188,25 @@ class TestWindows:
             torch.testing.assert_close(found.transpose(1, 2), hidden, atol=1e-4, rtol=1e-4)
             assert torch.equal(kept[..., 0] > 0, real[:, 0])
 
+    @torch.no_grad()
+    @settings(deadline=None, max_examples=20)
+    @given(
+        st.lists(st.lists(st.integers(0, 5), max_size=26), min_size=1, max_size=4),
+        st.integers(1, 60),
+        st.integers(1, 3),
+        st.data(),
+    )
+    def test_a_scorer_scores_as_the_model(self, mirnas, columns, members, data):
+        model = reader(num_members=members, channels=[96, 32], kernel_sizes=[5, 3])
+        one = torch.tensor([mirna + [0] * (26 - len(mirna)) for mirna in mirnas], dtype=torch.uint8)
+        letters = st.lists(st.integers(0, 5), min_size=columns, max_size=columns)
+        other = torch.tensor([data.draw(letters) for _ in mirnas], dtype=torch.uint8)
+        torch.testing.assert_close(model.scorer()(one, other), model(one, other).logits, atol=1e-4, rtol=1e-4)
+
+    def test_a_matrix_has_no_scorer(self):
+        with pytest.raises(ValueError, match="call the model"):
+            PairCnnModel(PairCnnConfig(**MATRIX)).eval().scorer()
+
     def test_a_matrix_does_not_slide(self):
         with pytest.raises(ValueError, match="cut the windows"):
             PairCnnModel(PairCnnConfig(**MATRIX)).eval().score_windows(torch.ones(10), torch.ones(1, 30))

@@ -25,6 +25,7 @@ from seqformers.targets.places import (
     ONE_SHOWN,
     WINDOW,
     Laid,
+    _cut,
     join_places,
     paired_places,
     seed_places,
@@ -102,7 +103,7 @@ class TestPlaces:
 
     def test_sliding_over_tiles_is_sliding_over_the_whole(self):
         rng = np.random.default_rng(1)
-        mrnas = ["".join(rng.choice(list("ACGU"), n)) for n in (1_200, 6, 513, 30)]
+        mrnas = ["".join(rng.choice(list("ACGU"), n)) for n in (2_700, 6, 513, 30)]
         laid, model = laid_of(*mrnas), made_model()
         ids = torch.from_numpy(encode_rna(LET7)[None] + 1)
         values = slide(model, ids, laid, torch.device("cpu"))
@@ -114,6 +115,17 @@ class TestPlaces:
             assert len(whole) == len(mrna) + 1
         assert np.isneginf(values).sum() == len(mrnas) * (WINDOW - 1)
         assert np.isneginf(slide(model, ids, laid_of("", "ACGUA"), torch.device("cpu"))).all()
+
+    @given(st.lists(st.integers(0, 9_000), max_size=8))
+    def test_tiles_hold_every_place_once_and_are_no_matter_of_neighbours(self, counts):
+        owner, first, width = _cut(np.array(counts, int))
+        for number, count in enumerate(counts):
+            mine = owner == number
+            ends = np.minimum(first[mine] + width[mine], count)
+            assert np.concatenate(
+                [np.arange(*each) for each in zip(first[mine], ends, strict=True)] or [[]]
+            ).tolist() == [*range(count)]
+            assert (width[mine].sum() - count < 512) and width[mine].tolist() == _cut(np.array([count]))[2].tolist()
 
     @pytest.mark.parametrize("step", [2, 4, 64])
     def test_steps_leave_places_out(self, step):
