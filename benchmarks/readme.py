@@ -467,10 +467,12 @@ def _off_targets(result: dict[str, Any]) -> str:
 
 def _best_guides(result: dict[str, Any]) -> str:
     rate, fast = (result[name]["guides_per_cpu_s"] for name in ("best", "fast"))
-    exact = result.get("folding by ViennaRNA")
-    times = round(result["folding"]["guides_per_cpu_s"] / exact["guides_per_cpu_s"]) if exact else None
-    folding = f", folding {times} × ViennaRNA" if times else ""
-    return f"| Cpf1 guides by `best`, one core | {rate:,} guides/s{folding} | `fast` {fast:,} |"
+    beside = ""
+    for part, other in (("folding", "ViennaRNA"), ("trees", "LightGBM")):
+        if f"{part} by {other}" in result:
+            ours, theirs = (result[name]["guides_per_cpu_s"] for name in (part, f"{part} by {other}"))
+            beside += f", {part} {ours / theirs:.0f} × {other}"
+    return f"| Cpf1 guides by `best`, one core | {rate:,} guides/s{beside} | `fast` {fast:,} |"
 
 
 def _pretraining(result: dict[str, Any]) -> str:

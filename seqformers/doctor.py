@@ -27,7 +27,7 @@ _LIBRARIES = (
 # Extra of the package -> what it is for, as `pip install seqformers[...]` names it.
 _EXTRAS = {
     "convert": "read Keras weights: convert deepcpf1",
-    "guides": "score-guides --model best",
+    "guides": "score-guides --avoid (restriction sites by name)",
     "interpret": "explain: gradients, logos",
     "motifs": "explain --known-motifs",
     "openvino": "predict and embed with OpenVINO",

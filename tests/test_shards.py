@@ -111,7 +111,7 @@ def test_score_guides_of_a_table(tmp_path, monkeypatch):
     rows = [{"id": f"g{i}", "target": dna(4, i) + "TTTA" + dna(26, 99 + i), "a,b": i} for i in range(11)]
     rows[3]["target"] = "ACGT"
     pd.DataFrame(rows).to_csv(tmp_path / "targets.csv", index=False)
-    job = partial(score_guides, tmp_path / "targets.csv", on_error="skip")
+    job = partial(score_guides, tmp_path / "targets.csv", model="fast", on_error="skip")
     assert_same(*whole_and_merged(job, tmp_path, ".csv", 3))
     assert_same(*whole_and_merged(partial(job, overwrite=True), tmp_path, ".tsv", 20))
 

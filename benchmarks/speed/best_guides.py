@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.best_guides
 
-The same folding by ViennaRNA stands beside, where it is installed.
+The same folding by ViennaRNA and the same trees by LightGBM stand beside, where they are installed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from benchmarks._results import time_call, write_result
-from seqformers.guides.best import BestScorer, tree_features
+from seqformers.guides.best import BestScorer, best_folder, tree_features
 from seqformers.guides.features import letter_features, melting_features
 from seqformers.guides.folding import DIRECT_REPEAT, structure_features
 from seqformers.guides.scorer import GuideScorer
+from seqformers.hub.devices import one_thread
 
 FEW = 512
 
@@ -41,16 +42,22 @@ def measure(count: int) -> dict[str, Any]:
     calls: dict[str, Any] = {
         "folding": lambda: structure_features(codes),
         "letters and melting temperatures": lambda: (letter_features(codes), melting_features(codes)),
-        "trees": lambda: best.trees.predict(features, num_threads=1),
+        "trees": lambda: best.trees.predict(features),
         "three networks": lambda: [network.score(codes) for network in best.networks],
         "best": lambda: best.score(codes),
         "fast": lambda: fast.score(codes),
     }
+    if find_spec("lightgbm") is not None:
+        from lightgbm import Booster
+
+        trees = Booster(model_file=str(best_folder() / "trees.txt"))
+        calls["trees by LightGBM"] = lambda: trees.predict(features, num_threads=1)
     if find_spec("RNA") is not None:
         calls["folding by ViennaRNA"] = lambda: by_viennarna(codes[:FEW])
     rows: dict[str, Any] = {}
     for name, call in calls.items():
-        seconds, done = time_call(call, repeats=5, warm_up=1), FEW if "ViennaRNA" in name else count
+        with one_thread():
+            seconds, done = time_call(call, repeats=5, warm_up=1), FEW if "ViennaRNA" in name else count
         rows[name] = {
             "guides_per_s": round(done / seconds["median_s"]),
             "guides_per_cpu_s": round(done / seconds["median_cpu_s"]),

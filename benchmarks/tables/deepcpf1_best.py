@@ -233,7 +233,7 @@ tags:
 
 Predicts how often Cpf1 (Cas12a) cuts a target, in percent of indels: the mean of two halves, three networks of the
 shape of `deepcpf1` (twice the published width; seeds 0, 1, 2) and boosted trees that also read the structure of the
-crRNA. `seqformers score-guides gene.fasta --model best`; it needs `pip install "seqformers[guides]"`.
+crRNA. `seqformers score-guides gene.fasta` asks it; nothing but the package is needed.
 
 | file | what |
 |---|---|
@@ -255,7 +255,7 @@ not used to choose anything. `{found["command"]}`, commit {commit_of(found)}.
 - Trained on AsCpf1 at targets integrated into HEK293T cells; compare guides of one gene with each other.
 - Scores say nothing of cutting elsewhere: `--genome` counts off-targets.
 - No chromatin accessibility.
-- Trees and folding make it about fifty times slower than `fast`.
+- Trees and folding make it many times slower than `fast`.
 - Not for clinical decisions.
 
 ## Training data

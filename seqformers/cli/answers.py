@@ -243,8 +243,7 @@ def score_guides(
         Path | None, typer.Option("--output", "-o", help=".tsv, .csv, .jsonl or .parquet; default: standard output.")
     ] = None,
     model: Annotated[
-        str | None,
-        typer.Option(help="best, fast, a folder or a Hub id; default: best with seqformers\\[guides], else fast."),
+        str | None, typer.Option(help="best, fast (one network, far quicker), a folder or a Hub id; default: best.")
     ] = None,
     accessible: Annotated[
         Path | None, typer.Option("--accessible", help="BED or narrowPeak of accessible chromatin (FASTA input).")

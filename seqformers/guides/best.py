@@ -1,15 +1,13 @@
 """The guide model `best`: the mean of three networks and of boosted trees that also read the structure of the crRNA.
 
 Half of a score is the mean of the networks, half that of the trees; both are indel frequencies in percent. The members
-lie in the package as safetensors and as the text of LightGBM; nothing is a pickle.
+lie in the package as safetensors and as the text of LightGBM; nothing is a pickle, and no extra is needed.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,9 +16,11 @@ from seqformers.guides.features import MELTING_PARTS, letter_features, melting_f
 from seqformers.guides.folding import STRUCTURE_NAMES, structure_features
 from seqformers.guides.scorer import GuideScorer
 from seqformers.guides.sites import CONTEXT
+from seqformers.guides.trees import Trees
+from seqformers.hub.devices import one_thread
 from seqformers.hub.load import packaged_model
 
-__all__ = ["FEATURE_NAMES", "BestScorer", "best_folder", "has_best", "tree_features"]
+__all__ = ["FEATURE_NAMES", "BestScorer", "best_folder", "tree_features"]
 
 _NETWORKS = 3
 _CHUNK = 1 << 13
@@ -37,14 +37,10 @@ def best_folder() -> Path:
     return packaged_model("deepcpf1").with_name("deepcpf1_best")
 
 
-def has_best() -> bool:
-    """Whether the package it needs is installed."""
-    return find_spec("lightgbm") is not None
-
-
 def tree_features(codes: np.ndarray) -> np.ndarray:
     """What the trees read of `(n, 34)` codes: `(n, 738)`, columns [`FEATURE_NAMES`]."""
-    return np.hstack([letter_features(codes), melting_features(codes), structure_features(codes)])
+    columns = [features(codes).T for features in (letter_features, melting_features, structure_features)]
+    return np.concatenate(columns).T
 
 
 class BestScorer:
@@ -55,7 +51,6 @@ class BestScorer:
         batch_size (`int`, defaults to 1024): Contexts a network sees at once.
 
     Raises:
-        ModuleNotFoundError: LightGBM is not installed; the message names the extra.
         ValueError: the trees are torn, or were made for other columns.
     """
 
@@ -63,19 +58,12 @@ class BestScorer:
     uses_accessibility = False
 
     def __init__(self, *, device: str | None = None, batch_size: int = 1024):
-        try:
-            from lightgbm import Booster
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                'the model best needs LightGBM: pip install "seqformers[guides]", or --model fast',
-                name="lightgbm",
-            ) from error
         members = best_folder()
         paths = [members / f"network-{number}" for number in range(_NETWORKS)]
         self.networks = [GuideScorer(path, device=device, batch_size=batch_size) for path in paths]
         trees = members / "trees.txt"
-        self.trees: Any = Booster(model_str=trees.read_text(encoding="ascii"))
-        if self.trees.feature_name() != list(FEATURE_NAMES):
+        self.trees = Trees(trees)
+        if self.trees.columns != FEATURE_NAMES:
             raise ValueError(f"{trees} was made for other columns than this version reads; install the package again")
         self.fingerprint = {"networks": [net.fingerprint for net in self.networks], "trees": fingerprint(trees)}
 
@@ -88,6 +76,6 @@ class BestScorer:
 
     def members(self, codes: np.ndarray) -> np.ndarray:
         """Indel frequencies in percent: `(2, n)`, the mean of the networks and the trees."""
-        networks = np.mean([network.score(codes)[0] for network in self.networks], axis=0)
-        trees = np.empty(0) if not len(codes) else self.trees.predict(tree_features(codes), num_threads=1)
-        return np.stack([networks, trees])
+        with one_thread():
+            networks = np.mean([network.score(codes)[0] for network in self.networks], axis=0)
+            return np.stack([networks, self.trees.predict(tree_features(codes))])

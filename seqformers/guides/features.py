@@ -39,13 +39,17 @@ def letter_features(codes: np.ndarray) -> np.ndarray:
     Args:
         codes (`np.ndarray` of shape `(n, 34)`): 0-3 for A, C, G, T; 4 for an unknown letter, which is nowhere counted.
     """
-    one = np.eye(5, dtype=np.float32)[codes][..., :4]
-    pair = np.where((codes[:, 1:] < 4) & (codes[:, :-1] < 4), codes[:, :-1] * 4 + codes[:, 1:], 16)
-    two = np.eye(17, dtype=np.float32)[pair][..., :16]
-    guide = codes[:, _START : _START + PROTOSPACER]
-    gc = ((guide == 1) | (guide == 2)).sum(1, keepdims=True).astype(np.float32)
-    parts = [one.reshape(len(codes), -1), two.reshape(len(codes), -1), one.sum(1), two.sum(1)]
-    return np.hstack([*parts, gc, np.maximum(gc - 9, 0), np.maximum(9 - gc, 0)])
+    letters = np.ascontiguousarray(codes.T)
+    places, count = letters.shape
+    found = np.empty((places * 4 + (places - 1) * 16 + 4 + 16 + 3, count), np.float32)  # a row a column is quicker
+    one, two, totals, totals_of_two, gc = np.split(found, np.cumsum([places * 4, (places - 1) * 16, 4, 16]))
+    one, two = one.reshape(places, 4, count), two.reshape(places - 1, 4, 4, count)
+    one[:] = letters[:, None] == np.arange(4, dtype=np.uint8)[:, None]
+    np.multiply(one[:-1, :, None], one[1:, None], out=two)
+    totals[:], totals_of_two[:] = one.sum(0), two.sum(0).reshape(16, count)
+    gc[0] = one[_START : _START + PROTOSPACER, 1:3].sum((0, 1))
+    gc[1], gc[2] = np.maximum(gc[0] - 9, 0), np.maximum(9 - gc[0], 0)
+    return found.T
 
 
 def melting_features(codes: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM
+from seqformers.inference.blocks import whole_blocks
 
 __all__ = ["DIRECT_REPEAT", "STRUCTURE_NAMES", "fold", "structure_features"]
 
@@ -70,11 +71,11 @@ def structure_features(codes: np.ndarray) -> np.ndarray:
     repeat = np.array(["ACGU".index(letter) for letter in DIRECT_REPEAT], codes.dtype)
     rna = np.hstack([np.broadcast_to(repeat, (len(codes), _REPEAT)), codes[:, _GUIDE]])
     found = np.empty((len(codes), len(STRUCTURE_NAMES)), np.float32)
-    for start in range(0, len(codes), _TILE):
-        rows = slice(start, start + _TILE)
-        energy, pairs = fold(rna[rows])
-        found[rows] = (_sums() @ pairs).T
-        found[rows, 0] = energy
+    for part, some in whole_blocks(rna, _TILE):
+        energy, pairs = fold(some)
+        sums = (_sums() @ pairs).T
+        sums[:, 0] = energy
+        found[part] = sums[: part.stop - part.start]
     return found
 
 

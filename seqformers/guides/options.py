@@ -26,8 +26,7 @@ class GuideOptions:
 
     Args:
         model (`str`, `Path` or `DeepCpf1Model`, *optional*): `best` (three networks, and trees that read the structure
-            of the crRNA), `fast` (one network), a folder or Hub id. Default: `best` where `seqformers[guides]` is
-            installed, else `fast`; the report says which.
+            of the crRNA; the default), `fast` (one network), a folder or Hub id. The report says which answered.
         pam (`str`, defaults to `"TTTV"`): Four IUPAC letters, or several such PAMs separated by commas.
         accessible (`str` or `Path`, *optional*): BED or narrowPeak of accessible chromatin, for FASTA input; adds the
             column `accessible` (1: PAM and protospacer overlap a region).

@@ -19,7 +19,7 @@ from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.datasets_scripts.common.streams import check_source, is_stream
 from seqformers.datasets_scripts.common.tables import Table, is_table, open_table
 from seqformers.files import Output, fingerprint
-from seqformers.guides.best import BestScorer, has_best
+from seqformers.guides.best import BestScorer
 from seqformers.guides.genes import GeneModels
 from seqformers.guides.off_targets import HIT_COLUMNS, Guides, OffTargets, off_target_columns
 from seqformers.guides.oligos import OLIGO_COLUMNS, Overhangs
@@ -449,9 +449,9 @@ class _Job:
 
 
 def _scorer(model: Any, device: str | None, batch_size: int) -> Scorer:
-    """The model asked for; where none is, `best` if what it needs is installed, else `fast`."""
+    """The model asked for; where none is, `best`."""
     named = isinstance(model, str | Path) and str(model) in ("best", "fast") and not Path(model).exists()
-    if (named and str(model) == "best") or (model is None and has_best()):
+    if model is None or (named and str(model) == "best"):
         return BestScorer(device=device, batch_size=batch_size)
     return GuideScorer(model, device=device, batch_size=batch_size)
 

@@ -6,9 +6,11 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import torch
+from threadpoolctl import ThreadpoolController
 from transformers.utils import logging
 
 __all__ = ["PRECISIONS", "one_thread", "pick_device", "pick_precision", "quiet_loading", "usable_cores"]
@@ -100,10 +102,19 @@ def quiet_loading() -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch's own threads off: a network this small is done before they meet, and callers run several at once."""
+    """Threads of torch and of numpy's products off.
+
+    What is this small is done before they meet, and callers run several at once.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with _thread_pools().limit(limits=1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through all loaded libraries, so once

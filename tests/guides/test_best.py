@@ -1,13 +1,11 @@
-"""The model `best`: its features by hand, its members, and what is said when its extra is missing."""
+"""The model `best`: its features by hand, its members, and which model answers."""
 
 from __future__ import annotations
-
-import builtins
 
 import numpy as np
 import pytest
 
-from seqformers.guides import best, score
+from seqformers.guides import best
 from seqformers.guides.best import FEATURE_NAMES, best_folder
 from seqformers.guides.features import MELTING_PARTS, letter_features, melting_features, melting_temperature
 from seqformers.guides.folding import STRUCTURE_NAMES
@@ -45,39 +43,30 @@ def test_every_network_loads_by_itself():
     assert len({network.fingerprint for network in networks}) == 3
 
 
-def test_a_missing_extra_is_named_and_fast_answers(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def scorer():
+    return best.BestScorer(device="cpu")
+
+
+def test_the_score_is_the_mean_of_both_halves(scorer):
+    codes = codes_of(TARGET, OTHER, TARGET)
+    networks = np.mean([network.score(codes)[0] for network in scorer.networks], axis=0)
+    trees = scorer.trees.predict(best.tree_features(codes))
+    found, again = scorer.score(codes)
+    assert found == pytest.approx((networks + trees) / 2, abs=1e-3) and found is again
+    assert found[0] == found[2]
+    assert scorer.score(codes[:0])[0].shape == (0,)
+
+
+def test_a_score_does_not_depend_on_what_else_is_scored(scorer):
+    codes = np.random.default_rng(0).integers(0, 5, (300, 34)).astype(np.uint8)
+    whole = scorer.members(codes)
+    for some in (slice(0, 1), slice(250, 253), slice(7, 299)):
+        assert (scorer.members(codes[some]) == whole[:, some]).all()
+
+
+def test_it_answers_unless_another_is_named_and_the_command_says_which(tmp_path):
     (tmp_path / "g.fa").write_text(f">g\n{TARGET}\n")
-    monkeypatch.setattr(score, "has_best", lambda: False)
-    report = score_guides(tmp_path / "g.fa", tmp_path / "o.tsv")
-    assert report.model == "fast"
-    real = builtins.__import__
-
-    def without(name, *rest, **more):
-        if name == "lightgbm":
-            raise ModuleNotFoundError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr("builtins.__import__", without)
-    with pytest.raises(ModuleNotFoundError, match=r"seqformers\[guides\]"):
-        best.BestScorer()
-
-
-class TestWithTheExtra:
-    @pytest.fixture(scope="class")
-    def scorer(self):
-        pytest.importorskip("lightgbm")
-        return best.BestScorer(device="cpu")
-
-    def test_the_score_is_the_mean_of_both_halves(self, scorer):
-        codes = codes_of(TARGET, OTHER, TARGET)
-        networks = np.mean([network.score(codes)[0] for network in scorer.networks], axis=0)
-        trees = scorer.trees.predict(best.tree_features(codes))
-        found, again = scorer.score(codes)
-        assert found == pytest.approx((networks + trees) / 2, abs=1e-3) and found is again
-        assert found[0] == found[2]
-        assert scorer.score(codes[:0])[0].shape == (0,)
-
-    def test_the_command_says_which_answered(self, scorer, tmp_path):
-        (tmp_path / "g.fa").write_text(f">g\n{TARGET}\n")
-        report = score_guides(tmp_path / "g.fa", tmp_path / "o.tsv", model="best")
-        assert report.model == "best" and report.rows == 1
+    for name in (None, "best", "fast"):
+        report = score_guides(tmp_path / "g.fa", tmp_path / "o.tsv", model=name, overwrite=True)
+        assert report.model == (name or "best") and report.rows == 1

@@ -401,14 +401,14 @@ class TestOutputs:
         rng = np.random.default_rng(5)
         text = "".join(f">r{i}\n{''.join(rng.choice(list('ACGTTT'), 400))}\n" for i in range(600))
         (tmp_path / "g.fa").write_text(text)
-        score_guides(tmp_path / "g.fa", tmp_path / "whole.tsv")
+        score_guides(tmp_path / "g.fa", tmp_path / "whole.tsv", model="fast")
         # Many small blocks with a pause after each, so that a kill hits in the middle.
         write = RowFile.write
         monkeypatch.setattr("seqformers.guides.score._LETTERS", 4000)
         monkeypatch.setattr(RowFile, "write", lambda self, rows: (write(self, rows), time.sleep(0.01)))
 
         def job():
-            score_guides(tmp_path / "g.fa", tmp_path / "o.tsv", resume=True)
+            score_guides(tmp_path / "g.fa", tmp_path / "o.tsv", model="fast", resume=True)
 
         assert run_and_kill(job, tmp_path / "o.tsv.partial", rng.uniform(0, 0.3, 3)) == 3
         job()

@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import seqformers
-from seqformers.hub.devices import pick_precision, usable_cores
+from seqformers.hub.devices import one_thread, pick_precision, usable_cores
 from seqformers.hub.load import load_model
 from seqformers.inference.batches import make_batches, padded_length
 from seqformers.inference.embed import embed, embed_records, residue_mask
@@ -160,6 +161,17 @@ def test_cores_follow_torch_and_the_container(monkeypatch, tmp_path):
         (tmp_path / "cpu.max").write_text(text)
         monkeypatch.setattr("seqformers.hub.devices._QUOTA", tmp_path / "cpu.max")
         assert usable_cores() == cores
+
+
+def test_on_one_thread_products_of_numpy_are_too():
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        with one_thread():
+            assert set(threads()) == {1}
+        assert threads() == before
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
