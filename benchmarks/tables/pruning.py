@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks._results import write_result
-from benchmarks.tables.families import FAMILIES
+from benchmarks.tables.families_rows import FAMILIES
 from seqformers.training.pruning import prune
 
 KEPT = [

@@ -30,6 +30,7 @@ _SPLITS: dict[str, tuple[str, ...]] = {
     "test": ("test", "test-*", "test_*", "*_test"),
 }
 _SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
+_LETTERS = (".data", ".dat")  # a letter a column, as machine-learning collections have splice junctions
 _SEQUENCE, _LABEL = ("sequence", "seq", "text", "dna"), ("label", "labels", "is_enhancer", "y", "class")
 _ROWS_AT_ONCE = 20_000
 _K = 21
@@ -45,6 +46,7 @@ class _Task:
     citation: str
     folders: tuple[str, ...] = ()
     leaked: Literal["train", "test", "keep"] = "keep"
+    single: str | None = None  # name of the one file, where it is not that of the set
 
 
 _GB = "Gresova et al. 2023, Genomic benchmarks, BMC Genomic Data 24:25"
@@ -52,6 +54,7 @@ _GUE = "Zhou et al. 2024, DNABERT-2, ICLR (GUE)"
 _ENHANCERS = (
     "Liu et al. 2016, iEnhancer-2L, Bioinformatics 32:362; Liu et al. 2018, iEnhancer-EL, Bioinformatics 34:3835"
 )
+_JUNCTIONS = "Noordewier, Towell and Shavlik 1991, NIPS 3:530 (splice junctions of primates, Genbank 64.1)"
 _TASKS = {
     "promoters": _Task(
         ("non-promoter", "promoter"), "Ji et al. 2021, DNABERT, Bioinformatics 37:2112", ("promoter_core_dnabert",)
@@ -59,6 +62,7 @@ _TASKS = {
     "enhancers": _Task(("non-enhancer", "enhancer"), _ENHANCERS, ("enhancers_ienhancer",), "train"),
     "enhancer_strength": _Task(("weak", "strong"), _ENHANCERS, ("enhancers_ienhancer",), "train"),
     "splice": _Task(("0", "1", "2"), _GUE, ("splice/reconstructed", "GUE/splice/reconstructed", "splice")),
+    "splice_junctions": _Task(("EI", "IE", "N"), _JUNCTIONS, ("splice", "splice_junctions"), single="splice"),
     "tfbs": _Task(("unbound", "bound"), _GUE, ("tf/0", "GUE/tf/0")),
     **{
         name: _Task(classes, _GB, (name, "genomic_benchmarks", "genomic_benchmarks_test_only"))
@@ -166,7 +170,8 @@ class RegulatoryBuilder(datasets.ArrowBasedBuilder):
             parts = {split: folder / split for split in ("train", "test") if (folder / split).is_dir()}
             if "train" in parts and any(child.is_dir() for child in parts["train"].iterdir()):
                 return {split: [path] for split, path in parts.items()}
-            alone = [folder / f"{name}{suffix}" for suffix in _SUFFIXES if (folder / f"{name}{suffix}").is_file()]
+            stem = _TASKS[name].single or name
+            alone = [path for suffix in (*_SUFFIXES, *_LETTERS) if (path := folder / f"{stem}{suffix}").is_file()]
             if alone:
                 return {"train": alone[:1]}
             found = find_splits([folder], _SPLITS, _SUFFIXES)
@@ -174,7 +179,7 @@ class RegulatoryBuilder(datasets.ArrowBasedBuilder):
                 return found
         raise ValueError(
             f"{root} holds no files of {name}; expected train.csv, dev.csv and test.csv (or .tsv, .parquet, .jsonl), "
-            f"{name}.parquet, or folders train/CLASS/ and test/CLASS/ with one sequence a file"
+            f"{_TASKS[name].single or name}.parquet, or folders train/CLASS/ and test/CLASS/ with one sequence a file"
         )
 
     def _root(self, dl_manager: datasets.DownloadManager) -> Path:
@@ -189,7 +194,7 @@ class RegulatoryBuilder(datasets.ArrowBasedBuilder):
                 "or table of them"
             )
         source = Source(urls=(self.config.url,), md5=self.config.md5)
-        if self.config.url.endswith(_SUFFIXES):
+        if self.config.url.endswith((*_SUFFIXES, *_LETTERS)):
             return fetch(dl_manager, source)
         return fetch_and_extract(dl_manager, source)
 
@@ -197,7 +202,10 @@ class RegulatoryBuilder(datasets.ArrowBasedBuilder):
 
     def _read(self, paths: Sequence[Path]) -> Iterator[Row]:
         for path in paths:
-            yield from self._read_classes(path) if path.is_dir() else self._read_table(path)
+            if path.is_dir():
+                yield from self._read_classes(path)
+            else:
+                yield from self._read_letters(path) if path.suffix in _LETTERS else self._read_table(path)
 
     def _read_classes(self, folder: Path) -> Iterator[Row]:
         """One folder a class, one sequence a file."""
@@ -206,6 +214,19 @@ class RegulatoryBuilder(datasets.ArrowBasedBuilder):
             for file in sorted(child.glob("*.txt")):
                 text = file.read_text(encoding="utf-8").strip()
                 yield f"{child.name}/{file.stem}", _checked(text, str(file)), label
+
+    def _read_letters(self, path: Path) -> Iterator[Row]:
+        """Lines of `class, name, sequence` (UCI), or of a letter a column and the class behind them (KEEL)."""
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            fields, where = [part.strip() for part in line.split(",")], f"{path} line {number}"
+            if line.startswith("@") or not line.strip():  # KEEL's header
+                continue
+            if len(fields) < 3:
+                raise ValueError(f"{where} is neither `class, name, sequence` nor letters and a class behind them")
+            uci = len(fields) == 3
+            label, name = (fields[0], fields[1]) if uci else (fields[-1], str(number))
+            sequence = _checked(fields[2] if uci else "".join(fields[:-1]), where)
+            yield name, sequence, self._class(label, where)
 
     def _read_table(self, path: Path) -> Iterator[Row]:
         strength = self.config.name == "enhancer_strength"

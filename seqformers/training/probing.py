@@ -62,7 +62,7 @@ def train_probe(run: Run, seed: int, folder: Path) -> tuple[Any, dict[str, Any]]
     cache = run.recipe.probe.get("cache", True)
     held = "validation" if "validation" in run.table.splits else None
     features = {split: features_of(run, trainer, split, cache=cache) for split in ("train", held) if split is not None}
-    strength, weight, bias = _fit(run, features, held)
+    strength, weight, bias = _fit(run, features, held, with_bias=last_linear(model).bias is not None)
     write_into(last_linear(model), weight, bias)
     few = _few_shots(run, features["train"], trainer, seed, cache=cache)
     return model, {
@@ -101,13 +101,14 @@ def _few_shots(run: Run, train: np.ndarray, trainer: Any, seed: int, *, cache: b
         smallest = run.table.task.names[int(np.argmin(list(map(len, rows))))]
         raise ValueError(f"probe.shots={shots}, but class {smallest!r} has {min(map(len, rows))} training rows")
     test = features_of(run, trainer, "test", cache=cache)
+    with_bias = last_linear(trainer.model).bias is not None
     found: dict[str, Any] = {}
     for count in shots:
         rng = np.random.default_rng([seed, count])
         scores = []
         for _ in range(draws):
             chosen = np.concatenate([rng.choice(part, count, replace=False) for part in rows])
-            weight, bias = solve(train[chosen], labels[chosen], 1.0, run.table.task)
+            weight, bias = solve(train[chosen], labels[chosen], 1.0, run.table.task, with_bias=with_bias)
             scores.append(run.table.task.score(test @ weight.T + bias, truth, run.metrics, run.table.groups("test")))
         found[str(count)] = {
             name: {"mean": float(np.mean(values)), "sd": float(np.std(values))}
@@ -164,6 +165,8 @@ def _compute(run: Run, trainer: Any, split: str) -> np.ndarray:
                 batch = {name: value for name, value in trainer._prepare_inputs(batch).items() if name != "labels"}
                 caught.clear()
                 model(**batch)
+                if len(caught) == 1 and caught[0].ndim == 3 and "input_ids" in batch:
+                    caught[0] = _at_last_token(caught[0], batch["input_ids"], model.config.pad_token_id)
                 if len(caught) != 1 or caught[0].ndim != 2:
                     raise ValueError(
                         f"{type(model).__name__} does not pass one vector a row to its last layer (of seq_cnn, "
@@ -173,6 +176,13 @@ def _compute(run: Run, trainer: Any, split: str) -> np.ndarray:
     finally:
         hook.remove()
     return np.concatenate(parts)
+
+
+def _at_last_token(features: np.ndarray, ids: torch.Tensor, padding: int | None) -> np.ndarray:
+    """Of causal models, whose last layer scores every token: the one that counts, the last that is no padding."""
+    real = (ids != (-1 if padding is None else padding)).cpu().numpy()
+    last = real.shape[1] - 1 - real[:, ::-1].argmax(1)
+    return features[np.arange(len(features)), last]
 
 
 def _cache_folder() -> Path:
@@ -204,7 +214,9 @@ def strengths_of(run: Run, chosen: bool) -> list[float]:
     return [given] if isinstance(given, int | float) else list(given)
 
 
-def _fit(run: Run, features: dict[str, np.ndarray], held: str | None) -> tuple[float, np.ndarray, np.ndarray]:
+def _fit(
+    run: Run, features: dict[str, np.ndarray], held: str | None, *, with_bias: bool
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Weights of the strength that scores best on validation (the middle one where there is none)."""
     strengths = strengths_of(run, held is not None)
     labels = run.table.labels("train")
@@ -213,7 +225,7 @@ def _fit(run: Run, features: dict[str, np.ndarray], held: str | None) -> tuple[f
     sign = 1 if greater_is_better(name) else -1
     best: tuple[float, float, np.ndarray, np.ndarray] | None = None
     for strength in strengths:
-        weight, bias = solve(features["train"], labels, strength, run.table.task)
+        weight, bias = solve(features["train"], labels, strength, run.table.task, with_bias=with_bias)
         value = 0.0
         if held is not None:
             outputs = features[held] @ weight.T + bias
@@ -224,16 +236,22 @@ def _fit(run: Run, features: dict[str, np.ndarray], held: str | None) -> tuple[f
     return best[1:]
 
 
-def solve(features: np.ndarray, labels: np.ndarray, strength: float, task: Task) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge-penalised (logistic) regression on standardised features: weight `(outputs, width)`, bias `(outputs,)`."""
+def solve(
+    features: np.ndarray, labels: np.ndarray, strength: float, task: Task, *, with_bias: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge-penalised (logistic) regression on standardised features: weight `(outputs, width)`, bias `(outputs,)`.
+
+    Without a bias (causal models of transformers have none) features are scaled and not centred.
+    """
     mean, scale = features.mean(0), features.std(0)
+    mean = mean if with_bias else np.zeros_like(mean)
     scale = np.where(scale > 1e-8, scale, 1.0)
     scaled = (features - mean) / scale
     if isinstance(task, Numbers):
-        model = Ridge(alpha=1 / strength).fit(scaled, labels)
+        model = Ridge(alpha=1 / strength, fit_intercept=with_bias).fit(scaled, labels)
         weight, bias = model.coef_[None, :], np.array([model.intercept_])
     else:
-        model = LogisticRegression(C=strength, max_iter=1000).fit(scaled, labels)
+        model = LogisticRegression(C=strength, max_iter=1000, fit_intercept=with_bias).fit(scaled, labels)
         weight, bias = model.coef_, model.intercept_
         if len(weight) == 1:  # the logit of class 1, shared between two outputs whose difference it is
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -249,8 +267,9 @@ def write_into(layer: Any, weight: np.ndarray, bias: np.ndarray) -> None:
     """Put weights `(outputs, width)` and biases into the last layer."""
     if layer.out_features == 1 and len(weight) == 2:
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
-    if layer.bias is None:
-        raise ValueError("the last layer of this head has no bias to hold the probe's")
+    if layer.bias is None and bias.any():  # a class without a training row is kept down by its bias
+        raise ValueError("the last layer of this head has no bias, so every class needs a training row")
     with torch.no_grad():
         layer.weight.copy_(torch.as_tensor(weight, dtype=layer.weight.dtype))
-        layer.bias.copy_(torch.as_tensor(bias, dtype=layer.bias.dtype))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.as_tensor(bias, dtype=layer.bias.dtype))
