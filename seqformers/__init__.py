@@ -24,6 +24,7 @@ _EXPORTS: dict[str, str] = {
     "DataCollatorForResidueLanguageModeling": "seqformers.training.collators_protein",
     "KmerTokenizer": "seqformers.tokenization.tokenization_kmer",
     "ProteinTokenizer": "seqformers.tokenization.tokenization_protein",
+    "ResidueWordTokenizer": "seqformers.tokenization.tokenization_residue_words",
     "VariableKmerTokenizer": "seqformers.tokenization.tokenization_variable_kmer",
     "annotate_proteins": "seqformers.proteins.annotate",
     "annotation_table": "seqformers.proteins.annotate",

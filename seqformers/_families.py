@@ -110,7 +110,10 @@ FAMILIES: tuple[Family, ...] = (
             "AutoModelForSequenceClassification": "Kmer2VecForSequenceClassification",
         },
         tokenizer="seqformers.tokenization.tokenization_kmer:KmerTokenizer",
-        other_tokenizers=("seqformers.tokenization.tokenization_variable_kmer:VariableKmerTokenizer",),
+        other_tokenizers=(
+            "seqformers.tokenization.tokenization_variable_kmer:VariableKmerTokenizer",
+            "seqformers.tokenization.tokenization_residue_words:ResidueWordTokenizer",
+        ),
     ),
     Family(
         model_type="self_genomenet",

@@ -15,7 +15,7 @@ from .portable import residue_backend
 from .token_inputs import refuse_split_texts
 from .tokenization_arrays import ENDLESS, ArrayTokenizer
 
-__all__ = ["ProteinTokenizer"]
+__all__ = ["ProteinTokenizer", "refuse_unknown_residue"]
 
 
 class _Preset(NamedTuple):
@@ -156,7 +156,7 @@ class ProteinTokenizer(ArrayTokenizer):
             refuse_split_texts(texts, most=1)
             if self.on_unknown == "error":
                 known = self._known[np.frombuffer(letters, dtype=np.uint8)]
-                _refuse_unknown(texts, counts, int(np.argmin(known)), self._letters)
+                refuse_unknown_residue(texts, counts, int(np.argmin(known)), self._letters)
             self._warn_about_unknown(unknown, len(letters))
         empty = int(np.count_nonzero(counts == 0))
         if empty and self._warns_about_empty:
@@ -281,7 +281,8 @@ def _checked_preset(preset: str | None, vocab_file: str | None) -> str:
     return preset
 
 
-def _refuse_unknown(texts: Sequence[str], lengths: np.ndarray, place: int, known: dict[str, int]) -> None:
+def refuse_unknown_residue(texts: Sequence[str], lengths: np.ndarray, place: int, known: dict[str, int]) -> None:
+    """Raise `ValueError` that names the letter at `place` of all proteins end to end, and the `known` ones."""
     ends = np.cumsum(lengths)
     index = int(np.searchsorted(ends, place, side="right"))
     position = place - int(ends[index] - lengths[index])

@@ -25,14 +25,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--genomes", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--reads", type=int, default=6000, help="Reads of 500 nt, seen once.")
+    parser.add_argument("--reads", type=int, default=2000, help="Reads of 500 nt, seen once.")
     given = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {}
     for seed in SEEDS:
         for name, reads in (("trained", given.reads), ("as drawn", 64)):
             run = given.work / f"{name.replace(' ', '-')}-{seed}"
             if not run.exists():
-                rate = 5e-3 if name == "trained" else 0.0
+                rate = 2e-2 if name == "trained" else 0.0
                 changes = [f"data.path={given.genomes}", f"seeds=[{seed}]", f"training.learning_rate={rate}"]
                 changes += [f"data.reads={{length: 500, per_epoch: {reads}, validation: 64}}", "data.splits.test=null"]
                 pretrain(RECIPE, changes, output=run, resume=Path(f"{run}.partial").exists())

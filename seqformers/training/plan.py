@@ -294,7 +294,7 @@ def _config(recipe: Recipe, family: Family | None, source: Path | None, encoder:
         given = recipe.model.config.get(name)
         if name == "vocab_size" and source is not None and (read_config(source).get(name) or 0) >= found:
             continue  # the table of a pretrained model may have room to spare
-        if name in ("k", "k_max", "stride") and given is not None and given != found:
+        if name in ("molecule", "k", "k_max", "stride") and given is not None and given != found:
             raise ValueError(f"model.config.{name}={given} does not fit the tokenizer's {name}={found}")
         values.setdefault(name, found)
     try:
@@ -322,7 +322,8 @@ def _made_config(recipe: Recipe, cls: Any, source: Path | None, values: dict[str
 
 def _told_by(encoder: Any) -> dict[str, Any]:
     """Fields of a configuration that the tokenizer decides."""
-    names = ("k", "k_max", "stride", "vocab_size", "pad_token_id", "mask_token_id", "cls_token_id", "sep_token_id")
+    names = ("molecule", "k", "k_max", "stride", "vocab_size")
+    names += ("pad_token_id", "mask_token_id", "cls_token_id", "sep_token_id")
     found = {name: getattr(encoder, name, None) for name in names}
     if found["k"] is None:  # a stock tokenizer may say it in its file
         found["k"] = (getattr(encoder, "init_kwargs", None) or {}).get("letters_per_token")

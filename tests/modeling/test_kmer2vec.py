@@ -18,15 +18,19 @@ from seqformers import (
     Kmer2VecForSequenceClassification,
     Kmer2VecModel,
     KmerTokenizer,
+    ResidueWordTokenizer,
     VariableKmerTokenizer,
 )
 from seqformers.hub.load import Loaded
+from seqformers.inference.embed import embed
 from seqformers.inference.windowing import reverse_complement
 from seqformers.interpret.words import WordVectors, concatenation_score, word_vectors, write_word2vec
+from seqformers.modeling.dna import modeling_kmer2vec
 from seqformers.modeling.dna.modeling_dna_heads import reverse_complement_ids
 from seqformers.training import finetune, pretrain
 from seqformers.training.recipe import load_recipe
 from seqformers.training.run import Run
+from tests.conftest import ROOT
 
 IDS = torch.tensor([[2, 7, 9, 30, 9, 41, 12, 3], [2, 50, 7, 1, 9, 3, 0, 0]])
 
@@ -70,9 +74,11 @@ def slow(model: Any, negatives: torch.Tensor) -> tuple[float, np.ndarray, np.nda
     return float(np.mean(losses)), by_inside / len(losses), by_outside / len(losses)
 
 
-@pytest.mark.parametrize("step", [1, 2])
-@pytest.mark.parametrize("objective", ["skipgram", "cbow"])
-def test_loss_and_gradients_are_those_of_the_papers_pair_by_pair(objective: str, step: int) -> None:
+@pytest.mark.parametrize(("objective", "step", "block"), [("skipgram", 1, 64), ("skipgram", 2, 3), ("cbow", 2, 64)])
+def test_loss_and_gradients_are_those_of_the_papers_pair_by_pair(
+    objective: str, step: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modeling_kmer2vec, "_BLOCK", block)
     torch.manual_seed(0)
     config = Kmer2VecConfig(k=3, hidden_size=6, window=2, step=step, num_negatives=4, objective=objective)
     model = Kmer2VecForPreTraining(config).double().eval()
@@ -247,3 +253,34 @@ def test_a_recipe_learns_vectors_and_a_classifier_begins_with_them(tmp_path: Pat
     recipe.pop("tokenizer")
     tuned = finetune(recipe, output=tmp_path / "ft")
     np.testing.assert_array_equal(word_vectors(tuned).matrix, vectors.matrix)
+
+
+def test_protvec_from_a_recipe_to_vectors_of_proteins(tmp_path: Path) -> None:
+    """A protein is the mean of its trigrams in all three frames, and neighbours in training are of one frame."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    for split in ("train", "validation"):
+        rows = {"sequence": ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 50)) for _ in range(16)]}
+        pd.DataFrame(rows).to_parquet(tmp_path / "data" / f"{split}.parquet")
+    recipe = ROOT / "benchmarks" / "recipes" / "kmer2vec" / "protvec.yaml"
+    changes = ["model.config.hidden_size=6", "training.max_steps=2", "training.use_cpu=true"]
+    changes.append(f"data.path={tmp_path / 'data'}")
+    run = pretrain(recipe, changes, output=tmp_path / "pt")
+    config = json.loads((run / "config.json").read_text())
+    assert (config["molecule"], config["k"], config["step"], config["vocab_size"]) == ("protein", 3, 3, 8005)
+    protein = "MKTAYIAKQRQISF"
+    (tmp_path / "a.fa").write_text(f">p\n{protein}\n")
+    vector = pd.read_json(embed(run, tmp_path / "a.fa", tmp_path / "v.jsonl", progress=False), lines=True)
+    words = word_vectors(run)
+    frames = [[protein[i : i + 3] for i in range(frame, len(protein) - 2, 3)] for frame in range(3)]
+    expected = sum(words.of(word) for frame in frames for word in frame)
+    np.testing.assert_allclose(vector["embedding"][0], expected / (len(protein) - 2), rtol=1e-4, atol=1e-6)
+    summed = Kmer2VecModel.from_pretrained(run).eval()(**ResidueWordTokenizer()([protein], return_tensors="pt"))
+    np.testing.assert_allclose(summed.pooler_output[0].detach().numpy(), expected, rtol=1e-4, atol=1e-6)
+    model = Kmer2VecForPreTraining(Kmer2VecConfig(molecule="protein", k=3, hidden_size=2, window=1, step=3))
+    _, pairs = model._skipgram(torch.arange(5, 12)[None], torch.ones(1, 7, dtype=torch.bool), torch.full((1, 7, 5), 6))
+    assert int(pairs) == 2 * (7 - 3)
+    with pytest.raises(ValueError, match="residues have none"):
+        Kmer2VecConfig(molecule="protein", k=3, both_strands=True)
+    with pytest.raises(ValueError, match="words of residues have one length"):
+        Kmer2VecConfig(molecule="protein", k=2, k_max=3)
