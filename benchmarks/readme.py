@@ -369,11 +369,12 @@ def _fasta_windows(result: dict[str, Any]) -> str:
 
 
 def _find_phages(r: dict[str, Any]) -> str:
-    long, memory = r["contig_of_50_megabases_per_s"], r["peak_mib_of_50_mb_contig"]
     rate = f"{r['megabases_per_s']:.1f} Mb/s"
-    return (
-        f"| phages in contigs of 10 kb, one core | {rate} | {long:.1f} Mb/s, {memory:.0f} MiB in a contig of 50 Mb |"
-    )
+    peaks = {int(found[1]): r[key] for key in r if (found := re.fullmatch(r"peak_mib_of_(\d+)_mb_contig", key))}
+    long = r[f"contig_of_{max(peaks)}_megabases_per_s"]
+    memory = ", ".join(f"{mib:.0f} MiB in one of {size} Mb" for size, mib in sorted(peaks.items()))
+    said = f"{long:.1f} Mb/s in a contig of {max(peaks)} Mb; {memory}"
+    return f"| phages in contigs of 10 kb, one core | {rate} | {said} |"
 
 
 def _annotate_proteins(result: dict[str, Any]) -> str:

@@ -23,8 +23,9 @@ from seqformers.datasets_scripts.common.letters import (
     check_letters,
     odd_letters,
 )
+from seqformers.datasets_scripts.common.long_letters import LongLetters
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
-from seqformers.datasets_scripts.common.streams import check_source, is_stream
+from seqformers.datasets_scripts.common.streams import check_source, is_packed, is_stream
 
 __all__ = ["FASTA_SUFFIXES", "fasta_files", "genome_name", "is_fasta", "read_fasta"]
 
@@ -44,6 +45,7 @@ def read_fasta(
     on_error: OnError | None = None,
     remarks: Remarks | None = None,
     report: LetterReport | None = None,
+    held: int | None = None,
 ) -> Iterator[FastaRecord]:
     """Yield the records of a FASTA or FASTQ file in file order; line ends and wrapping are removed.
 
@@ -62,6 +64,8 @@ def read_fasta(
             refused in any case.
         remarks (`Remarks`, *optional*): Told of what was mended, skipped or odd; default: warnings at the end.
         report (`LetterReport`, *optional*): Counts the letters of what is read.
+        held (`int`, *optional*): Letters of a record that are held: the sequence of a longer one is a
+            [`LongLetters`], so that memory does not grow with the record either. By default it is a `str` in any case.
 
     Yields:
         `FastaRecord`: letters as stored (case kept, nothing translated); `""` for a record without letters.
@@ -75,7 +79,7 @@ def read_fasta(
     if molecule not in (None, *ALLOWED):
         raise ValueError(f"molecule is one of {', '.join(ALLOWED)} or None, not {molecule!r}")
     told = Remarks(on_error or "raise") if remarks is None else remarks.with_on_error(on_error)
-    records = _checked(_records(source, told), source, molecule, unique_ids, told, report)
+    records = _checked(_records(source, told, held), source, molecule, unique_ids, told, report)
     return _warned(records, source, told) if remarks is None else records
 
 
@@ -95,6 +99,11 @@ def _checked(
     """The records whose letters and ids will do."""
     seen: set[str] = set()
     for record in records:
+        if isinstance(record.sequence, LongLetters):
+            if not unique_ids and _is_counted(record.sequence, molecule, report):
+                yield record
+                continue
+            record = record._replace(sequence=record.sequence[:])  # what is wrong with it is said below
         odd = b"" if molecule is None and report is None else odd_letters(record.sequence)
         if molecule == "protein":
             if record.sequence.endswith("*"):
@@ -117,10 +126,25 @@ def _checked(
         yield record
 
 
-def _records(source: str | Path, remarks: Remarks) -> Iterator[FastaRecord]:
+def _is_counted(letters: LongLetters, molecule: Molecule | None, report: LetterReport | None) -> bool:
+    """Count letters part by part; False, and nothing counted, if they are to be looked at as a whole."""
+    if molecule == "protein":
+        return False
+    counts = LetterReport()
+    for part in letters.parts():
+        if molecule is not None and odd_letters(part).translate(None, ALLOWED[molecule]):
+            return False
+        counts.add(part)
+    if report is not None:
+        report.add_parts(counts)
+    return True
+
+
+def _records(source: str | Path, remarks: Remarks, held: int | None) -> Iterator[FastaRecord]:
     """All records: by needletail as far as the file is clean, from there on by the reader that tells what is wrong."""
     done, whole = 0, False
-    if not is_stream(source):
+    # needletail holds a whole record, however long it is; of a packed file nobody knows.
+    if not is_stream(source) and (held is None or (Path(source).stat().st_size <= held and not is_packed(source))):
         fast = _clean_records(str(source))
         while True:
             try:
@@ -131,7 +155,7 @@ def _records(source: str | Path, remarks: Remarks) -> Iterator[FastaRecord]:
             done += 1
             yield record
     if not whole:
-        yield from islice(read_lines(source, remarks), done, None)
+        yield from islice(read_lines(source, remarks, held), done, None)
 
 
 def _clean_records(path: str) -> Generator[FastaRecord, None, bool]:

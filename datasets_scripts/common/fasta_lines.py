@@ -9,11 +9,12 @@ import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from seqformers.datasets_scripts.common.letters import LETTERS
+from seqformers.datasets_scripts.common.long_letters import LongLetters
 from seqformers.datasets_scripts.common.remarks import Remarks
-from seqformers.datasets_scripts.common.streams import numbered_lines, text_of, what_it_is
+from seqformers.datasets_scripts.common.streams import Lines, numbered_lines, text_of, what_it_is
 
 __all__ = ["FastaRecord", "read_lines", "record_of"]
 
@@ -23,8 +24,6 @@ _LISTING_FRONT = re.compile(rb"([0-9]{1,12})[ \t]+(" + _GROUPS + rb")")  # GenBa
 _LISTING_END = re.compile(rb"(" + _GROUPS + rb")[ \t]+([0-9]{1,12})")  # EMBL: number of the last letter
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _SHOWN = 40
-
-Lines = Iterator[tuple[int, bytes]]
 
 
 class FastaRecord(NamedTuple):
@@ -42,13 +41,14 @@ def record_of(header: str, sequence: str) -> FastaRecord:
     return FastaRecord(name, f"{more} {description}".strip(), sequence)
 
 
-def read_lines(source: str | Path, remarks: Remarks) -> Iterator[FastaRecord]:
+def read_lines(source: str | Path, remarks: Remarks, held: int | None = None) -> Iterator[FastaRecord]:
     """Yield the records of a file, pipe or `-` in order.
 
     Args:
         source (`str` or `Path`): What [`numbered_lines`] takes.
         remarks (`Remarks`): Told of what was mended; its `on_error` decides what becomes of a record with other
             characters than letters, `*`, `-` and `.`.
+        held (`int`, *optional*): Letters of a record that are held; the sequence of a longer one is a [`LongLetters`].
 
     Raises:
         ValueError: no records, a file that breaks off or mixes formats, or (`on_error="raise"`) such a record.
@@ -58,10 +58,10 @@ def read_lines(source: str | Path, remarks: Remarks) -> Iterator[FastaRecord]:
         line = line.removeprefix(codecs.BOM_UTF8)
         mark = line.lstrip(_BLANKS)[:1]
         if mark == b">":
-            yield from _Fasta(source, remarks).read(number, line.lstrip(_BLANKS), lines)
+            yield from _Fasta(source, remarks, held).read(number, line.lstrip(_BLANKS), lines)
             return
         if mark == b"@" and not what_it_is(line):
-            yield from _Fastq(source, remarks).read(number, line.lstrip(_BLANKS), lines)
+            yield from _Fastq(source, remarks, held).read(number, line.lstrip(_BLANKS), lines)
             return
         if mark in (b"", b";", b"#") and not what_it_is(line):
             remarks.note("blank or comment lines before the first record, skipped", f"{source} line {number}")
@@ -77,8 +77,12 @@ def read_lines(source: str | Path, remarks: Remarks) -> Iterator[FastaRecord]:
 class _Reader:
     """What both formats share."""
 
-    def __init__(self, source: str | Path, remarks: Remarks):
-        self.source, self.remarks = source, remarks
+    def __init__(self, source: str | Path, remarks: Remarks, held: int | None):
+        self.source, self.remarks, self.held = source, remarks, held
+
+    def body(self) -> _Body:
+        """What the sequence lines of the next record go to."""
+        return _Body(self.held)
 
     def header(self, number: int, line: bytes) -> str:
         """The header as text, without its mark."""
@@ -104,11 +108,12 @@ class _Reader:
 class _Fasta(_Reader):
     def read(self, number: int, line: bytes, lines: Lines) -> Iterator[FastaRecord]:
         """Records from the first header on."""
-        header, body = self.header(number, line), _Body()
+        header, body = self.header(number, line), self.body()
+        lines.cut = LETTERS if self.held is not None else b""
         for number, line in lines:
             if line.startswith(b">") or line.startswith(codecs.BOM_UTF8 + b">"):
                 yield from self.record(header, body)
-                header, body = self.header(number, line.removeprefix(codecs.BOM_UTF8)), _Body()
+                header, body = self.header(number, line.removeprefix(codecs.BOM_UTF8)), self.body()
             elif line.startswith(b"@"):
                 raise ValueError(
                     f"{self.source} line {number} begins with '@', as FASTQ does, in a FASTA file; split the two"
@@ -122,7 +127,7 @@ class _Fastq(_Reader):
     def read(self, number: int, line: bytes, lines: Lines) -> Iterator[FastaRecord]:
         """Records from the first header on; a sequence may be wrapped, its qualities into as many lines."""
         while True:
-            header, body, rows = self.header(number, line), _Body(), 0
+            header, body, rows = self.header(number, line), self.body(), 0
             name = f"{self.source}, record {record_of(header, '').id!r}"
             for number, line in lines:
                 if line.startswith(b"+"):
@@ -159,16 +164,21 @@ class _Fastq(_Reader):
 class _Body:
     """The sequence lines of one record as they come, mended, up to the first thing that is no letter."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: int | None) -> None:
         self.length = 0
         self.wrong: tuple[int, str] | None = None  # line, and what is wrong there
         self.mended: dict[str, int] = {}  # what was done, and the first line of it
         self.times: dict[str, int] = {}
+        self._held, self._waiting = held, 0
+        self._stored: LongLetters | None = None
         self._parts: list[bytes] = []
         self._next: int | None = None  # number of the next letter, in a listing
 
     def sequence(self) -> str:
-        return b"".join(self._parts).decode("ascii")
+        if self._stored is None:
+            return b"".join(self._parts).decode("ascii")
+        self._store()
+        return cast(str, self._stored)  # cut and measured as a text is, which is all that asks for it
 
     def add(self, number: int, line: bytes) -> None:
         """Take one line."""
@@ -193,6 +203,16 @@ class _Body:
             self._next += len(letters)
         if self.wrong is None:
             self._parts.append(letters)
+            self._waiting += len(letters)
+            if self._held is not None and self._waiting > self._held:
+                self._store()
+
+    def _store(self) -> None:
+        if self._stored is None:
+            self._stored = LongLetters()
+        self._stored.extend(self._parts)
+        self._parts.clear()
+        self._waiting = 0
 
     def _mend(self, what: str, number: int) -> None:
         self.mended.setdefault(what, number)
@@ -225,6 +245,7 @@ class _Body:
         )
         self.wrong = number, _what_is_wrong(shown, at, self.length + at + 1)
         self._parts.clear()
+        self._stored = None
 
 
 def _what_is_wrong(line: str, at: int, position: int) -> str:

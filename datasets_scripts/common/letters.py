@@ -63,6 +63,14 @@ class LetterReport:
         self.other_iupac += ambiguous - upper.count(b"N")
         self.only_n += ambiguous == length
 
+    def add_parts(self, parts: LetterReport) -> None:
+        """Count one sequence whose parts another report has counted, one by one."""
+        for name in ("letters", "lower_case", "uracil", "n", "other_iupac"):
+            setattr(self, name, getattr(self, name) + getattr(parts, name))
+        self.records += 1
+        self.empty += parts.letters == 0
+        self.only_n += 0 < parts.letters == parts.n + parts.other_iupac
+
     @property
     def ambiguous_share(self) -> float:
         """Share of the letters that are not A, C, G, T or U."""

@@ -20,10 +20,11 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-__all__ = ["blocks_of", "check_source", "is_stream", "numbered_lines", "text_of", "what_it_is"]
+__all__ = ["Lines", "blocks_of", "check_source", "is_packed", "is_stream", "numbered_lines", "text_of", "what_it_is"]
 
 _BLOCK = 1 << 20
 _HEAD = 512
+_LONG_LINE = 1 << 16  # bytes that no line of a listing has
 
 _UNPACK: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -81,6 +82,12 @@ def is_stream(source: str | Path) -> bool:
         return False
 
 
+def is_packed(path: str | Path) -> bool:
+    """Whether a file is compressed, as its first bytes say."""
+    with Path(path).open("rb") as file:
+        return file.read(_HEAD).startswith(tuple(_UNPACK))
+
+
 def check_source(source: str | Path, what: str = "file") -> None:
     """Raise if there is nothing to read at `source`.
 
@@ -103,7 +110,7 @@ def check_source(source: str | Path, what: str = "file") -> None:
         raise ValueError(f"{source} is a folder, expected a {what}; name a file ({shown})")
 
 
-def numbered_lines(source: str | Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(source: str | Path) -> Lines:
     r"""Yield line number (from 1) and line of a text, plain or compressed, without its end (`\n`, `\r\n` or `\r`).
 
     Args:
@@ -116,16 +123,41 @@ def numbered_lines(source: str | Path) -> Iterator[tuple[int, bytes]]:
     Raises:
         ValueError: the file is cut short or damaged, or not in the encoding that it says; the message names it.
     """
-    number, pieces = 1, []
-    for block in _whole_line_ends(blocks_of(source)):
-        first, *more = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        pieces.append(first)
-        for line in more:
-            yield number, b"".join(pieces)
-            number, pieces = number + 1, [line]
-    last = b"".join(pieces)
-    if last:
-        yield number, last
+    return Lines(source)
+
+
+class Lines(Iterator[tuple[int, bytes]]):
+    """What [`numbered_lines`] gives.
+
+    Attributes:
+        cut (`bytes`): A long line that so far holds nothing but these letters comes in parts, all of its number, none
+            of them empty and each beginning with one of the letters. By default no line is cut.
+    """
+
+    def __init__(self, source: str | Path):
+        self.cut = b""
+        self._lines = self._read(source)
+
+    def __next__(self) -> tuple[int, bytes]:
+        return next(self._lines)
+
+    def _read(self, source: str | Path) -> Iterator[tuple[int, bytes]]:
+        number, pieces = 1, []
+        for block in _whole_line_ends(blocks_of(source)):
+            first, *more = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+            pieces.append(first)
+            for line in more:
+                yield number, b"".join(pieces)
+                number, pieces = number + 1, [line]
+            if self.cut and sum(map(len, pieces)) >= _LONG_LINE:
+                line = b"".join(pieces)
+                pieces = [line]
+                if not line.translate(None, self.cut):
+                    yield number, line[:-1]
+                    pieces = [line[-1:]]
+        last = b"".join(pieces)
+        if last:
+            yield number, last
 
 
 def _whole_line_ends(blocks: Iterable[bytes]) -> Iterator[bytes]:

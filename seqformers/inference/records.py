@@ -64,16 +64,23 @@ def settle_precision(name: str, device: str | None, part: Shard | None = None) -
 
 
 def read_sequences(
-    path: str | Path, reading: Reading, remarks: Remarks, *, progress: bool = False
+    path: str | Path, reading: Reading, remarks: Remarks, *, progress: bool = False, held: int | None = None
 ) -> Iterator[FastaRecord]:
     """Records of a FASTA file with a progress bar; letters that the model's molecule does not have are refused.
 
     An id that comes again is no error, since rows keep the order of the records, but it is counted, as are letters
-    that stand for no single base; all counts are in `remarks` at the end.
+    that stand for no single base; all counts are in `remarks` at the end. With `held`, records of more letters than
+    that are on disk (`LongLetters`).
     """
     report = LetterReport() if reading.is_nucleic else None
     seen: set[int] = set()
-    records = read_fasta(path, molecule=reading.molecule, remarks=remarks, report=report)  # type: ignore[arg-type]
+    records = read_fasta(
+        path,
+        molecule=reading.molecule,
+        remarks=remarks,
+        report=report,
+        held=held,  # type: ignore[arg-type]
+    )
     for record in tqdm(records, unit=" records", disable=not progress, file=sys.stderr):
         known = hash(record.id)
         if known in seen:

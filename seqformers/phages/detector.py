@@ -85,33 +85,33 @@ class PhageDetector:
         self, records: list[Any], bounds: list[NDArray[np.int64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
         """Of the stretches of all windows log-probabilities, distance and likeness, and known letters with G and C."""
-        logs: list[Any] = []
-        unlike: list[Any] = []
-        facts: list[NDArray[np.int64]] = []
+        total = sum(len(own) for own in bounds)
+        # Filled in place: small arrays that stay between large ones that go would leave holes in memory.
+        logs, unlike, facts = np.empty((total, len(CLASSES))), np.empty((total, 2)), np.empty((total, 2), np.int64)
         batch: list[NDArray[np.uint8]] = []
-        held = 0
+        done = read = 0
         for record, own in zip(records, bounds, strict=True):
             for first in range(0, len(own), _WINDOWS_AT_ONCE):
                 ids, fact = encode_windows(record.sequence, own[first : first + _WINDOWS_AT_ONCE])
                 batch.append(ids)
-                facts.append(fact)
-                held += len(ids)
-                if held >= _WINDOWS_AT_ONCE:
-                    self._forward(batch, logs, unlike)
-                    batch, held = [], 0
+                facts[read : read + len(ids)] = fact
+                read += len(ids)
+                if read - done >= _WINDOWS_AT_ONCE:
+                    self._forward(batch, logs[done:read], unlike[done:read])
+                    batch, done = [], read
         if batch:
-            self._forward(batch, logs, unlike)
-        return np.concatenate(logs), np.concatenate(unlike), np.concatenate(facts)
+            self._forward(batch, logs[done:], unlike[done:])
+        return logs, unlike, facts
 
     @torch.no_grad()
-    def _forward(self, batch: list[NDArray[np.uint8]], logs: list[Any], unlike: list[Any]) -> None:
+    def _forward(self, batch: list[NDArray[np.uint8]], logs: NDArray[Any], unlike: NDArray[Any]) -> None:
+        """Fill in log-probabilities, distance and likeness of some windows."""
         width = max(ids.shape[1] for ids in batch)
         padded = np.concatenate([np.pad(ids, ((0, 0), (0, width - ids.shape[1]))) for ids in batch])
         ids = torch.from_numpy(padded).to(self.device).long()
         output = self.model(ids, output_hidden_states=True)
-        logs.append(output.logits.float().log_softmax(-1)[:, self._order].cpu().numpy().astype(np.float64))
+        logs[:] = output.logits.float().log_softmax(-1)[:, self._order].cpu().numpy()
         profile = output.hidden_states[0].float()[:, 0]
-        distance, likeness = profile.square().mean(1), torch.zeros(len(profile), device=profile.device)
+        unlike[:, 0], unlike[:, 1] = profile.square().mean(1).cpu().numpy(), 0.0
         if self._likeness is not None:
-            likeness = profile @ self._likeness["weight"] + self._likeness["bias"]
-        unlike.append(torch.stack([distance, likeness], 1).cpu().numpy().astype(np.float64))
+            unlike[:, 1] = (profile @ self._likeness["weight"] + self._likeness["bias"]).cpu().numpy()

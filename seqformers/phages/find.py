@@ -30,6 +30,7 @@ from seqformers.tokenization.reading import Reading
 __all__ = ["COLUMNS", "PRESETS", "PhageReport", "expected_fdr", "find_phage_files", "find_phages"]
 
 Preset = Literal["strict", "default", "relaxed"]
+_HELD = 1 << 23  # letters of a contig; a longer one is read from disk, window by window
 _READING = Reading(molecule="dna", letters_per_token=1, token_step=1)
 
 
@@ -156,7 +157,9 @@ def find_phage_files(
     device: str | None = None,
     progress: bool = True,
 ) -> PhageReport:
-    """Write the table of `find_phages` for a FASTA file, row by row; memory does not grow with the file.
+    """Write the table of `find_phages` for a FASTA file, row by row; memory does not grow with the file or a contig.
+
+    A contig of more than eight million letters waits for its windows in a file without a name (in `TMPDIR`).
 
     Args:
         sequences (`str` or `Path`): FASTA or FASTQ, plain or compressed (gz, bz2, xz, zst); `-` is standard input.
@@ -208,7 +211,9 @@ def find_phage_files(
             return report
         sinks = _sinks(stack, outputs, preset)
         report.resumed = done = table.rows_done
-        records = part.of_records(read_sequences(sequences, _READING, report.remarks, progress=progress), sequences)
+        records = part.of_records(
+            read_sequences(sequences, _READING, report.remarks, progress=progress, held=_HELD), sequences
+        )
         kept = _long_enough(records, min_length, report.remarks)
         if not sinks:
             kept, done = islice(kept, done, None), 0

@@ -52,5 +52,5 @@ def _draw(axes: Axes, contig: Any, called: str, regions: Sequence[Any]) -> None:
         axes.plot([region.start / 1000, region.end / 1000], [1.05, 1.05], color="black", linewidth=3, clip_on=False)
     axes.set(xlim=(0, max(edges[-1], 1e-3)), ylim=(0, 1.1), yticks=[0, 0.5, 1], ylabel="score of window")
     name = contig.id if len(contig.id) <= _LONGEST_NAME else f"{contig.id[:_LONGEST_NAME]}\u2026"
-    title = axes.set_title(f"{name}: {called}, {len(contig.sequence):,} nt", fontsize=10)
+    title = axes.set_title(f"{name}: {called}, {contig.bounds[-1, 1]:,} nt", fontsize=10)
     title.set_parse_math(False)  # a $ in a name begins no formula

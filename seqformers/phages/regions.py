@@ -60,18 +60,17 @@ def terminal_repeat(sequence: str) -> tuple[str, int]:
         >>> terminal_repeat("ACGTTGCAACCGTATGCCAGATT" + "C" * 60 + "ACGTTGCAACCGTATGCCAGATT")
         ('direct', 23)
     """
-    text = sequence.upper().replace("U", "T")
-    longest = min(len(text) // 2, _LONGEST_REPEAT)
+    longest = min(len(sequence) // 2, _LONGEST_REPEAT)
+    text, tail = (end.upper().replace("U", "T") for end in (sequence[:longest], sequence[len(sequence) - longest :]))
     seed = text[:_SHORTEST_REPEAT]
     if longest < _SHORTEST_REPEAT or len(set(seed)) < 3 or "N" in seed:  # a run of one letter is no repeat
         return "", 0
-    tail = text[-longest:]
     place = tail.find(seed)
     while place >= 0:
         if text.startswith(tail[place:]):
             return "direct", len(tail) - place
         place = tail.find(seed, place + 1)
-    ends = np.frombuffer(text[:longest].encode("ascii", "replace"), np.uint8)
+    ends = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
     back = np.frombuffer(tail[::-1].translate(_COMPLEMENT).encode("ascii", "replace"), np.uint8)
     unlike = np.flatnonzero(ends != back)
     same = int(unlike[0]) if len(unlike) else longest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from seqformers.pictures import save_picture
 __all__ = ["FastaByClass", "Pictures", "Tracks"]
 
 _PICTURES = 10
-_LINE = 80
+_LINE, _LINES = 80, 10_000  # letters of a line, lines at a time
 
 
 class _Folder:
@@ -94,9 +95,9 @@ class FastaByClass(_Folder):
         scored = f" class={row['class']} confidence={row['confidence']}" if row["class"] else ""
         file = self._file(f"{row['class'] or 'unscored'}.fasta")
         file.write(f">{contig.id}{scored}{repeat}\n")
-        file.writelines(
-            contig.sequence[start : start + _LINE] + "\n" for start in range(0, len(contig.sequence), _LINE)
-        )
+        for first in range(0, len(contig.sequence), _LINE * _LINES):
+            part = contig.sequence[first : first + _LINE * _LINES]
+            file.writelines(part[start : start + _LINE] + "\n" for start in range(0, len(part), _LINE))
 
 
 class Pictures(_Folder):
@@ -112,7 +113,7 @@ class Pictures(_Folder):
         self._number += 1
         if contig.scores is None or not (row["class"] == "phage" or phage_regions(contig, self.least)):
             return
-        entry = (len(contig.sequence), -self._number, contig, str(row["class"]))
+        entry = (len(contig.sequence), -self._number, replace(contig, sequence=""), str(row["class"]))
         heapq.heappush(self._kept, entry)
         if len(self._kept) > _PICTURES:
             heapq.heappop(self._kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import tracemalloc
@@ -220,6 +221,47 @@ def test_a_long_contig_takes_its_letters_and_no_more(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 1_000_000  # 3 Mb more of contig, and 1,500 windows of a few numbers each
+
+
+@pytest.mark.parametrize("source", ["wrapped", "one line", "gz", "-"])
+def test_contigs_on_disk_give_what_contigs_in_memory_give(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Table, tracks, contigs by class and names of pictures, whatever lies on disk."""
+    end = _dna(60, 9)
+    texts = {"a": _dna(5_300), "b": end + _dna(9_001, 1) + end, "c": "N" * 2_500, "d": _dna(600, 3)}
+    width = 71 if source == "wrapped" else 100_000
+    lines = [f">{n}\n" + "".join(f"{t[i : i + width]}\n" for i in range(0, len(t), width)) for n, t in texts.items()]
+    data = "".join(lines).encode()
+    (tmp_path / "c.fa").write_bytes(gzip.compress(data) if source == "gz" else data)
+    monkeypatch.setattr("seqformers.datasets_scripts.common.streams._LONG_LINE", 500)
+    monkeypatch.setattr("seqformers.datasets_scripts.common.streams._BLOCK", 777)
+    written = []
+    for held in (1_000, 1 << 23):
+        monkeypatch.setattr("seqformers.phages.find._HELD", held)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        folder = tmp_path / str(held)
+        folder.mkdir()
+        find_phage_files(
+            "-" if source == "-" else tmp_path / "c.fa", folder / "t.tsv", preset="relaxed", ends=True, progress=False,
+            sites=folder / "sites", fasta_out=folder / "by_class", plot=folder / "pictures",
+        )  # fmt: skip
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        written.append({str(p.relative_to(folder)): p.suffix == ".png" or p.read_bytes() for p in files})
+    assert written[0] == written[1] and "direct:60" in written[0]["t.tsv"].decode()
+    assert len(written[0]) > 5 and b"".join(v for k, v in written[0].items() if "by_class" in k).count(b">") == 4
+
+
+def test_memory_does_not_grow_with_a_contig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqformers.phages.find._HELD", 1_000_000)
+    peaks = []
+    for megabases in (2, 5):
+        (tmp_path / "c.fa").write_text(">c\n" + _dna(500_000) * 2 * megabases + "\n")
+        tracemalloc.start()
+        find_phage_files(tmp_path / "c.fa", tmp_path / "t.tsv", overwrite=True, ends=True, progress=False)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert abs(peaks[1] - peaks[0]) < 1_000_000  # 1,500 windows more of a few numbers each
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst"])

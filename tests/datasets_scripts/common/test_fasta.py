@@ -15,9 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqformers.datasets_scripts.common.fasta import fasta_files, read_fasta
+from seqformers.datasets_scripts.common import streams
+from seqformers.datasets_scripts.common.fasta import _checked, fasta_files, read_fasta
 from seqformers.datasets_scripts.common.fasta_lines import read_lines
 from seqformers.datasets_scripts.common.letters import LetterReport, check_letters
+from seqformers.datasets_scripts.common.long_letters import LongLetters
 from seqformers.datasets_scripts.common.remarks import Remarks
 
 # Archives carry no time, so that every test process names these cases alike.
@@ -314,6 +316,14 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+WITHOUT_LISTINGS = PIECES.filter(lambda piece: not any(48 <= byte < 58 for byte in piece))
+
+
+def read_lines_as(molecule, path, remarks):
+    """The slow version of `read_fasta`: a record at a time, from lines."""
+    return _checked(read_lines(path, remarks), path, molecule, False, remarks, None)
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz") / "x.fa"
@@ -337,6 +347,21 @@ class TestAnyBytes:
             assert outcome(read_fasta(path, remarks=fast)) == outcome(read_lines(path, slow))
             assert fast.counts["records left out"] == slow.counts["records left out"]
 
+    @given(st.lists(WITHOUT_LISTINGS, max_size=20).map(b"".join), st.integers(0, 20), st.integers(1, 40))
+    def test_letters_on_disk_are_those_held(self, path, content, held, block):
+        """However the file comes in blocks, and its long lines in parts."""
+        path.write_bytes(content)
+        for on_error in ("raise", "skip"):
+            plain, cut = Remarks(on_error), Remarks(on_error)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(streams, "_BLOCK", block)
+                patch.setattr(streams, "_LONG_LINE", 8)
+                got, error = outcome(read_fasta(path, molecule="dna", remarks=cut, held=held))
+                assert all(isinstance(row[2], LongLetters) == (len(row[2]) > held) for row in got) or not held
+            expected = outcome(read_lines_as("dna", path, plain))
+            assert ([(*row[:2], row[2][:]) for row in got], error) == expected
+            assert cut.counts == plain.counts
+
     @given(st.binary(min_size=1, max_size=60), st.sampled_from([gzip.compress, bz2.compress, lzma.compress, zstd]))
     def test_damaged_archives(self, path, noise, pack):
         packed = pack(PLAIN)
@@ -351,6 +376,15 @@ class TestAnyBytes:
 
 ID = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=8)
 RECORD = st.tuples(ID, st.sampled_from(["", "some words", "x=1"]), st.text("ACGTUNRYacgt", max_size=90))
+
+
+def test_letters_on_disk_are_counted_as_those_held(tmp_path):
+    (tmp_path / "x.fa").write_text(">a\nACGTN\nacguR\n>n\nNNNNNNNN\n>e\n>b\nACG\n")
+    held, stored = LetterReport(), LetterReport()
+    plain = list(read_fasta(tmp_path / "x.fa", molecule="dna", report=held))
+    disk = list(read_fasta(tmp_path / "x.fa", molecule="dna", report=stored, held=4))
+    assert held == stored and [row.sequence[:] for row in disk] == [row.sequence for row in plain]
+    assert [isinstance(row.sequence, LongLetters) for row in disk] == [True, True, False, False]
 
 
 @given(
