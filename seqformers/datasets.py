@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqformers.clusters import runs_on_ray
 from seqformers.dataset_shards import CALL, BuildCall, keep_tables, use_tables
 from seqformers.files import Output, did_you_mean, finite, write_json, write_text
 from seqformers.shards import Shard, ShardRecord
@@ -147,6 +148,11 @@ def dataset_builder(
     )
 
 
+def _join_builds(shards: Sequence[ShardRecord], output: str | Path, **writing: Any) -> Path:
+    return merge_builds(shards, output, **writing)  # stands below
+
+
+@runs_on_ray("data_dir", local=("push_to_hub",), gpu=False, join=_join_builds)
 def build_dataset(
     dataset: str,
     name: str | None = None,
@@ -159,6 +165,8 @@ def build_dataset(
     private: bool = False,
     max_shard_size: str | int = "500MB",
     shard: str | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     **options: Any,
 ) -> Path:
     """Build a data set into `output` as a Hub data set repository: Parquet files, card, report, build record.
@@ -179,6 +187,9 @@ def build_dataset(
         max_shard_size (`str` or `int`, *optional*, defaults to `"500MB"`): Largest Parquet file.
         shard (`str`, *optional*): `"i/n"`: make only the i-th of n shares of the tables; `seqformers.merge` makes the
             data set of the folders of all shares. Every share reads the whole input.
+        engine (`"local"` or `"ray"`): `ray` runs the shards of the job on a cluster whose machines see the same
+            files, a task a core, and joins them.
+        ray_address (`str`, *optional*): Of a running cluster; by default one is started on this machine.
         **options: Options of the builder.
 
     Returns:

@@ -93,6 +93,19 @@ def checkpoints() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """A Ray cluster of two workers on this machine, which load functions of the tests too."""
+    ray = pytest.importorskip("ray")
+    from seqformers.clusters import start_cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        start_cluster(num_cpus=2, object_store_memory=100_000_000)
+        yield ray
+        ray.shutdown()
+
+
 def golden_cases(name: str) -> list[dict[str, Any]]:
     """The reference cases of `tests/golden/<name>.json`."""
     return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))["cases"]

@@ -19,7 +19,7 @@ _FOLDERS = {
     "tokenization": "seqformers.tokenization",
 }
 _LOWER = {"datasets_scripts", "modeling", "tokenization"}
-_SUBJECT = {"files", "settings", "tables", "shards", "metrics", "hub", "inference", "pictures", *_LOWER}
+_SUBJECT = {"clusters", "files", "settings", "tables", "shards", "metrics", "hub", "inference", "pictures", *_LOWER}
 
 # Room -> the rooms that it may import from. The way of the data: sequences, tokens, model, training, run folder, use.
 ALLOWED: dict[str, set[str]] = {
@@ -34,15 +34,16 @@ ALLOWED: dict[str, set[str]] = {
     "tables": {"files", "datasets_scripts"},
     "shards": {"files", "tables", "datasets_scripts"},
     "dataset_shards": {"shards"},
+    "clusters": {"files", "shards", "datasets_scripts"},
     "merging": {"shards", "datasets"},
     "metrics": set(),
     "pictures": set(),
     "hub": {"_families", "files", "tables", *_LOWER},
     "convert": {"_families", "files", "hub", *_LOWER},
-    "datasets": {"dataset_shards", "files", "settings", "shards", "tables", "hub", *_LOWER},
+    "datasets": {"clusters", "dataset_shards", "files", "settings", "shards", "tables", "hub", *_LOWER},
     "dataset_pictures": {"files", "pictures", *_LOWER},
     "training": {"_families", "files", "pictures", "settings", "tables", "metrics", "datasets", "hub", *_LOWER},
-    "inference": {"files", "pictures", "settings", "shards", "tables", "hub", *_LOWER},
+    "inference": {"clusters", "files", "pictures", "settings", "shards", "tables", "hub", *_LOWER},
     "targets": _SUBJECT,
     "guides": _SUBJECT,
     "proteins": _SUBJECT,

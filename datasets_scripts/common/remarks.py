@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 __all__ = ["OnError", "Remarks"]
@@ -55,6 +56,19 @@ class Remarks:
         if self.on_error == "raise":
             raise ValueError(message)
         self.note(what, message)
+
+    def join_shards(self, others: Sequence[Remarks]) -> None:
+        """Take over what the other shards of the same job met.
+
+        Each has read the whole input, so what all of them say alike, with the same examples, is of the input and
+        counts once; the rest is of their own shares and is added up.
+        """
+        shards = (self, *others)
+        for what in dict.fromkeys(what for shard in shards for what in shard.counts):
+            said = [(shard.counts[what], shard.examples.get(what, [])) for shard in shards]
+            if any(one != said[0] for one in said):
+                self.counts[what] = sum(count for count, _ in said)
+                self.examples[what] = [example for _, examples in said for example in examples][:_SHOWN]
 
     def lines(self) -> list[str]:
         """One line a kind."""

@@ -73,6 +73,10 @@ Engine = Annotated[
     Literal["local", "ray", "openvino"],
     typer.Option(help="ray: an actor a GPU or core of a cluster that sees the files; openvino: faster on a CPU."),
 ]
+ShardEngine = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="ray: a task a GPU or core of a cluster that sees the files, joined at the end."),
+]
 RayAddress = Annotated[
     str | None, typer.Option(help="Of a running Ray cluster, auto or host:port; default: one on this machine.")
 ]

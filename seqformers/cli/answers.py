@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from seqformers.cli._app import ANSWERS, OnError, Part, RayAddress, Resume, app, say, shows_progress
+from seqformers.cli._app import ANSWERS, OnError, Part, RayAddress, Resume, ShardEngine, app, say, shows_progress
 
 
 @app.command("scan-targets", rich_help_panel=ANSWERS)
@@ -46,6 +46,8 @@ def scan_targets(
     ] = 0.0,
     on_error: OnError = "raise",
     shard: Part = None,
+    engine: ShardEngine = "local",
+    ray_address: RayAddress = None,
     plot: Annotated[Path | None, typer.Option(help="Folder for pictures of the ten best pairs' sites.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Worker threads; else one a core.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
@@ -80,7 +82,8 @@ def scan_targets(
     report = scan_target_files(
         mirna, mrna, output, pairs=pairs, model=model, sites=sites, windows=windows, criterion=criterion, step=step,
         exhaustive=exhaustive, energy=energy, min_score=min_score, on_error=on_error, shard=shard,
-        overwrite=overwrite, resume=resume, threads=threads, device=device, plot=plot,
+        engine=engine, ray_address=ray_address, overwrite=overwrite, resume=resume, threads=threads, device=device,
+        precision=precision, plot=plot,
         progress=shows_progress() and not quiet,
     )  # fmt: skip
     for line in report.lines():
@@ -148,6 +151,8 @@ def annotate_proteins(
     model: Annotated[str | None, typer.Option(help="Folder or Hub name; else the packaged model.")] = None,
     on_error: OnError = "raise",
     shard: Part = None,
+    engine: ShardEngine = "local",
+    ray_address: RayAddress = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the outputs.")] = False,
     resume: Resume = False,
@@ -168,8 +173,8 @@ def annotate_proteins(
     from seqformers.proteins.annotate import annotate_proteins as run_annotate
 
     remarks = run_annotate(
-        proteins, output, model=model, plot=plot, gff=gff, on_error=on_error, shard=shard, device=device,
-        overwrite=overwrite, resume=resume, progress=shows_progress(),
+        proteins, output, model=model, plot=plot, gff=gff, on_error=on_error, shard=shard, engine=engine,
+        ray_address=ray_address, device=device, overwrite=overwrite, resume=resume, progress=shows_progress(),
     )  # fmt: skip
     for line in remarks.lines():
         typer.echo(f"warning: {line}", err=True)
@@ -199,6 +204,8 @@ def find_phages(
     model: Annotated[str | None, typer.Option(help="Another classifier of the five classes.")] = None,
     on_error: OnError = "raise",
     shard: Part = None,
+    engine: ShardEngine = "local",
+    ray_address: RayAddress = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; else a GPU if there is one.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the outputs.")] = False,
     resume: Resume = False,
@@ -221,8 +228,8 @@ def find_phages(
 
     report = find_phage_files(
         contigs, output, preset=preset, min_length=min_length, ends=ends, sites=sites, fasta_out=fasta_out, plot=plot,
-        model=model, on_error=on_error, shard=shard, device=device, overwrite=overwrite, resume=resume,
-        progress=shows_progress(),
+        model=model, on_error=on_error, shard=shard, engine=engine, ray_address=ray_address, device=device,
+        overwrite=overwrite, resume=resume, progress=shows_progress(),
     )  # fmt: skip
     for line in report.remarks.lines():
         typer.echo(f"warning: {line}", err=True)
@@ -281,9 +288,7 @@ def score_guides(
         Path | None, typer.Option(help="Picture of the guides along each record, .png, .svg or .pdf.")
     ] = None,
     shard: Part = None,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="ray: a task a GPU or core of a cluster that sees the files.")
-    ] = "local",
+    engine: ShardEngine = "local",
     ray_address: RayAddress = None,
     device: Annotated[str | None, typer.Option(help="Torch device; default: a GPU when there is one.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Contexts the model sees at once.")] = 1024,

@@ -74,7 +74,7 @@ def predict(
     from seqformers.inference.residues import labels_residues, predict_residues
 
     given: dict[str, object] = {"--window": window, "--step": step, "--both-strands": both_strands}
-    given |= {"--engine": engine != "local", "--precision": precision != "fp32", "--plot": plot}
+    given |= {"--engine openvino": engine == "openvino", "--precision": precision != "fp32", "--plot": plot}
     pairs = compares_pairs(run)
     if pairs or labels_residues(run):
         for name, value in ({"--per": per == "residue"} if pairs else {}).items() | given.items():
@@ -86,14 +86,15 @@ def predict(
     if pairs:
         path = predict_pairs(
             run, sequences, output, against=against, batch_size=batch_size, device=device, on_error=on_error,
-            shard=shard, overwrite=overwrite, resume=resume, progress=shows_progress(),
+            shard=shard, engine=engine, ray_address=ray_address, overwrite=overwrite, resume=resume,
+            progress=shows_progress(),
         )  # fmt: skip
         say(f"wrote {path}")
         return
     if labels_residues(run):
         path = predict_residues(
             run, sequences, output, per=per, batch_size=batch_size, device=device, on_error=on_error, shard=shard,
-            overwrite=overwrite, resume=resume, progress=shows_progress(),
+            engine=engine, ray_address=ray_address, overwrite=overwrite, resume=resume, progress=shows_progress(),
         )  # fmt: skip
         say(f"wrote {path}")
         return

@@ -17,9 +17,11 @@ from seqformers.cli._app import (
     Curves,
     OverwriteRun,
     Part,
+    RayAddress,
     RecipeFile,
     ResumeRun,
     RunFolder,
+    ShardEngine,
     app,
     say,
 )
@@ -38,6 +40,8 @@ def build(
     push_to_hub: Annotated[str | None, typer.Option(help="Upload to this Hub data set, owner/name.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Create the Hub repository as private.")] = False,
     shard: Part = None,
+    engine: ShardEngine = "local",
+    ray_address: RayAddress = None,
     plot: Annotated[
         Path | None, typer.Option(help="Picture of lengths, GC content and leakage (.png, .svg, .pdf).")
     ] = None,
@@ -87,6 +91,8 @@ def build(
         push_to_hub=push_to_hub,
         private=private,
         shard=shard,
+        engine=engine,
+        ray_address=ray_address,
         **read_pairs(words),
     )
     if shard is not None:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from seqformers.clusters import runs_on_ray
 from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.datasets_scripts.common.streams import check_source, is_stream
 from seqformers.datasets_scripts.common.tables import Table, is_table, open_table
@@ -32,8 +33,6 @@ from seqformers.guides.selection import ranking_value
 from seqformers.guides.sites import PAM_LENGTH, PROTOSPACER, UPSTREAM, Pam, Sites, find_sites
 from seqformers.guides.table import SCORES, check_targets, score_targets, target_codes
 from seqformers.guides.track import check_picture, draw_guide_track
-from seqformers.inference.ray_engine import check_engine
-from seqformers.inference.ray_shards import run_shards
 from seqformers.shards import Shard
 from seqformers.tables import TableWriter
 
@@ -51,6 +50,9 @@ class _Rows(Protocol):
     def write(self, rows: Any) -> None: ...
 
 
+@runs_on_ray(
+    "source", "accessible", "genome", "exclude", "only", "genes", whole=("track",), local=("off_target_table",)
+)
 def score_guides(
     source: str | Path,
     output: str | Path | None = None,
@@ -120,15 +122,6 @@ def score_guides(
             "--track and --off-target-table go with a whole table; merge the shards, then give this command without "
             "--shard, with --resume and --track"
         )
-    check_engine(engine, ray_address, source)
-    if engine != "local":
-        if engine != "ray" or output is None or shard is not None or off_target_table is not None:
-            raise ValueError(
-                "guides are scored by the engine local, or by ray with --output and without --shard and "
-                "--off-target-table"
-            )
-        writing: dict[str, Any] = {"overwrite": overwrite, "resume": resume}
-        return _on_cluster(source, output, track, ray_address, writing, options)
     job = _Job(source, GuideOptions(**options), Shard.parse(shard, source), progress=progress)
     if output is None:
         table = _StandardOutput(job.schema)
@@ -139,7 +132,7 @@ def score_guides(
         raise ValueError(f"{source} can be read only once, so a run cannot go on with it; save it as a file")
     if off_target_table is not None and job.search is None:
         raise ValueError("--off-target-table lists the hits in a genome; name it with --genome")
-    writing = {"settings": job.settings(), "overwrite": overwrite, "resume": resume}
+    writing: dict[str, Any] = {"settings": job.settings(), "overwrite": overwrite, "resume": resume}
     picture = None if track is None else check_picture(track)
     with ExitStack() as stack:
         drawing = hits = None
@@ -161,26 +154,6 @@ def score_guides(
             draw_guide_track(output, drawing.start(), format=drawing.path.suffix[1:], genes=models)
             drawing.finish()
     return job.report
-
-
-def _on_cluster(
-    source: str | Path,
-    output: str | Path,
-    track: str | Path | None,
-    address: str | None,
-    writing: dict[str, Any],
-    options: dict[str, Any],
-) -> GuideReport:
-    """The same table from the shards of the job, and the picture from the table."""
-    device = GuideOptions(**options).device  # what cannot be done is refused before a cluster starts
-    report, *others = run_shards(
-        partial(score_guides, source, **options), output, address=address, device=device, **writing
-    )
-    for other in others:
-        report.add(other)
-    if track is not None:
-        score_guides(source, output, track=track, **{**writing, "resume": True, "overwrite": False}, **options)
-    return report
 
 
 def guide_table(source: str | Path, **options: Any) -> pd.DataFrame:
@@ -217,7 +190,7 @@ class _Job:
         check_source(source, "input")
         self.source, self.options, self.part = source, options, part
         self.pam = Pam(options.pam)
-        self.report, self._progress = GuideReport(options.on_error), progress
+        self.report, self._progress = GuideReport(options.on_error, pam=self.pam.pattern), progress
         self.search = options.search()
         self.regions = None if options.accessible is None else Regions.from_bed(options.accessible)
         self.genes = None if options.genes is None else GeneModels(options.genes)
@@ -281,15 +254,6 @@ class _Job:
             self._search(hits)
         with self.progress:
             self._score_fasta(table) if self.table is None else self._score_table(table)
-        unused = self.report.guides["accessibility_unused"]
-        if unused:
-            self.report.notes.append(
-                f"this model has no accessibility layer: score equals seq_score in all {unused} rows; convert the "
-                "published DeepCpf1 weights (seqformers convert deepcpf1 ... --full ...) and name them with --model"
-            )
-        if self.report.left_out:
-            counts = ", ".join(f"{count:,} {reason}" for reason, count in self.report.left_out.items() if count)
-            self.report.notes.append(f"guides left out by filters: {counts or 'none'}")
 
     def _search(self, hits: TableWriter | None) -> None:
         """Gather every guide of the input, and look for them in the genomes."""
@@ -313,15 +277,9 @@ class _Job:
             if regions is not None:
                 records = read_fasta(self.source, remarks=GuideReport("skip"))
                 if note := regions.check_names(record.id for record in records):
-                    self.report.notes.append(note)
-        empty: list[str] = []
+                    self.report.said.append(note)
         for names, sequences in self._batches(self.report):
-            self._score_records(names, sequences, table, empty)
-        if empty:
-            self.report.notes.append(
-                f"{len(empty)} of {self.report.records} records have no {self.pam.pattern} site on either strand "
-                f"(first: {empty[0]})"
-            )
+            self._score_records(names, sequences, table)
 
     def _batches(self, remarks: GuideReport) -> Iterator[tuple[list[str], list[str]]]:
         """Names and sequences of records that are searched and scored together: many small ones, or a large one."""
@@ -339,11 +297,14 @@ class _Job:
         if names:
             yield names, sequences
 
-    def _score_records(self, names: list[str], sequences: list[str], table: _Rows, empty: list[str]) -> None:
+    def _score_records(self, names: list[str], sequences: list[str], table: _Rows) -> None:
         every, report = find_sites(sequences, self.pam), self.report
         report.records += len(names)
         found = np.bincount(every.record, minlength=len(names))
-        empty.extend(names[record] for record in np.flatnonzero(found == 0).tolist())
+        without = np.flatnonzero(found == 0)
+        report.without_site += len(without)
+        if len(without):
+            report.first_without_site = report.first_without_site or names[int(without[0])]
         kept = self.selection.keep(names, every, report.left_out)
         guide = self._next_guides(every)[kept]
         sites = every[kept]
@@ -418,16 +379,6 @@ class _Job:
             self.progress.update(len(chunk))
         if not self._rows_read and not report.counts:
             raise ValueError(f"{self.source} has no rows; expected the columns id and target and one target a row")
-        if report.guides["other_pam"]:
-            report.notes.append(
-                f"{report.guides['other_pam']} of {report.rows} targets do not have {self.pam.pattern} as letters 5 "
-                "to 8; scored all the same"
-            )
-        if report.guides["unknown_letters"]:
-            report.notes.append(
-                f"{report.guides['unknown_letters']} of {report.rows} targets hold letters other than A, C, G, T, U; "
-                "those are read as unknown"
-            )
 
     def _chunks(self, table: Table) -> Iterator[pd.DataFrame]:
         """The rows of this run's share of the table."""

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from seqformers.clusters import check_engine
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.hub.load import Loaded, load_model, model_folder
 from seqformers.inference.engine import run_records
 from seqformers.inference.openvino_engine import CompiledModel
 from seqformers.inference.predict import match_rows, note_unknown, skip_done
-from seqformers.inference.ray_engine import RayJob, check_engine, ray_rows
+from seqformers.inference.ray_engine import ENGINES, RayJob, ray_rows
 from seqformers.inference.records import describe_work, read_sequences, settle_precision
 from seqformers.inference.windowing import Windowing, check_count
 from seqformers.shards import Shard
@@ -93,7 +94,7 @@ def embed(
     windowing = Windowing(window, step, both_strands)
     check_count("batch_size", batch_size)
     part, remarks = Shard.parse(shard, sequences), Remarks(on_error)
-    check_engine(engine, ray_address, sequences)
+    check_engine(engine, ray_address, sequences, known=ENGINES)
     folder = model_folder(run)
     chosen = settle_precision(precision, device, part) | ({"engine": engine} if engine == "openvino" else {})
     settings = describe_work(

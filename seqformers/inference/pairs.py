@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from seqformers.clusters import runs_on_ray
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.datasets_scripts.common.streams import is_stream
 from seqformers.files import fingerprint
@@ -34,6 +35,7 @@ def compares_pairs(run: str | Path) -> bool:
     return str(heads[0]).endswith("ForPairClassification")
 
 
+@runs_on_ray("sequences", "against")
 def predict_pairs(
     run: str | Path,
     sequences: str | Path,
@@ -44,6 +46,8 @@ def predict_pairs(
     device: str | None = None,
     on_error: OnError = "raise",
     shard: str | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -64,6 +68,9 @@ def predict_pairs(
         on_error (`str`): `"skip"` leaves out records that cannot be read, and pairs that are too long for the model,
             and counts them.
         shard (`str`, *optional*): `"i/n"`: only the pairs of the i-th of n shares of `sequences`; needs `against`.
+        engine (`"local"` or `"ray"`): `ray` runs the shards of the job on a cluster whose machines see the same
+            files, a task a GPU or core, and joins them; needs `against`, too.
+        ray_address (`str`, *optional*): Of a running cluster; by default one is started on this machine.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Go on after an interruption, with the same model, inputs and options.
         progress (`bool`): Show a progress bar on stderr.

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from seqformers.clusters import check_engine
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.hub.load import Loaded, load_model, model_folder
 from seqformers.inference.engine import known_spans
 from seqformers.inference.openvino_engine import CompiledModel
-from seqformers.inference.ray_engine import RayJob, check_engine, ray_rows
+from seqformers.inference.ray_engine import ENGINES, RayJob, ray_rows
 from seqformers.inference.records import describe_work, read_sequences, settle_precision
 from seqformers.inference.scores import RecordScore, Scorer
 from seqformers.inference.windowing import Windowing, check_count
@@ -86,7 +87,7 @@ def predict(
     windowing = Windowing(window, step, both_strands)
     check_count("batch_size", batch_size)
     part, remarks = Shard.parse(shard, sequences), Remarks(on_error)
-    check_engine(engine, ray_address, sequences)
+    check_engine(engine, ray_address, sequences, known=ENGINES)
     folder = model_folder(run)
     chosen = settle_precision(precision, device, part) | ({"engine": engine} if engine == "openvino" else {})
     settings = describe_work(

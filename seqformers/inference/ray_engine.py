@@ -8,7 +8,6 @@ computed again. Every machine sees the same files (model and sequences), as on a
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,15 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from seqformers.clusters import cluster
 from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
-from seqformers.datasets_scripts.common.streams import is_stream
 from seqformers.hub.load import load_model
 from seqformers.inference.windowing import Windowing
 from seqformers.shards import Shard
 from seqformers.tables import arrow_schema
 
-__all__ = ["ENGINES", "RayJob", "check_engine", "ray_rows"]
+__all__ = ["ENGINES", "RayJob", "ray_rows"]
 
 ENGINES = ("local", "ray", "openvino")
 _RECORDS, _LETTERS = 256, 1 << 19  # of a block: some seconds of work, which is what a lost actor costs
@@ -113,22 +112,6 @@ class _Actor:
         return pa.Table.from_pylist(list(rows), schema=self.job.arrow)
 
 
-def check_engine(engine: str, address: str | None, sequences: str | Path) -> None:
-    """Raise `ValueError` for an unknown engine, or for ray where it cannot run."""
-    if engine not in ENGINES:
-        raise ValueError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}")
-    if engine != "ray":
-        if address is not None:
-            raise ValueError("--ray-address goes with --engine ray")
-        return
-    if is_stream(sequences):
-        raise ValueError(f"{sequences} is a pipe, which other machines cannot read; --engine ray needs a file")
-    try:
-        import ray.data  # noqa: F401
-    except ImportError as error:
-        raise ValueError("--engine ray needs Ray: pip install 'seqformers[ray]'") from error
-
-
 def ray_rows(job: RayJob, address: str | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows of a job, in the order of its records.
 
@@ -139,32 +122,17 @@ def ray_rows(job: RayJob, address: str | None = None) -> Iterator[dict[str, Any]
 
     Raises:
         ConnectionError: there is no cluster at `address`.
+        OSError: no cluster could be started, or it gave up.
         ValueError: what reading or the model refused on one of the machines.
     """
-    import ray
-    from ray.exceptions import RayError
-
-    started = not ray.is_initialized()
-    if started:
-        ray.init(address=address, logging_level=logging.ERROR, include_dashboard=False if address is None else None)
-    try:
-        for table in _tables(job):
+    with cluster(address) as resources:
+        for table in _tables(job, resources):
             yield from table.to_pylist()
-    except RayError as error:
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, (ValueError, OSError)):
-            raise cause from None
-        raise
-    finally:
-        if started:
-            ray.shutdown()
 
 
-def _tables(job: RayJob) -> Iterator[Any]:
-    import ray
+def _tables(job: RayJob, resources: Mapping[str, float]) -> Iterator[Any]:
     import ray.data
 
-    resources = ray.cluster_resources()
     gpus = 0 if job.device == "cpu" else int(resources.get("GPU", 0))
     context = ray.data.DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars

@@ -18,12 +18,12 @@ from seqformers.datasets_scripts.common.streams import check_source, is_stream
 from seqformers.files import fingerprint
 from seqformers.hub.devices import pick_device, pick_precision
 from seqformers.hub.load import fingerprint_model
+from seqformers.inference.repeats import RepeatedIds
 from seqformers.shards import Shard
 from seqformers.tokenization.reading import Reading
 
 __all__ = ["describe_work", "read_sequences", "settle_precision"]
 
-_IDS_REMEMBERED = 1_000_000
 _MANY_UNKNOWN = 0.05
 
 
@@ -73,22 +73,16 @@ def read_sequences(
     that are on disk (`LongLetters`).
     """
     report = LetterReport() if reading.is_nucleic else None
-    seen: set[int] = set()
-    records = read_fasta(
-        path,
-        molecule=reading.molecule,
-        remarks=remarks,
-        report=report,
-        held=held,  # type: ignore[arg-type]
-    )
-    for record in tqdm(records, unit=" records", disable=not progress, file=sys.stderr):
-        known = hash(record.id)
-        if known in seen:
-            remarks.note("ids came more than once; tell their rows apart by order", repr(record.id))
-        # A bound, so that memory does not grow with the file.
-        elif len(seen) < _IDS_REMEMBERED:
-            seen.add(known)
-        yield record
+    molecule: Any = reading.molecule
+    records = read_fasta(path, molecule=molecule, remarks=remarks, report=report, held=held)
+    with RepeatedIds() as ids:
+        for record in tqdm(records, unit=" records", disable=not progress, file=sys.stderr):
+            ids.add(record.id)
+            yield record
+        count, first = ids.found(most=3)
+    for place, name in enumerate(first):
+        rest = 0 if place else count - len(first)
+        remarks.note("ids came more than once; tell their rows apart by order", repr(name), 1 + rest)
     if report is not None and report.ambiguous_share > _MANY_UNKNOWN:
         odd = report.n + report.other_iupac
         remarks.note("letters are not A, C, G, T or U", f"{report.ambiguous_share:.1%} of all", odd)

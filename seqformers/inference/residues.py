@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
+from seqformers.clusters import runs_on_ray
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.files import Output
 from seqformers.hub.load import Loaded, load_model, model_folder, read_config
@@ -48,6 +49,7 @@ def labels_residues(run: str | Path) -> bool:
     return str(heads[0]).endswith("ForTokenClassification")
 
 
+@runs_on_ray("sequences")
 def predict_residues(
     run: str | Path,
     sequences: str | Path,
@@ -58,6 +60,8 @@ def predict_residues(
     device: str | None = None,
     on_error: OnError = "raise",
     shard: str | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -81,6 +85,9 @@ def predict_residues(
         device (`str`, *optional*): Default: a GPU when there is one.
         on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records; tables only.
+        engine (`"local"` or `"ray"`): `ray` runs the shards of the job on a cluster whose machines see the same
+            files, a task a GPU or core, and joins them.
+        ray_address (`str`, *optional*): Of a running cluster; by default one is started on this machine.
         overwrite (`bool`): Replace an existing output once the new one is whole.
         resume (`bool`): Go on after an interruption, with the same model, input and options.
         progress (`bool`): Show a progress bar on stderr.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seqformers.clusters import runs_on_ray
 from seqformers.datasets_scripts.common.fasta_lines import FastaRecord
 from seqformers.datasets_scripts.common.letters import check_letters
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
@@ -51,6 +52,14 @@ class PhageReport:
     resumed: int = 0
     finished: bool = False
     remarks: Remarks = field(default_factory=Remarks)
+
+    def join_shards(self, others: Sequence[PhageReport]) -> None:
+        """Count what the other shards of the same job met, too."""
+        self.remarks.join_shards([other.remarks for other in others])
+        for other in others:
+            self.classes.update(other.classes)
+            self.expected_false += other.expected_false
+            self.resumed += other.resumed
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Count a row."""
@@ -139,6 +148,7 @@ def find_phages(
     return pd.DataFrame(rows, columns=list(COLUMNS) + ["terminal_repeat"] * ends)
 
 
+@runs_on_ray("sequences", local=("sites", "fasta_out", "plot"))
 def find_phage_files(
     sequences: str | Path,
     output: str | Path,
@@ -151,6 +161,8 @@ def find_phage_files(
     fasta_out: str | Path | None = None,
     plot: str | Path | None = None,
     shard: str | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     on_error: OnError = "raise",
     overwrite: bool = False,
     resume: bool = False,
@@ -173,6 +185,9 @@ def find_phage_files(
         fasta_out (`str` or `Path`, *optional*): Folder for the contigs by class: `phage.fasta` and so on.
         plot (`str` or `Path`, *optional*): Folder for pictures along the ten longest contigs that hold phage.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the records; not with the three folders.
+        engine (`"local"` or `"ray"`): `ray` runs the shards of the job on a cluster whose machines see the same
+            files, a task a GPU or core, and joins them; not with the three folders.
+        ray_address (`str`, *optional*): Of a running cluster; by default one is started on this machine.
         on_error (`str`): `"skip"` leaves out records that cannot be read and counts them.
         overwrite (`bool`): Replace outputs once the new ones are whole.
         resume (`bool`): Go on with an interrupted run of the same call; the folders are made anew.

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pandas as pd
 from tqdm import tqdm
 
+from seqformers.clusters import runs_on_ray
 from seqformers.datasets_scripts.common.fasta import read_fasta
 from seqformers.datasets_scripts.common.letters import BASES
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
@@ -48,6 +49,7 @@ class _Protein(NamedTuple):
     sequence: str
 
 
+@runs_on_ray("source", whole=("plot", "gff"))
 def annotate_proteins(
     source: str | Path,
     output: str | Path,
@@ -57,6 +59,8 @@ def annotate_proteins(
     gff: str | Path | None = None,
     on_error: OnError = "raise",
     shard: str | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     device: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -81,6 +85,9 @@ def annotate_proteins(
         on_error (`"raise"` or `"skip"`, defaults to `"raise"`): At a record that is no protein: stop, or leave it out
             and count it.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the proteins; `merge` joins their tables.
+        engine (`"local"` or `"ray"`): `ray` runs the shards of the job on a cluster whose machines see the same
+            files, a task a GPU or core, and joins them.
+        ray_address (`str`, *optional*): Of a running cluster; by default one is started on this machine.
         device (`str`, *optional*): Torch device.
         overwrite (`bool`): Replace existing outputs once the new ones are whole.
         resume (`bool`): Go on after the rows that an interrupted run of the same call has written.

@@ -39,6 +39,14 @@ class ScanReport(Remarks):
             self.pairs += 1
             self.high += pair.score > 0.5
 
+    def join_shards(self, others: Sequence[ScanReport]) -> None:  # type: ignore[override]
+        """Count what the other shards of the same job did, too."""
+        super().join_shards(others)
+        for other in others:
+            self.pairs += other.pairs
+            self.high += other.high
+            self.resumed += other.resumed
+
     def problem(self, what: str, message: str) -> None:
         """A record or pair that cannot be used: raise, or count it under `what`."""
         skip = "" if self.on_error == "skip" else " (--on-error skip leaves it out and goes on)"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pandas as pd
 from tqdm import tqdm
 
+from seqformers.clusters import runs_on_ray
 from seqformers.datasets_scripts.common.streams import check_source, is_stream
 from seqformers.datasets_scripts.common.tables import open_table
 from seqformers.files import Output, fingerprint, safe_name
@@ -122,6 +123,7 @@ def scan_targets(
     return table if sites else table.astype({"best_start": "Int64", "best_end": "Int64"})  # may be missing
 
 
+@runs_on_ray("mirna", "mrna", "pairs", whole=("plot",))
 def scan_target_files(
     mirna: str | Path,
     mrna: str | Path,
@@ -138,6 +140,8 @@ def scan_target_files(
     energy: bool = True,
     on_error: Literal["raise", "skip"] = "raise",
     shard: str | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     threads: int | None = None,
@@ -166,6 +170,9 @@ def scan_target_files(
         energy (`bool`): As in `scan_targets`.
         on_error (`str`): `"raise"` or `"skip"`.
         shard (`str`, *optional*): `"i/n"`: only the i-th of n shares of the pairs; `seqformers.merge` joins them.
+        engine (`"local"` or `"ray"`): `ray` runs the shards of the job on a cluster whose machines see the same
+            files, a task a GPU or core, and joins them.
+        ray_address (`str`, *optional*): Of a running cluster; by default one is started on this machine.
         overwrite (`bool`): Replace `output` (and `plot`) once the new one is whole.
         resume (`bool`): Go on with an interrupted run of the same call.
         threads (`int`, *optional*): As in `scan_targets`.

@@ -13,8 +13,6 @@ from seqformers.hub.load import load_model
 from seqformers.inference import ray_engine
 from seqformers.inference.embed import embed, embed_records
 from seqformers.inference.predict import predict
-from seqformers.inference.ray_engine import check_engine
-from tests.conftest import ROOT
 from tests.inference.runs import dna, dna_run
 
 
@@ -30,17 +28,6 @@ def fasta(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    ray = pytest.importorskip("ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # the workers load functions of this file
-        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.init(num_cpus=2, include_dashboard=False, logging_level="error", object_store_memory=100_000_000)
-        yield ray
-        ray.shutdown()
-
-
 def killed_once(mark, records, *arguments, **options):
     """`embed_records` whose process is killed (-9) at the first block that holds record r30."""
     records = list(records)
@@ -50,7 +37,7 @@ def killed_once(mark, records, *arguments, **options):
     return embed_records(records, *arguments, **options)
 
 
-def test_a_killed_worker_loses_nothing(run, fasta, tmp_path, cluster, monkeypatch):
+def test_a_killed_worker_loses_nothing(run, fasta, tmp_path, ray_cluster, monkeypatch):
     embed(run, fasta, tmp_path / "local.jsonl", progress=False)
     monkeypatch.setattr("seqformers.inference.embed.RayJob", partial(ray_engine.RayJob, block=8))
     mark = tmp_path / "killed"
@@ -60,7 +47,7 @@ def test_a_killed_worker_loses_nothing(run, fasta, tmp_path, cluster, monkeypatc
     assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
 
 
-def test_a_shard_and_a_resume_on_ray(run, fasta, tmp_path, cluster):
+def test_a_shard_and_a_resume_on_ray(run, fasta, tmp_path, ray_cluster):
     with pytest.warns(UserWarning, match="1 records hold no known token"):
         predict(run, fasta, tmp_path / "local.tsv", shard="2/2", progress=False)
     whole = (tmp_path / "local.tsv").read_text()
@@ -81,22 +68,3 @@ def test_blocks_hold_every_record_in_order(run, fasta):
     blocks = list(job.read())
     assert [len(block) for block in blocks] == [7] * 8 + [2]
     assert [name for block in blocks for name in block["id"].to_pylist()] == [f"r{i}" for i in range(3, 60)] + ["n"]
-
-
-@pytest.mark.parametrize(
-    ("engine", "address", "source", "message"),
-    [
-        ("dask", None, "a.fa", "engine is one of"),
-        ("local", "auto", "a.fa", "--engine ray"),
-        ("ray", None, "-", "pipe"),
-    ],
-)
-def test_what_cannot_be(engine, address, source, message):
-    with pytest.raises(ValueError, match=message):
-        check_engine(engine, address, source)
-
-
-def test_without_ray_its_extra_is_named(monkeypatch, fasta):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(ValueError, match=r"seqformers\[ray\]"):
-        check_engine("ray", None, fasta)
