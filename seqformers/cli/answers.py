@@ -237,6 +237,8 @@ def find_phages(
     expected = f"; of the phages, {report.phage_fdr:.1%} expected false" if report.classes["phage"] else ""
     before = f" ({report.resumed:,} rows were there before)" if report.resumed else ""
     done = "is finished, nothing was left to do" if report.finished else f"{counts or 'no contigs'}{expected}{before}"
+    if report.pictures == 0:
+        typer.echo(f"{plot}: no contig is a phage or holds one, so there is no picture", err=True)
     say(f"{output}: {done}", "" if sites else "the same with --sites FOLDER shows proviruses inside contigs")
 
 

@@ -45,6 +45,7 @@ class PhageReport:
         resumed (`int`): Rows that an interrupted run had left.
         finished (`bool`): Nothing was left to do.
         remarks (`Remarks`): What was left out or odd.
+        pictures (`int`, *optional*): Drawn by this run, where some were wanted.
     """
 
     classes: Counter[str] = field(default_factory=Counter)
@@ -52,6 +53,7 @@ class PhageReport:
     resumed: int = 0
     finished: bool = False
     remarks: Remarks = field(default_factory=Remarks)
+    pictures: int | None = None
 
     def join_shards(self, others: Sequence[PhageReport]) -> None:
         """Count what the other shards of the same job met, too."""
@@ -201,7 +203,8 @@ def find_phage_files(
     """
     _check(preset, min_length)
     folders = {"sites": sites, "fasta_out": fasta_out, "plot": plot}
-    wanted = {name: path for name, path in folders.items() if path is not None}
+    wanted = {name: Path(path) for name, path in folders.items() if path is not None}
+    _check_places({"output": Path(output), **wanted})
     if shard is not None and wanted:
         raise ValueError("a shard writes its table alone; merge the shards, then ask for the folders without --shard")
     report = PhageReport(remarks=Remarks(on_error))
@@ -243,6 +246,8 @@ def find_phage_files(
                 sink.add(contig, row)
         for sink in sinks:
             sink.close()
+            if isinstance(sink, Pictures):
+                report.pictures = sink.drawn
         for folder in outputs.values():
             if not folder.finished:
                 folder.finish()
@@ -268,6 +273,22 @@ def _long_enough(records: Iterator[Any], least: int, remarks: Remarks) -> Iterat
             yield record
         else:
             remarks.note(f"contigs are shorter than {least} nt (--min-length) and were left out", repr(record.id))
+
+
+def _check_places(outputs: Mapping[str, Path]) -> None:
+    """Refuse outputs at one place, or one inside another, which would be replaced with it."""
+    for name, path in outputs.items():
+        for other, folder in outputs.items():
+            inner, outer = path.resolve(), folder.resolve()
+            if name != other and (inner == outer or outer in inner.parents):
+                raise ValueError(
+                    f"{_option(name)} {path} lies {'at' if inner == outer else 'in'} {_option(other)} {folder}; give "
+                    "each output a place of its own"
+                )
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _check(preset: str, min_length: int) -> None:

@@ -106,7 +106,7 @@ class Pictures(_Folder):
     def __init__(self, folder: Path, least: float):
         super().__init__(folder, least)
         self._kept: list[tuple[int, int, ContigScore, str]] = []
-        self._number = 0
+        self._number = self.drawn = 0
 
     def add(self, contig: ContigScore, row: Mapping[str, Any]) -> None:
         """Remember a contig, if it is among the longest so far."""
@@ -123,5 +123,6 @@ class Pictures(_Folder):
         for rank, (_, _, contig, called) in enumerate(sorted(self._kept, reverse=True), 1):
             figure = draw_contig(contig, called, phage_regions(contig, self.least))
             save_picture(figure, self.folder / f"{rank:02d}-{safe_name(contig.id)}.png")
+            self.drawn = rank
         self._kept = []
         super().close()

@@ -22,7 +22,7 @@ from seqformers import CodingProfileConfig, KmerTokenizer, find_phages, merge
 from seqformers.cli import app
 from seqformers.hub.load import packaged_model
 from seqformers.modeling.dna.modeling_coding_profile import CodingProfileCounter
-from seqformers.phages.contig import CLASSES, COLUMNS, Calibration, ContigScore, window_bounds
+from seqformers.phages.contig import CLASSES, COLUMNS, PRESETS, Calibration, ContigScore, window_bounds
 from seqformers.phages.detector import PhageDetector
 from seqformers.phages.find import expected_fdr, find_phage_files
 from seqformers.phages.regions import phage_regions, terminal_repeat
@@ -178,6 +178,31 @@ def test_bad_input_is_named(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         find_phage_files(tmp_path / "bad.fa", tmp_path / "t.tsv", progress=False)
     assert not (tmp_path / "t.tsv").exists()
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        ({"output": "x/t.tsv", "sites": "x"}, "--output .* lies in --sites"),
+        ({"output": "t.tsv", "sites": "x", "plot": "x"}, "lies at"),
+        ({"output": "t.tsv", "sites": "x", "fasta_out": "x/y"}, "--fasta-out .* lies in --sites"),
+    ],
+)
+def test_outputs_have_places_of_their_own(places: dict[str, str], message: str, tmp_path: Path) -> None:
+    """Said before anything is scored: one would be replaced with the other."""
+    source = _write(tmp_path / "c.fa", {"a": _dna(700)})
+    with pytest.raises(ValueError, match=message):
+        find_phage_files(source, **{name: tmp_path / path for name, path in places.items()}, progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.fa"]
+
+
+def test_a_picture_of_200_letters_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = _write(tmp_path / "c.fa", {"a": _dna(200)})
+    options = {"min_length": 100, "overwrite": True, "progress": False}
+    for least, drawn in ((0.0, 1), (1.1, 0)):
+        monkeypatch.setitem(PRESETS, "relaxed", (0.0, least))
+        report = find_phage_files(source, tmp_path / "t.tsv", preset="relaxed", plot=tmp_path / "p", **options)
+        assert report.pictures == drawn == len(list((tmp_path / "p").glob("*.png")))
 
 
 def test_the_packaged_calibration_is_whole() -> None:
