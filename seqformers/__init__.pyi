@@ -31,6 +31,7 @@ from seqformers.modeling.dna.modeling_seq_cnn import SeqCnnForSequenceClassifica
 from seqformers.modeling.guides.configuration_deepcpf1 import DeepCpf1Config
 from seqformers.modeling.guides.modeling_deepcpf1 import DeepCpf1Model
 from seqformers.modeling.guides.processing_deepcpf1 import DeepCpf1Processor
+from seqformers.modeling.protein.configuration_awd_lstm import AwdLstmConfig
 from seqformers.modeling.protein.configuration_onehot import OneHotConfig
 from seqformers.modeling.protein.configuration_p_elmo import PElmoConfig
 from seqformers.modeling.protein.configuration_plus_rnn import PlusRnnConfig
@@ -39,6 +40,12 @@ from seqformers.modeling.protein.configuration_protein_cnn import ProteinCnnConf
 from seqformers.modeling.protein.configuration_tape_lstm import TapeLstmConfig
 from seqformers.modeling.protein.configuration_tape_resnet import TapeResnetConfig
 from seqformers.modeling.protein.configuration_unirep import UniRepConfig
+from seqformers.modeling.protein.modeling_awd_lstm import (
+    AwdLstmForCausalLM,
+    AwdLstmForSequenceClassification,
+    AwdLstmForTokenClassification,
+    AwdLstmModel,
+)
 from seqformers.modeling.protein.modeling_onehot import (
     OneHotForContactPrediction,
     OneHotForSequenceClassification,
@@ -114,6 +121,11 @@ from seqformers.training.collators_protein import DataCollatorForResidueLanguage
 
 __version__: str
 __all__ = [
+    "AwdLstmConfig",
+    "AwdLstmForCausalLM",
+    "AwdLstmForSequenceClassification",
+    "AwdLstmForTokenClassification",
+    "AwdLstmModel",
     "CodingProfileConfig",
     "CodingProfileForSequenceClassification",
     "CodingProfileModel",

@@ -228,6 +228,18 @@ FAMILIES: tuple[Family, ...] = (
         tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
     ),
     Family(
+        model_type="awd_lstm",
+        room="protein",
+        config="AwdLstmConfig",
+        models={
+            "AutoModel": "AwdLstmModel",
+            "AutoModelForCausalLM": "AwdLstmForCausalLM",
+            "AutoModelForSequenceClassification": "AwdLstmForSequenceClassification",
+            "AutoModelForTokenClassification": "AwdLstmForTokenClassification",
+        },
+        tokenizer="seqformers.tokenization.tokenization_protein:ProteinTokenizer",
+    ),
+    Family(
         model_type="protein_cnn",
         room="protein",
         config="ProteinCnnConfig",

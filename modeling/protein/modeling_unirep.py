@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,18 +11,15 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers import GenerationMixin
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutput
-from transformers.utils.generic import can_return_tuple
 
 from .configuration_unirep import UniRepConfig
+from .modeling_protein_causal import ProteinForNextResidue, ProteinWithState
 from .modeling_protein_heads import (
     ProteinForContactPrediction,
     ProteinForSequenceClassification,
     ProteinForTokenClassification,
     ProteinPreTrainedModel,
     exporting,
-    masked_mean_loss,
-    real_tokens,
 )
 from .modeling_protein_rnn import scan_tokens
 
@@ -129,35 +125,7 @@ class UniRepCell(nn.Module):
         return torch.where(real, give.sigmoid() * moved.tanh(), hidden), torch.where(real, moved, cell)
 
 
-@dataclass
-class UniRepModelOutput(BaseModelOutputWithPooling):
-    """Output of [`UniRepModel`].
-
-    Args:
-        last_hidden_state (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`): Zero at padding.
-        pooler_output (`torch.FloatTensor` of shape `(batch, 2 * hidden_size)`, *optional*): One vector a protein.
-        hidden_states (`tuple`, *optional*): Embeddings and states.
-        state (`tuple`, *optional*): Hidden and cell after the last token, both (batch, hidden_size), with `use_cache`.
-    """
-
-    state: tuple[torch.Tensor, torch.Tensor] | None = None
-
-
-@dataclass
-class UniRepCausalOutput(CausalLMOutput):
-    """Output of [`UniRepForCausalLM`].
-
-    Args:
-        loss (`torch.FloatTensor`, *optional*): Mean cross-entropy of the next token.
-        logits (`torch.FloatTensor` of shape `(batch, tokens, vocab_size)`): Of the token behind each.
-        hidden_states (`tuple`, *optional*): Embeddings and states.
-        state (`tuple`, *optional*): As in [`UniRepModelOutput`].
-    """
-
-    state: tuple[torch.Tensor, torch.Tensor] | None = None
-
-
-class UniRepModel(UniRepPreTrainedModel):
+class UniRepModel(ProteinWithState, UniRepPreTrainedModel):
     """Embedding and multiplicative LSTM; the protein is the last hidden beside the last cell state.
 
     Args:
@@ -172,104 +140,18 @@ class UniRepModel(UniRepPreTrainedModel):
         self.rnn = UniRepCell(config.embedding_size, config.hidden_size)
         self.post_init()
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        state: tuple[torch.Tensor, torch.Tensor] | None = None,
-        use_cache: bool | None = None,
-        **kwargs: Any,
-    ) -> UniRepModelOutput:
-        """Represent every token and the protein.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): Token ids, first and last special.
-            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, 0 for padding on
-                either side; with `state` it may cover the tokens before, too.
-            inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, embedding_size)`, *optional*): Instead of
-                `input_ids`.
-            state (`tuple`, *optional*): Hidden and cell after the tokens before these, both (batch, hidden_size).
-            use_cache (`bool`, *optional*): Whether to give `state`.
-            **kwargs: `output_hidden_states`, `return_dict`; others are accepted so that generic callers can pass what
-                other models take.
-
-        Returns:
-            [`UniRepModelOutput`].
-
-        Raises:
-            ValueError: not exactly one input, or several proteins packed into a row.
-        """
-        if state is None:
-            self._refuse_foreign(kwargs)
-        embeds = self._embed(input_ids, inputs_embeds)
-        if attention_mask is not None and state is not None:
-            attention_mask = attention_mask[:, -embeds.shape[1] :]
-        mask = real_tokens(embeds, attention_mask)
+    def _read(
+        self, embeds: torch.Tensor, mask: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None, keep: bool
+    ) -> tuple[list[torch.Tensor], tuple[torch.Tensor, torch.Tensor], torch.Tensor | None]:
         states, hidden, cell = self.rnn(embeds, mask, state, self._checkpoint())
-        real = mask[..., None].to(states.dtype)
-        wanted = self._wants_hidden_states(kwargs)
-        return UniRepModelOutput(
-            last_hidden_state=states * real,
-            pooler_output=torch.cat([hidden, cell], -1) if self.add_pooling_layer else None,
-            hidden_states=(embeds * real, states * real) if wanted else None,
-            state=(hidden, cell) if use_cache else None,
-        )
+        pooled = torch.cat([hidden, cell], -1) if self.add_pooling_layer else None
+        return [states], (hidden, cell), pooled
 
 
-class UniRepForCausalLM(UniRepPreTrainedModel, GenerationMixin):
-    """Next-residue model: the logits at i are for the token at i + 1.
+class UniRepForCausalLM(ProteinForNextResidue, UniRepPreTrainedModel, GenerationMixin):
+    """Next-residue model: the logits at i are for the token at i + 1; `generate` carries the state on."""
 
-    `generate` carries the state on, so a token costs the same wherever it stands.
-    """
-
-    _is_stateful = True
-
-    def __init__(self, config: UniRepConfig):
-        super().__init__(config)
-        self.unirep = UniRepModel(config, add_pooling_layer=False)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        state: tuple[torch.Tensor, torch.Tensor] | None = None,
-        use_cache: bool | None = None,
-        logits_to_keep: int = 0,
-        **kwargs: Any,
-    ) -> UniRepCausalOutput:
-        """Predict every token from those before it.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): As in [`UniRepModel`].
-            attention_mask (`torch.Tensor`, *optional*): As there.
-            inputs_embeds (`torch.FloatTensor`, *optional*): As there.
-            labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): The input ids, -100 where not to
-                predict; they are shifted here.
-            state (`tuple`, *optional*): As there.
-            use_cache (`bool`, *optional*): As there.
-            logits_to_keep (`int`, defaults to 0): Score the last tokens only; 0 for all.
-            **kwargs: As there.
-        """
-        outputs = self.unirep(
-            input_ids, attention_mask, inputs_embeds, state=state, use_cache=use_cache, return_dict=True, **kwargs
-        )
-        logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
-        loss = None if labels is None else masked_mean_loss(logits[:, :-1], labels[:, 1:])
-        return UniRepCausalOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states, state=outputs.state)
-
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # there are no keys and values; `state` is what goes on
-
-    def _reorder_cache(self, state: tuple[torch.Tensor, ...], beam_idx: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(part.index_select(0, beam_idx) for part in state)
+    base_class = UniRepModel
 
 
 class UniRepForSequenceClassification(ProteinForSequenceClassification, UniRepPreTrainedModel):

@@ -146,6 +146,16 @@ def _unirep_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
     return _weight_norm(name, parameter) or _uniform(10)
 
 
+def _awd_lstm_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
+    if ".layers." in f".{name}":
+        return _uniform(10 if ".0." in name else 6)
+    if "embeddings" in name:
+        return "uniform", 0.1 / 3**0.5
+    if name == "lm_head.bias":
+        return "constant", 0.0
+    return _weight_norm(name, parameter) or _uniform(10)
+
+
 def _onehot_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
     if "anchor" in name:
         return "constant", 0.0
@@ -168,6 +178,7 @@ def _p_elmo_initial(name: str, parameter: torch.Tensor) -> tuple[str, float]:
     return _weight_norm(name, parameter) or _uniform(16)
 
 
+_AWD_SHARES = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout")
 _HEAD = {"classifier_hidden_size": 12, "contact_dropout": 0.0}
 
 
@@ -241,5 +252,17 @@ PROTEIN_CASES: tuple[FamilyCase, ...] = (
         initial=_protein_cnn_initial,
     ),
     _case("unirep", {"embedding_size": 6, "hidden_size": 10, **_HEAD}, batch=_UNIREP_BATCH, initial=_unirep_initial),
+    _case(
+        "awd_lstm",
+        {
+            "embedding_size": 6,
+            "hidden_size": 10,
+            "num_hidden_layers": 2,
+            "classifier_hidden_size": 12,
+            **dict.fromkeys(_AWD_SHARES, 0.0),
+        },
+        batch=_UNIREP_BATCH,
+        initial=_awd_lstm_initial,
+    ),
     _case("onehot", dict(_HEAD), batch=_TAPE_BATCH, initial=_onehot_initial),
 )

@@ -365,10 +365,10 @@ def test_labels_of_the_wrong_kind_are_refused(family: Family, head: str) -> None
 # Generation
 
 
+@every_head("CausalLM", column="generate", says="works")
 @pytest.mark.parametrize("beams", [1, 3])
-def test_unirep_generates_with_and_without_its_state(beams: int) -> None:
-    (family,) = [family for family in PROTEINS if family.model_type == "unirep"]
-    model, _ = make(family, "UniRepForCausalLM")
+def test_next_residue_models_generate_with_and_without_their_state(family: Family, head: str, beams: int) -> None:
+    model, _ = make(family, head)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2)
@@ -387,9 +387,9 @@ def test_unirep_generates_with_and_without_its_state(beams: int) -> None:
         assert logits[0, 3:last].argmax(-1).tolist() == found[1, 4 : last + 1].tolist()
 
 
-def test_unirep_carries_its_state_on() -> None:
-    (family,) = [family for family in PROTEINS if family.model_type == "unirep"]
-    model, batch = make(family, "UniRepForCausalLM")
+@every_head("CausalLM", column="generate", says="works")
+def test_a_state_is_carried_on(family: Family, head: str) -> None:
+    model, batch = make(family, head)
     ids = batch["input_ids"][2:3]
     whole = model(ids).logits
     head = model(ids[:, :6], use_cache=True)

@@ -37,9 +37,11 @@ SMALL = {
     "tape_resnet": {"hidden_size": 16, "num_hidden_layers": 2},
     "protein_cnn": {"hidden_size": 16, "bottleneck_size": 8, "num_hidden_layers": 2},
     "unirep": {"hidden_size": 8},
+    "awd_lstm": {"embedding_size": 6, "hidden_size": 8, "num_hidden_layers": 2},
     "onehot": {},
 }
-PRESETS = {"tape_lstm": "tape", "tape_resnet": "tape", "protein_cnn": "tape", "unirep": "unirep", "onehot": "tape"}
+PRESETS = dict.fromkeys(("tape_lstm", "tape_resnet", "protein_cnn", "onehot"), "tape")
+PRESETS |= {"unirep": "unirep", "awd_lstm": "unirep"}
 TOKENIZERS = {family: {"preset": preset} for family, preset in PRESETS.items()} | {
     "seq_cnn": {"k": 1},
     "coding_profile": {"k": 1},
