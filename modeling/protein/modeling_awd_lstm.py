@@ -185,14 +185,6 @@ class AwdLstmForCausalLM(ProteinForNextResidue, AwdLstmPreTrainedModel, Generati
     base_class = AwdLstmModel
     _tied_weights_keys = {"lm_head.weight": "awd_lstm.embeddings.weight"}  # noqa: RUF012 (the base class's form)
 
-    def get_output_embeddings(self) -> nn.Module:
-        """The layer that scores the vocabulary."""
-        return self.lm_head
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the layer that scores the vocabulary."""
-        self.lm_head = new_embeddings  # type: ignore[assignment]
-
     def _before_head(self, hidden: torch.Tensor) -> torch.Tensor:
         return _along_rows(hidden, self.config.output_dropout, self.training)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, gelu
+from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
@@ -18,8 +18,8 @@ from .modeling_protein_heads import (
     ProteinEncoder,
     ProteinForSequenceClassification,
     ProteinForTokenClassification,
-    ProteinLanguageModel,
     ProteinPreTrainedModel,
+    ProteinTiedLanguageModel,
     inner_tokens,
     masked_mean_loss,
     mean_over,
@@ -130,27 +130,11 @@ class ProteinCnnModel(ProteinEncoder, ProteinCnnPreTrainedModel):
         return states, mean_over(inner_tokens(mask), states[-1]) if self.pools else None
 
 
-class ProteinCnnForMaskedLM(ProteinLanguageModel, ProteinCnnPreTrainedModel):
+class ProteinCnnForMaskedLM(ProteinTiedLanguageModel, ProteinCnnPreTrainedModel):
     """Masked residues; the decoder is tied to the embedding. `labels` are ids to predict, -100 elsewhere."""
 
+    base_class = ProteinCnnModel
     _tied_weights_keys = {"lm_decoder.weight": "protein_cnn.embeddings.weight"}  # noqa: RUF012 (the base class's form)
-
-    def _build(self, config: ProteinCnnConfig) -> None:
-        self.protein_cnn = ProteinCnnModel(config, add_pooling_layer=False)
-        self.lm_dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.lm_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.lm_decoder = nn.Linear(config.hidden_size, config.vocab_size)
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The layer that scores the vocabulary."""
-        return self.lm_decoder
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the layer that scores the vocabulary."""
-        self.lm_decoder = new_embeddings  # type: ignore[assignment]
-
-    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        return self.lm_decoder(self.lm_norm(gelu(self.lm_dense(outputs.last_hidden_state))))
 
 
 class ProteinCnnForSequenceClassification(ProteinForSequenceClassification, ProteinCnnPreTrainedModel):

@@ -16,6 +16,7 @@ from torch.nn.functional import (
     binary_cross_entropy_with_logits,
     conv1d,
     cross_entropy,
+    gelu,
     linear,
     logsigmoid,
     mse_loss,
@@ -48,6 +49,7 @@ __all__ = [
     "ProteinResidueCnnHead",
     "ProteinResidueHead",
     "ProteinTask",
+    "ProteinTiedLanguageModel",
     "ProteinWeightNorm",
     "exporting",
     "init_like_pytorch",
@@ -468,6 +470,30 @@ class ProteinLanguageModel(ProteinTask):
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return masked_mean_loss(logits, labels)
+
+
+class ProteinTiedLanguageModel(ProteinLanguageModel):
+    """Masked residues by a layer, a norm and a decoder that is tied to the embedding.
+
+    A class names its `base_class`, and in `_tied_weights_keys` the embedding.
+    """
+
+    def _build(self: Any, config: Any) -> None:
+        setattr(self, self.base_model_prefix, self.base_class(config, add_pooling_layer=False))
+        self.lm_dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.lm_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.lm_decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def get_output_embeddings(self: Any) -> nn.Module:
+        """The layer that scores the vocabulary."""
+        return self.lm_decoder
+
+    def set_output_embeddings(self: Any, new_embeddings: nn.Module) -> None:
+        """Replace the layer that scores the vocabulary."""
+        self.lm_decoder = new_embeddings
+
+    def _logits(self: Any, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        return self.lm_decoder(self.lm_norm(gelu(self.lm_dense(outputs.last_hidden_state))))
 
 
 class ProteinForSequenceClassification(ProteinTask):

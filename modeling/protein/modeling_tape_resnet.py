@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn.functional import gelu
@@ -16,8 +14,8 @@ from .modeling_protein_heads import (
     ProteinForContactPrediction,
     ProteinForSequenceClassification,
     ProteinForTokenClassification,
-    ProteinLanguageModel,
     ProteinPreTrainedModel,
+    ProteinTiedLanguageModel,
 )
 
 __all__ = [
@@ -112,27 +110,11 @@ class TapeResnetModel(ProteinEncoder, TapeResnetPreTrainedModel):
         return torch.tanh(self.pool_dense(torch.einsum("bt,btw->bw", scores.softmax(1).to(x.dtype), x)))
 
 
-class TapeResnetForMaskedLM(ProteinLanguageModel, TapeResnetPreTrainedModel):
+class TapeResnetForMaskedLM(ProteinTiedLanguageModel, TapeResnetPreTrainedModel):
     """Masked residues; the decoder is tied to the embedding. `labels` are ids to predict, -100 elsewhere."""
 
+    base_class = TapeResnetModel
     _tied_weights_keys = {"lm_decoder.weight": "tape_resnet.embeddings.weight"}  # noqa: RUF012 (the base class's form)
-
-    def _build(self, config: TapeResnetConfig) -> None:
-        self.tape_resnet = TapeResnetModel(config, add_pooling_layer=False)
-        self.lm_dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.lm_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.lm_decoder = nn.Linear(config.hidden_size, config.vocab_size)
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The layer that scores the vocabulary."""
-        return self.lm_decoder
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the layer that scores the vocabulary."""
-        self.lm_decoder = new_embeddings  # type: ignore[assignment]
-
-    def _logits(self, outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        return self.lm_decoder(self.lm_norm(gelu(self.lm_dense(outputs.last_hidden_state))))
 
 
 class TapeResnetForSequenceClassification(ProteinForSequenceClassification, TapeResnetPreTrainedModel):
