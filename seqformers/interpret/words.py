@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,14 @@ import pyarrow.parquet as pq
 from seqformers.files import Output
 from seqformers.hub.load import Loaded, load_model, model_folder
 
-__all__ = ["WordVectors", "concatenation_score", "word_vectors", "write_word2vec", "write_word_vectors"]
+__all__ = [
+    "WordVectors",
+    "concatenation_score",
+    "paragraph_vectors",
+    "word_vectors",
+    "write_word2vec",
+    "write_word_vectors",
+]
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,54 @@ def concatenation_score(
         found.append(min(ranks) < among)
     missed = (1 - among / len(long)) * (1 - among / max(len(long) - 1, 1))
     return {"found": float(np.mean(found)), "chance": 1 - max(missed, 0.0), "pairs": pairs}
+
+
+def paragraph_vectors(model: str | Path | Loaded, sequences: Sequence[str], *, most_steps: int = 200) -> np.ndarray:
+    """One vector a sequence that tells its words from others: doc2vec's (PV-DBOW, Le and Mikolov 2014).
+
+    The tables of words stay as they were learnt. In place of drawn negatives stands their mean over all words, by
+    their counts to the power 0.75, so the loss is convex and its minimum, which is returned, depends on no seed.
+
+    Args:
+        model (`str`, `Path` or `Loaded`): A pretrained `kmer2vec` with its table of contexts.
+        sequences (`Sequence[str]`): What its tokenizer reads.
+        most_steps (`int`): Iterations of L-BFGS at most.
+
+    Returns:
+        `np.ndarray` of shape `(sequences, width)`, float32; zeros where a sequence holds no known word.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: it has no table of contexts; a classifier has none.
+    """
+    import torch
+
+    loaded = model if isinstance(model, Loaded) else load_model(model, None)
+    if not hasattr(loaded.model, "contexts"):
+        raise ValueError(f"{loaded.name} has no table of contexts; give the pretrained kmer2vec run itself")
+    contexts = loaded.model.contexts.weight.detach().double()
+    ids = loaded.encoder(list(sequences), padding=True, return_tensors="pt")["input_ids"]
+    ids = loaded.model.base_model.words(ids)
+    held = torch.zeros(len(ids), len(contexts), dtype=torch.float64)
+    special = torch.isin(ids, torch.tensor(loaded.encoder.all_special_ids))
+    held.scatter_add_(1, ids, (~special).double())
+    share = held / held.sum(1, keepdim=True).clamp(min=1)
+    noise = loaded.model.counts.double() ** 0.75
+    noise = loaded.config.num_negatives * noise / noise.sum().clamp(min=1e-30)
+    found = torch.zeros(len(ids), contexts.shape[1], dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS(
+        [found], max_iter=most_steps, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> torch.Tensor:
+        solver.zero_grad()
+        logits = found @ contexts.T
+        total = (share * torch.nn.functional.softplus(-logits) + noise * torch.nn.functional.softplus(logits)).sum()
+        total.backward()
+        return total
+
+    solver.step(loss)
+    return (found.detach() * (held.sum(1, keepdim=True) > 0)).float().numpy()
 
 
 def write_word_vectors(model: str | Path | Loaded, output: str | Path, *, overwrite: bool = False) -> Path:

@@ -24,7 +24,13 @@ from seqformers import (
 from seqformers.hub.load import Loaded
 from seqformers.inference.embed import embed
 from seqformers.inference.windowing import reverse_complement
-from seqformers.interpret.words import WordVectors, concatenation_score, word_vectors, write_word2vec
+from seqformers.interpret.words import (
+    WordVectors,
+    concatenation_score,
+    paragraph_vectors,
+    word_vectors,
+    write_word2vec,
+)
 from seqformers.modeling.dna import modeling_kmer2vec
 from seqformers.modeling.dna.modeling_dna_heads import reverse_complement_ids
 from seqformers.training import finetune, pretrain
@@ -284,3 +290,34 @@ def test_protvec_from_a_recipe_to_vectors_of_proteins(tmp_path: Path) -> None:
         Kmer2VecConfig(molecule="protein", k=3, both_strands=True)
     with pytest.raises(ValueError, match="words of residues have one length"):
         Kmer2VecConfig(molecule="protein", k=2, k_max=3)
+
+
+def test_paragraph_vectors_are_where_the_loss_of_doc2vec_is_lowest() -> None:
+    """Le and Mikolov 2014: words of a text against others, pair by pair; no step from there lowers it."""
+    torch.manual_seed(0)
+    model = Kmer2VecForPreTraining(Kmer2VecConfig(k=2, hidden_size=4, num_negatives=3)).eval()
+    torch.nn.init.normal_(model.contexts.weight)
+    model.counts[5:] = torch.rand(16) * 20
+    loaded = Loaded(model, KmerTokenizer(k=2, unknown_warning_share=1.0), model.config)
+    texts = ["ACGTTGCA", "GGGGGGG", "NNNN"]
+    found = paragraph_vectors(loaded, texts)
+    contexts, weights = (
+        model.contexts.weight.detach().numpy().astype(float),
+        model.counts.numpy().astype(float) ** 0.75,
+    )
+
+    def loss(vector: np.ndarray, words: list[int]) -> float:
+        own = np.mean([-np.log(sigmoid(vector @ contexts[word])) for word in words])
+        others = [weights[word] / weights.sum() * -np.log(sigmoid(-vector @ contexts[word])) for word in range(5, 21)]
+        return float(own + 3 * sum(others))
+
+    rng = np.random.default_rng(0)
+    for vector, text in zip(found[:2], texts, strict=False):
+        words = loaded.encoder(text, add_special_tokens=False).input_ids
+        least = loss(vector.astype(float), words)
+        assert all(loss(vector + 0.05 * rng.normal(size=4), words) > least for _ in range(20))
+    np.testing.assert_array_equal(found[2], 0)
+    np.testing.assert_allclose(paragraph_vectors(loaded, texts[1:2])[0], found[1], atol=1e-5)
+    bare = Loaded(Kmer2VecModel(model.config), loaded.encoder, model.config)
+    with pytest.raises(ValueError, match="has no table of contexts"):
+        paragraph_vectors(bare, texts)
