@@ -440,6 +440,8 @@ def _embedding(result: dict[str, Any]) -> str:
     if "seqformers openvino bf16" in rows:
         ours["bf16, OpenVINO"] = rows["seqformers openvino bf16"]["nt_per_s"]
     ratios = ", ".join(f"{rate / stock:.1f} × ({name})" for name, rate in ours.items())
+    if "auto" in result:
+        ours = {f"{name} = auto" if name == result["auto"] else name: rate for name, rate in ours.items()}
     apart = result["largest_difference_from_fp32"]["bf16"]["scores"]
     return (
         f"| vectors of reads of mixed length, {result['cores']} cores | {max(ours.values()):,.0f} nt/s | "
@@ -487,6 +489,15 @@ def _pretraining(result: dict[str, Any]) -> str:
     )
 
 
+def _busy_neighbour(result: dict[str, Any]) -> str:
+    ours, others = result["rows"].values()
+    return (
+        f"| training on {result['cores']} cores beside a busy process | {ours['beside_nt_per_s']:,} nt/s, "
+        f"{ours['share_kept']:.0%} of the speed alone (fair: {result['fair_share']:.0%}) | "
+        f"torch's default keeps {others['share_kept']:.0%} |"
+    )
+
+
 def _genome_start(result: dict[str, Any]) -> str:
     return (
         f"| start of training on fresh reads of {result['letters'] / 1e9:.1f} Gnt | "
@@ -506,6 +517,7 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_soft_align": _soft_align,
     "speed_pretraining": _pretraining,
     "speed_genome_start": _genome_start,
+    "speed_busy_neighbour": _busy_neighbour,
     "speed_embedding": _embedding,
     "speed_records": _records,
     "speed_annotate_proteins": _annotate_proteins,

@@ -1,5 +1,8 @@
 """The front page: every verb under the user it is for, quiet on request."""
 
+import os
+import warnings
+
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -36,3 +39,16 @@ def test_a_verb_says_what_comes_next_unless_told_to_be_quiet(tmp_path):
     still = CliRunner().invoke(cli.app, ["--quiet", *words, "-o", str(tmp_path / "still.tsv")])
     assert "next: " in loud.stderr and still.stderr == ""
     assert (tmp_path / "loud.tsv").read_bytes() == (tmp_path / "still.tsv").read_bytes()
+
+
+def test_threads_of_a_command_wait_asleep_unless_told_otherwise(monkeypatch):
+    """A thread that waits by spinning takes the core that a busy neighbour, or its own sibling, has work for."""
+    monkeypatch.setattr(_app, "app", lambda: None)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setenv("KMP_BLOCKTIME", "200")
+    cli.main()
+    assert (os.environ["OMP_WAIT_POLICY"], os.environ["KMP_BLOCKTIME"]) == ("ACTIVE", "200")
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    cli.main()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"

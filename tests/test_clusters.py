@@ -11,9 +11,11 @@ from unittest.mock import patch
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import seqformers
 from seqformers import clusters
+from seqformers.cli import app
 from seqformers.clusters import check_engine, run_shards, start_cluster
 from seqformers.files import Output, record_of_output
 from seqformers.guides.score import score_guides
@@ -259,3 +261,27 @@ def test_a_cluster_that_is_there_is_not_tried_twice(monkeypatch):
     with pytest.raises(Exception, match="timed out"):
         start_cluster("10.0.0.1:6379")
     assert ray.tries == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "function"),
+    [
+        (["scan-targets", "--mirna", "a", "--mrna", "b", "--precision", "bf16"], "targets.scan.scan_target_files"),
+        (["score-guides", "a"], "guides.score.score_guides"),
+        (["find-phages", "a"], "phages.find.find_phage_files"),
+        (["annotate-proteins", "a"], "proteins.annotate.annotate_proteins"),
+        (["build", "phage"], "datasets.build_dataset"),
+    ],
+)
+def test_the_command_hands_on_where_to_run(words, function, monkeypatch):
+    given = {}
+
+    def record(*_, **options):
+        given.update(options)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(f"seqformers.{function}", record)
+    result = CliRunner().invoke(app, [*words, "-o", "o", "--engine", "ray", "--ray-address", "auto"])
+    assert str(result.exception) == "seen"
+    assert (given["engine"], given["ray_address"]) == ("ray", "auto")
+    assert given.get("precision", "bf16") == "bf16"

@@ -27,6 +27,7 @@ from transformers import BertConfig, BertModel
 from benchmarks._results import write_result
 from seqformers import KmerBertConfig, KmerBertForSequenceClassification, KmerTokenizer
 from seqformers.datasets_scripts.phage.draws import LengthLaw
+from seqformers.hub.devices import pick_precision
 from seqformers.hub.load import load_model
 from seqformers.hub.repository import write_model_repository
 from seqformers.inference.embed import embed_records, residue_mask
@@ -122,6 +123,24 @@ def differences(folder: Path, reads: list[Read], vectors: dict[str, np.ndarray])
     }
 
 
+def work_a_nucleotide(reads: list[Read]) -> float:
+    """Floating-point operations of a forward pass, a nucleotide; no padding, attention with the squares of lengths."""
+    h, inner = SHAPE["hidden_size"], SHAPE["intermediate_size"]
+    tokens = np.array([len(read.sequence) - 5 + 2 for read in reads], float)
+    layer = 2 * tokens * (4 * h * h + 2 * h * inner) + 4 * tokens**2 * h
+    return float(SHAPE["num_hidden_layers"] * layer.sum() / sum(len(read.sequence) for read in reads))
+
+
+def ceiling(kind: torch.dtype) -> float:
+    """FLOP/s of a product of two square matrices on all cores, the best of seven."""
+    a, best = torch.randn(2048, 2048).to(kind), float("inf")
+    for _ in range(7):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * 2048**3 / best
+
+
 def busy() -> None:
     while True:
         pass
@@ -143,7 +162,7 @@ def beside_a_neighbour(run: Run, reads: list[Read]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--reads", type=int, default=300)
+    parser.add_argument("--reads", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--openvino", help="a folder where it is installed, to measure --engine openvino")
     parser.add_argument("--multimolecule", help="a folder where it is installed, for comparison")
@@ -162,6 +181,7 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - start)
         apart = differences(folder, reads, vectors)
         neighbour = {name: beside_a_neighbour(found[name], reads) for name in (f"seqformers {PRECISIONS[0]}", STOCK)}
+    peaks = {name: ceiling(kind) for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
     rates = {name: letters / statistics.median(times) for name, times in seconds.items()}
     stock = STOCK
     assert np.abs(vectors[stock] - vectors["seqformers fp32"]).max() < 1e-3  # the same vectors
@@ -183,6 +203,15 @@ def main() -> None:
             "longest": LONGEST,
         },
         "cores": torch.get_num_threads(),
+        "auto": pick_precision("auto", torch.device("cpu")),
+        "matrix_product": {
+            name: {
+                "gflops": round(peak / 1e9, 1),
+                "share_of_it": round(rates[f"seqformers {name}"] * work_a_nucleotide(reads) / peak, 2),
+                "times_stock_at_all_of_it": round(peak / work_a_nucleotide(reads) / rates[STOCK], 2),
+            }
+            for name, peak in peaks.items()
+        },
         "rows": rows,
         "largest_difference_from_fp32": apart,
         "share_of_speed_beside_a_busy_process": {

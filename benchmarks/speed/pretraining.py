@@ -225,22 +225,34 @@ def table(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def curves(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Ours over lengths (about as many letters each) and over batch sizes."""
+    """Ours over lengths (about as many letters each), over batch sizes and over sizes of the model."""
     size = shape(arguments.shape)
     peak = ceiling(arguments.device)
     contender = ours(size, arguments.device)
 
-    def measure(texts: list[str], batch: int) -> dict[str, Any]:
+    def measure(texts: list[str], batch: int, contender: Contender = contender, of: dict[str, int] = size) -> Any:
         contender.epoch(texts[:batch], batch)
         seconds = statistics.median(contender.epoch(texts, batch) for _ in range(arguments.repeats))
-        share = work([len(text) for text in texts], size) / seconds / peak
+        share = work([len(text) for text in texts], of) / seconds / peak
         return {"nt_per_second": round(sum(map(len, texts)) / seconds), "share_of_ceiling": round(share, 3)}
 
     lengths = {
         n: measure(reads(max(1, 16_000 // n), 1, length=n), max(1, 16_000 // n)) for n in (50, 100, 150, 250, 510)
     }
     batches = {n: measure(reads(64, 2, law=LengthLaw()), n) for n in (4, 8, 16, 32, 64)}
-    return {"model": size, "ceiling_tflops": round(peak / 1e12, 4), "over_length": lengths, "over_batch": batches}
+    models = {}
+    for name in list(SHAPES)[: None if arguments.device == "cuda" else 3]:
+        other = ours(shape(name), arguments.device)
+        millions = round(sum(p.numel() for p in other.model.parameters()) / 1e6, 1)
+        found = measure(reads(16, 3, law=LengthLaw()), 16, other, shape(name))
+        models[name] = {"million_parameters": millions, **found}
+    return {
+        "model": size,
+        "ceiling_tflops": round(peak / 1e12, 4),
+        "over_length": lengths,
+        "over_batch": batches,
+        "over_model": models,
+    }
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ cannot say something else: a verb's help, a docstring, the table of families, a 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -20,8 +21,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
-from plots import speed_plot  # beside this file: MkDocs finds them while it loads a hook
-from tutorials import executed
+from tutorials import executed  # beside this file: MkDocs finds it while it loads a hook
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -296,8 +296,15 @@ def _data() -> dict[str, str | bytes]:
     return {"data/index.md": "\n".join(lines)}
 
 
+def _png(figure: Any) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    return picture.getvalue()
+
+
 def _benchmarks() -> dict[str, str | bytes]:
     from benchmarks.readme import BLOCKS
+    from benchmarks.speed.plots import draw_curves, draw_ratios
 
     index = [
         "# Benchmarks",
@@ -308,6 +315,12 @@ def _benchmarks() -> dict[str, str | bytes]:
         if name != "speed":
             index += ["", f"## {name}", "", block().replace("](docs/", "](../")]
     speed = ["# Speed", "", "Each in one run with its contender.", "", "![ratios](speed.png)", "", BLOCKS["speed"]()]
+    speed += [
+        "",
+        "Costs over length, batch, size of the model and number of records:",
+        "",
+        "![costs](curves.png)",
+    ]
     results = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in ROOT.glob("benchmarks/results/speed_*.json")
@@ -320,7 +333,10 @@ def _benchmarks() -> dict[str, str | bytes]:
     return {
         "benchmarks/index.md": "\n".join(index),
         "benchmarks/speed.md": "\n".join(speed),
-        "benchmarks/speed.png": speed_plot(BLOCKS["speed"]()),
+        "benchmarks/speed.png": _png(draw_ratios(BLOCKS["speed"]())),
+        "benchmarks/curves.png": _png(
+            draw_curves(results["speed_pretraining_curves"]["result"], results["speed_records"]["result"])
+        ),
     }
 
 
