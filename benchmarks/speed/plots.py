@@ -39,6 +39,7 @@ def draw_ratios(table: str) -> Figure:
     names, values = zip(*reversed(rows), strict=True)
     axis.barh(names, values, color=COLOURS[0])
     axis.set(xscale="log", xlabel="times faster, in the same run")
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.tick_params(axis="y", labelsize=7)
     for place, value in enumerate(values):
         axis.annotate(f" {value:,.4g}", (value, place), va="center", fontsize=7)
@@ -68,6 +69,7 @@ def draw_curves(training: dict[str, Any], records: dict[str, Any]) -> Figure:
         axis.minorticks_off()
         if name == "over_model":
             axis.set(yscale="log")
+            axis.yaxis.set_major_formatter("{x:,.0f}")
         else:
             axis.set_ylim(bottom=0)
     points = records["points"]
@@ -78,6 +80,9 @@ def draw_curves(training: dict[str, Any], records: dict[str, Any]) -> Figure:
         at, [point["largest_memory_mb"] for point in points], marker="s", color=COLOURS[1], label="MB of memory"
     )
     last.set(xlabel="records of `predict`")
+    last.set_xticks(at, [f"{value:,}" for value in at], fontsize=7)
+    last.minorticks_off()
+    last.yaxis.set_major_formatter("{x:g}")
     last.legend(fontsize=7)
     return figure
 
