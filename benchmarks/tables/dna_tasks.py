@@ -28,7 +28,7 @@ from seqformers.settings import read_yaml
 from seqformers.training import probe
 
 RECIPES = ROOT / "benchmarks" / "recipes"
-ARMS = ("random", "base-space", "self-genomenet", "bpe", "dnavec", "stride3")
+ARMS = ("random", "base-space", "self-genomenet", "bpe", "dnavec", "stride3", "contrast", "profile-contrast")
 SHORTCUTS = ("gc_only", "kmer_4_logistic", "kmer_6_logistic")
 RESAMPLES = 500
 LIMITS = {"train": 800, "validation": 200}  # rows: labels are few, as where pretraining is to help
@@ -99,7 +99,7 @@ def run_probe(recipe: str, arm: Path, data: Path, run: Path, *, shortcuts: bool)
     values["data"] |= {"path": str(data), "limits": LIMITS}
     values["baselines"] = {"names": list(SHORTCUTS) if shortcuts else []}
     values |= {"portable": False, "training": {"use_cpu": True, "per_device_eval_batch_size": 64}}
-    probe(values, output=run)
+    probe(values, output=run, overwrite=True)  # of what a stopped call left
 
 
 def scores(run: Path, data: Path, metric: str) -> dict[str, Any]:

@@ -24,19 +24,32 @@ import pandas as pd
 from benchmarks._results import ROOT, write_result
 from benchmarks.recipe_lists import read_list
 from benchmarks.tables.virbert_arms import ARMS
-from benchmarks.tables.virbert_cells import FRACTIONS, LENGTHS, SEEDS, VARIANTS, cells, measure
-from benchmarks.tables.virbert_networks import network_path
+from benchmarks.tables.virbert_cells import (
+    FOLDS,
+    FRACTIONS,
+    LENGTHS,
+    SEEDS,
+    UNSEEN,
+    VARIANTS,
+    cells,
+    measure,
+    test_rows,
+)
+from benchmarks.tables.virbert_networks import KINDS, network_path
 
-NETWORKS = ("finetuned", "scratch", "fresh")
 TITLES = {
     "gc": "GC alone",
     "kmer4": "4-mer regression",
     "kmer6": "6-mer regression",
     "scratch": "network from scratch (stride 3)",
-    "finetuned": "pretrained (stride 3), fine-tuned",
+    "finetuned": "stride3, fine-tuned",
+    "contrast-finetuned": "contrast, fine-tuned",
+    "profile-scratch": "network from scratch (profile)",
+    "profile-finetuned": "profile-contrast, fine-tuned",
     "fresh": "network from scratch, fresh reads without end",
     "kmer6-fresh": "6-mer regression, fresh reads without end",
 }
+SCRATCH = ("scratch", "profile-scratch")
 _VARIANTS = {"matched": "GC-matched", "plain": "plain"}
 _DIGEST = ("macro_recall", "auroc", "called_phage")
 
@@ -84,11 +97,12 @@ def gather(work: Path) -> list[dict[str, Any]]:
                 key = (length, cell["variant"], cell["fraction"], method)
                 found[key][cell["fold"], cell["seed"]] = values
         reads = pd.read_parquet(work / f"reads-{length}.parquet", columns=["label", "fold", "matched"])
-        labels = reads["label"][(reads["fold"] == 0) & reads["matched"]].to_numpy()
-        for kind, fraction, seed in product(NETWORKS, FRACTIONS, SEEDS):
-            path = network_path(work, kind, length, fraction, seed)
+        for cell, kind in product(cells(length), KINDS):
+            path = network_path(work, kind, cell)
             if path.is_file():
-                found[length, "matched", fraction, kind][0, seed] = measure(np.load(path), labels)
+                labels = reads["label"].to_numpy()[test_rows(reads, cell)]
+                key = (length, cell["variant"], cell["fraction"], kind)
+                found[key][cell["fold"], cell["seed"]] = measure(np.load(path), labels)
     return [_row(key, values) for key, values in found.items()]
 
 
@@ -111,11 +125,12 @@ def _spread(values: list[float]) -> dict[str, Any]:
 
 
 def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
-    """Whether frozen vectors and combined heads are above what they are compared with, cell by cell.
+    """Whether pretraining, frozen or fine-tuned, and combined heads are above what they are compared with, by cell.
 
-    Compared are scores of the same fold and labelled reads. The arm is chosen on fold 1 to 4 and judged on fold 0 for
-    networks; for frozen vectors all folds count, and a difference does where its mean over them is larger than its
-    standard deviation.
+    Compared are scores of the same fold and labelled reads. The arm is chosen on fold 1 to 4. Against regressions and
+    the random encoder all folds count, and a difference does where its mean over them is larger than its standard
+    deviation; against networks the seeds of fold 0 do, and a difference counts that is larger than the larger standard
+    deviation over them. Of an arm that was pretrained anew without each fold only that is judged (`-unseen`).
     """
     groups: dict[tuple[Any, ...], dict[str, Any]] = defaultdict(dict)
     for row in rows:
@@ -123,11 +138,13 @@ def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
     found = []
     for (length, variant, fraction), own in sorted(groups.items(), reverse=True):
         about: dict[str, Any] = {"length": length, "variant": variant, "fraction": fraction}
-        by_fold = {name: row["by_fold"] for name, row in own.items() if len(row.get("by_fold", [])) > 1}
+        by_fold = {name: row["by_fold"] for name, row in own.items() if len(row.get("by_fold", [])) == FOLDS}
+        by_fold = {name: value for name, value in by_fold.items() if _unseen(name) not in by_fold}
         joined = [name for name in by_fold if "+" in name]
+        frozen = [name for name in by_fold if name.removesuffix(UNSEEN) in arms]
         for kind, names, others in (
-            ("frozen above random", arms, ["random"]),
-            ("frozen above regressions", arms, ["kmer4", "kmer6"]),
+            ("frozen above random", frozen, ["random"]),
+            ("frozen above regressions", frozen, ["kmer4", "kmer6"]),
             ("combined above regressions", joined, ["kmer4", "kmer6"]),
         ):
             one, other = (_best(by_fold, part) for part in (names, others))
@@ -137,19 +154,35 @@ def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
                     "arm": one, "against": other, "mean": float(difference.mean()),
                     "sd": float(difference.std(ddof=1)), "holds": bool(difference.mean() > difference.std(ddof=1)),
                 }  # fmt: skip
-        if {"finetuned", "scratch"} <= own.keys():
-            one, other = (own[name]["seeds"]["macro_recall"] for name in ("finetuned", "scratch"))
-            noise = max(one["sd"] or 0.0, other["sd"] or 0.0)
-            gain = one["mean"] - other["mean"]
-            about["fine-tuned above scratch"] = {
-                "mean": gain, "sd": noise, "n": min(one["n"], other["n"]), "holds": bool(gain > noise > 0)
-            }  # fmt: skip
+        of_seeds = {name: row["seeds"]["macro_recall"] for name, row in own.items()}
+        scratch = max((name for name in SCRATCH if name in own), key=lambda name: of_seeds[name]["mean"], default=None)
+        for kind, name, other in (
+            ("frozen above the best from scratch", _best(by_fold, frozen), scratch),
+            ("stride3 fine-tuned above scratch", "finetuned", "scratch"),
+            ("contrast fine-tuned above scratch", "contrast-finetuned", "scratch"),
+            ("profile-contrast fine-tuned above scratch", "profile-finetuned", "profile-scratch"),
+        ):
+            if name in own and other in own:
+                about[kind] = {"arm": name, "against": other} | _gain(of_seeds[name], of_seeds[other])
         found.append(about)
     kinds = dict.fromkeys(key for about in found for key, value in about.items() if isinstance(value, dict))
     counts = {
         kind: [sum(a[kind]["holds"] for a in found if kind in a), sum(kind in a for a in found)] for kind in kinds
     }
     return {"cells": found, "counts": counts}
+
+
+def _unseen(method: str) -> str:
+    """The same method of an encoder that had not seen the tested fold."""
+    arm, mark, kmers = method.partition("+")
+    return f"{arm}{UNSEEN}{mark}{kmers}"
+
+
+def _gain(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """How far one spread of seeds lies above another; with one seed it says nothing."""
+    noise = max(one["sd"] or 0.0, other["sd"] or 0.0)
+    gain = one["mean"] - other["mean"]
+    return {"mean": gain, "sd": noise, "n": min(one["n"], other["n"]), "holds": bool(gain > noise > 0)}
 
 
 def _best(by_fold: dict[str, list[float]], names: list[str]) -> str | None:
@@ -162,7 +195,9 @@ def title_of(method: str, arms: dict[str, Any]) -> str:
     """What stands in the table."""
     if "+" in method:
         arm, kmers = method.split("+")
-        return f"{arm} beside {kmers.removeprefix('kmer')}-mers"
+        return f"{arm.replace(UNSEEN, ' (unseen)')} beside {kmers.removeprefix('kmer')}-mers"
+    if method.endswith(UNSEEN):
+        return f"{method.removesuffix(UNSEEN)} (unseen): each fold left out of its pretraining"
     return TITLES.get(method) or f"{method}: {arms[method]['title']}"
 
 
@@ -182,14 +217,15 @@ def markdown(result: dict[str, Any], *, folds: bool = False) -> str:
 
 def _table(rows: list[dict[str, Any]], result: dict[str, Any], *, folds: bool) -> list[str]:
     methods = dict.fromkeys(row["method"] for row in rows)
-    order = [name for name in TITLES if name in methods] + [name for name in result["arms"] if name in methods]
+    arms = [name for arm in result["arms"] for name in (arm, f"{arm}{UNSEEN}")]
+    order = [name for name in (*TITLES, *arms) if name in methods]
     joined = [method for method in methods if "+" in method]
     best = {row["method"]: row["seeds"]["macro_recall"]["mean"] for row in rows if row["fraction"] == 1}
     if not folds:
         joined = sorted(joined, key=lambda method: -best.get(method, 0))[:1]
     labelled = {row["fraction"]: row["labelled"] for row in rows if row["labelled"]}
     head = [f"{fraction:.4g} % ({labelled.get(fraction / 100, '?')})" for fraction in (100 * f for f in FRACTIONS)]
-    head += ["five folds, all labels", "called phage"] if folds else []
+    head += ["five folds, all labels; pretraining saw 1 to 4, unlabelled", "called phage"] if folds else []
     lines = [f"| labels (reads) | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
     for method in [*order, *joined]:
         own = {row["fraction"]: row for row in rows if row["method"] == method}

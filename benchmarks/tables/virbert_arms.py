@@ -6,8 +6,9 @@
 
 The arms stand in `recipes/virbert/lists/arms.yaml`: a name, and what its recipe changes. An arm is pretrained by
 `seqformers pretrain` on fresh reads of four folds of groups, then reads of all five folds (`virbert_reads`) go through
-it once a length; the regressions and tables of `benchmarks.tables.virbert` need nothing but these vectors. What is
-there is not made again, so the job can be stopped and resumed.
+it once a length; the regressions and tables of `benchmarks.tables.virbert` need nothing but these vectors. With
+`--without 1` fold 1 is left out in place of fold 0, so that its reads, too, are of groups that the encoder never saw.
+What is there is not made again, so the job can be stopped and resumed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ from transformers import TrainerCallback
 
 from benchmarks._results import ROOT
 from benchmarks.recipe_lists import laid_over, read_list
-from benchmarks.tables.virbert_reads import prepare
+from benchmarks.tables.virbert_reads import CLASSES, deal_folds, prepare, write_genomes
+from seqformers.datasets_scripts.genomes.arrays import GenomeArrays
 from seqformers.hub.load import load_model
 from seqformers.inference.embed import embed_records
 from seqformers.inference.windowing import Windowing
@@ -44,23 +47,33 @@ def main() -> None:
     parser.add_argument("--genomes", type=Path, required=True, help="classes phage and virus among others")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--arms", nargs="+", help="default: all of arms.yaml")
+    parser.add_argument("--without", type=int, nargs="+", default=[0], help="fold that pretraining does not see")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of CPU time, pretraining of each arm")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     if not (arguments.work / "folds.json").is_file():
         prepare(arguments.genomes, arguments.work, LENGTHS)
-    for name in arguments.arms or read_list(ARMS):
-        run_arm(name, arguments.work, arguments.seconds)
+    for name, fold in product(arguments.arms or read_list(ARMS), arguments.without):
+        genomes = arguments.work / name_without("genomes", fold)
+        if not genomes.is_dir():
+            dealt = deal_folds(GenomeArrays.open(arguments.genomes).with_classes(CLASSES))
+            write_genomes(arguments.genomes, genomes, dealt, held=fold)
+        run_arm(name, arguments.work, arguments.seconds, fold)
 
 
-def run_arm(name: str, work: Path, seconds: float) -> None:
-    """Pretrain an arm, and write the vectors of all reads."""
+def name_without(name: str, fold: int) -> str:
+    """What a folder is called whose encoder did not see a fold."""
+    return name if fold == 0 else f"{name}-without-{fold}"
+
+
+def run_arm(name: str, work: Path, seconds: float, fold: int = 0) -> None:
+    """Pretrain an arm without one fold, and write the vectors of all reads."""
     arm = read_list(ARMS)[name]
-    folder = work / "arms" / name
+    folder = work / "arms" / name_without(name, fold)
     if not (folder / "config.json").is_file():
         print(f"== {name}", flush=True)
         recipe = arm["recipe"] | {"name": f"virBERT arm {name}"}
-        recipe["data"]["path"] = str(work / "genomes")
+        recipe["data"]["path"] = str(work / name_without("genomes", fold))
         if "from" in recipe["tokenizer"]:
             recipe["tokenizer"]["from"] = str(work / "tokenizers" / Path(recipe["tokenizer"]["from"]).name)
         if arm.get("untrained"):
@@ -68,7 +81,7 @@ def run_arm(name: str, work: Path, seconds: float) -> None:
         else:
             _pretrain(recipe, folder, seconds)
     for length in LENGTHS:
-        path = work / "vectors" / f"{name}-{length}.npy"
+        path = work / name_without("vectors", fold) / f"{name}-{length}.npy"
         if not path.is_file():
             began = time.process_time()
             reads = pd.read_parquet(work / f"reads-{length}.parquet", columns=["sequence"])

@@ -5,7 +5,8 @@
 A cell is a read length, GC-matched or plain reads, a share of the labels, a fold that is tested and a seed that draws
 the labelled reads from the other folds. All regressions are logistic with a ridge, on standardised features; its
 strength is chosen on a quarter of the groups of the labelled reads, which are then fitted again with the rest. Under
-40 reads there is nothing to choose by, and it is fixed. What is done is not done again, so arms can be added.
+40 reads there is nothing to choose by, and it is fixed. `ARM-unseen`: the encoder was pretrained without the fold that
+is tested (`virbert_arms --without 1 2 3 4`). What is done is not done again, so arms can be added.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ VARIANTS = ("matched", "plain")
 FRACTIONS = (1.0, 0.1, 0.01, 0.001)
 FOLDS = 5
 SEEDS = (0, 1, 2)  # in fold 0; the other folds have seed 0
+UNSEEN = "-unseen"
 SHORTCUTS = ("gc", "kmer4", "kmer6")
 FRESH_READS = 30_000
 _STRENGTHS = (3e-5, 3e-4, 3e-3, 3e-2, 3e-1)
@@ -74,6 +76,11 @@ def labelled_rows(reads: pd.DataFrame, *, fold: int, variant: str, fraction: flo
     return np.sort(np.concatenate(chosen))
 
 
+def test_rows(reads: pd.DataFrame, cell: dict[str, Any]) -> np.ndarray:
+    """Rows of the reads that a cell is tested on."""
+    return np.flatnonzero((reads["fold"] == cell["fold"]) & (reads["matched"] | (cell["variant"] == "plain")))
+
+
 class Features:
     """Reads of a length with what regressions read of them."""
 
@@ -86,10 +93,17 @@ class Features:
         for path in sorted((work / "vectors").glob(f"*-{length}.npy")):
             self.arms.append(path.name.removesuffix(f"-{length}.npy"))
             self.blocks[self.arms[-1]] = np.load(path)
+        for arm in list(self.arms):
+            paths = [work / f"vectors-without-{fold}" / f"{arm}-{length}.npy" for fold in range(1, FOLDS)]
+            if all(path.is_file() for path in paths):
+                self.arms.append(f"{arm}{UNSEEN}")
+                by_fold = [self.blocks[arm], *map(np.load, paths)]
+                self.blocks |= {f"{arm}{UNSEEN}{fold}": block for fold, block in enumerate(by_fold)}
 
-    def of(self, method: str) -> np.ndarray:
-        """Features of a method: of a block, or of several joined by `+`."""
-        return np.concatenate([self.blocks[name] for name in method.split("+")], axis=1)
+    def of(self, method: str, fold: int) -> np.ndarray:
+        """Features of a method where a fold is tested: of a block, or of several joined by `+`."""
+        names = [f"{name}{fold}" if name.endswith(UNSEEN) else name for name in method.split("+")]
+        return np.concatenate([self.blocks[name] for name in names], axis=1)
 
 
 def root_counts(sequences: list[str], k: int) -> np.ndarray:
@@ -115,12 +129,12 @@ def run_cell(work: Path, table: Features, cell: dict[str, Any], methods: list[st
         return
     reads = table.reads
     rows = labelled_rows(reads, **{key: cell[key] for key in ("fold", "variant", "fraction", "seed")})
-    test = np.flatnonzero((reads["fold"] == cell["fold"]) & (reads["matched"] | (cell["variant"] == "plain")))
+    test = test_rows(reads, cell)
     labels, groups = reads["label"].to_numpy(), reads["group"].to_numpy()
     held = np.array([zlib.crc32(name.encode()) % 4 == 0 for name in groups[rows]])
     path.parent.mkdir(exist_ok=True)
     for method in missing:
-        features = table.of(method)
+        features = table.of(method, cell["fold"])
         scores = fit_and_score(features[rows], labels[rows], held, features[test])
         found[method] = measure(scores, labels[test]) | {"labelled": len(rows)}
         place = path.parent / "scores" / path.stem
@@ -143,7 +157,7 @@ def run_fresh(work: Path, table: Features, variant: str) -> None:
     groups = sampler.genomes.group[reads.record]
     rows = np.flatnonzero((table.reads["fold"] == 0) & (table.reads["matched"] | (variant == "plain")))
     features = root_counts(reads.strings(), 6)
-    scores = fit_and_score(features, reads.labels, groups % 4 == 0, table.of("kmer6")[rows])
+    scores = fit_and_score(features, reads.labels, groups % 4 == 0, table.of("kmer6", 0)[rows])
     found["kmer6-fresh"] = measure(scores, table.reads["label"].to_numpy()[rows]) | {"labelled": FRESH_READS}
     path.write_text(json.dumps(found))
 

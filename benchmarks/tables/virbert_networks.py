@@ -1,16 +1,18 @@
-"""Phage or not: the stride-3 network fine-tuned after pretraining, and from scratch, on the reads of `virbert_arms`.
+"""Phage or not: networks of `virbert_arms` fine-tuned after pretraining, and from scratch, on its reads.
 
     python -m benchmarks.tables.virbert_networks --work runs/virbert-arms
 
-Fine-tuning costs minutes a cell where a probe of frozen vectors costs seconds, so it is done where it can tell most:
-on GC-matched reads of fold 0, every length and label fraction, three seeds. A seed draws the labelled reads (as it
-does for all arms), the new weights and their order. `fresh` is the same network from scratch on reads drawn anew all
-the time. A cell is one file of scores and is not run again.
+Cells are those of `virbert_cells`: the seeds of fold 0 first, then the other folds. A seed draws the labelled reads,
+the same for all arms, the new weights and their order. `fresh` is the stride-3 network from scratch on reads drawn
+anew all the time. A cell is one file of scores and is not run again; `--minutes` stops before the next cell, so that a
+long job can be had in parts.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,47 +24,74 @@ import torch
 
 from benchmarks.recipe_lists import laid_over, read_list
 from benchmarks.tables.virbert_arms import ARMS
-from benchmarks.tables.virbert_cells import FRACTIONS, LENGTHS, SEEDS, labelled_rows
+from benchmarks.tables.virbert_cells import FOLDS, LENGTHS, SEEDS, VARIANTS, cells, labelled_rows, test_rows
 from seqformers.hub.load import load_model
 from seqformers.training.recipe import load_recipe
 from seqformers.training.running import train
 
-SOURCE = "stride3"
+# Kind of network -> the arm whose shape it has, and whether it begins with the arm's weights.
+KINDS = {
+    "finetuned": ("stride3", True),
+    "contrast-finetuned": ("contrast", True),
+    "scratch": ("stride3", False),
+    "profile-finetuned": ("profile-contrast", True),
+    "profile-scratch": ("profile-contrast", False),
+    "fresh": ("stride3", False),
+}
 # Steps of 16 reads: enough for the training loss of few reads to reach its floor.
 STEPS = {150: {1.0: 600, 0.1: 300, 0.01: 80, 0.001: 30}, 1000: {1.0: 250, 0.1: 150, 0.01: 50, 0.001: 20}}
+# A profile is standardised by running means, which take a hundred steps to settle.
+PROFILE_STEPS = {1.0: 600, 0.1: 300, 0.01: 150, 0.001: 150}
 FRESH_STEPS = {150: 1500, 1000: 450}
-RATES = {"finetuned": 3e-4, "scratch": 1e-3, "fresh": 1e-3}
+RATES = {True: 3e-4, False: 1e-3}  # after pretraining, from scratch
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="of wall time; no cell begins after them")
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     arguments = parser.parse_args()
-    for fraction, length, seed, kind in product(FRACTIONS[::-1], LENGTHS, SEEDS, ("finetuned", "scratch")):
-        run_cell(arguments.work, kind, length, fraction, seed)
-    for length in LENGTHS:
-        run_cell(arguments.work, "fresh", length, 1.0, SEEDS[0])
+    ends = time.monotonic() + 60 * arguments.minutes
+    for kind, cell in network_cells(arguments.kinds):
+        if time.monotonic() > ends:
+            print("out of time: call again for the rest")
+            return
+        run_cell(arguments.work, kind, cell)
 
 
-def network_path(work: Path, kind: str, length: int, fraction: float, seed: int) -> Path:
-    """Scores on the matched test reads of fold 0."""
-    return work / "networks" / f"{kind}-{length}-{fraction:g}-{seed}.npy"
+def network_cells(kinds: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Kinds of networks and cells, what tells most first."""
+    cells_of = {length: list(cells(length)) for length in LENGTHS}
+    rounds = [(variant, 0, seed) for seed, variant in product(SEEDS, VARIANTS)]
+    rounds += [(variant, fold, 0) for fold, variant in product(range(1, FOLDS), VARIANTS)]
+    for where, length in product(rounds, LENGTHS):
+        for cell in cells_of[length]:
+            if (cell["variant"], cell["fold"], cell["seed"]) == where:
+                yield from ((kind, cell) for kind in kinds if kind != "fresh")
+    for length, variant in product(LENGTHS, VARIANTS if "fresh" in kinds else ()):
+        yield "fresh", {"length": length, "variant": variant, "fraction": 1.0, "fold": 0, "seed": 0}
 
 
-def run_cell(work: Path, kind: str, length: int, fraction: float, seed: int) -> None:
+def network_path(work: Path, kind: str, cell: dict[str, Any]) -> Path:
+    """Scores on the test reads of a cell."""
+    return work / "networks" / ("-".join([kind, *(str(value) for value in cell.values())]) + ".npy")
+
+
+def run_cell(work: Path, kind: str, cell: dict[str, Any]) -> None:
     """Train one network, and write its scores (logit of phage) on the test reads."""
-    target = network_path(work, kind, length, fraction, seed)
+    target = network_path(work, kind, cell)
     if target.is_file():
         return
-    reads = pd.read_parquet(work / f"reads-{length}.parquet")
-    rows = labelled_rows(reads, fold=0, variant="matched", fraction=fraction, seed=seed)
+    reads = pd.read_parquet(work / f"reads-{cell['length']}.parquet")
+    rows = labelled_rows(reads, **{key: cell[key] for key in ("fold", "variant", "fraction", "seed")})
     print(f"== {target.stem}: {len(rows)} reads", flush=True)
-    test = reads[(reads["fold"] == 0) & reads["matched"]]
+    test = reads.iloc[test_rows(reads, cell)]
     with TemporaryDirectory(dir=work) as place:
         data, run = Path(place) / "data", Path(place) / "run"
         data.mkdir()
         reads.iloc[rows][["sequence", "label"]].to_parquet(data / "train-00000-of-00001.parquet")
-        train(load_recipe(_recipe(work, data, kind, length, fraction, seed)), run)
+        train(load_recipe(_recipe(work, data, kind, cell)), run)
         scores = scores_of(run, test["sequence"].tolist())
     target.parent.mkdir(exist_ok=True)
     np.save(target, scores)
@@ -80,31 +109,35 @@ def scores_of(run: Path, sequences: list[str]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _recipe(work: Path, data: Path, kind: str, length: int, fraction: float, seed: int) -> dict[str, Any]:
-    steps = FRESH_STEPS[length] if kind == "fresh" else STEPS[length][fraction]
-    arm = read_list(ARMS)[SOURCE]["recipe"]
+def _recipe(work: Path, data: Path, kind: str, cell: dict[str, Any]) -> dict[str, Any]:
+    length, (source, pretrained) = cell["length"], KINDS[kind]
+    arm = read_list(ARMS)[source]["recipe"]
+    by_fraction = PROFILE_STEPS if arm["model"]["type"] == "coding_profile" else STEPS[length]
+    steps = FRESH_STEPS[length] if kind == "fresh" else by_fraction[cell["fraction"]]
+    pooling = {"classifier_pooling": "mean"} if arm["model"]["type"] == "kmer_bert" else {}
     recipe: dict[str, Any] = {
         "task": "finetune",
-        "model": {"type": "kmer_bert", "config": {"classifier_pooling": "mean"}},
+        "model": {"type": arm["model"]["type"], "config": pooling},
         "data": {"path": str(data), "splits": {"validation": None, "test": None}},
         "training": {
             "per_device_train_batch_size": 32 if kind == "fresh" else 16, "max_steps": steps,
-            "learning_rate": RATES[kind], "warmup_steps": 0.1, "eval_strategy": "no", "save_strategy": "no",
+            "learning_rate": RATES[pretrained], "warmup_steps": 0.1, "eval_strategy": "no", "save_strategy": "no",
             "load_best_model_at_end": False, "logging_steps": 50,
         },
-        "seeds": [seed],
+        "seeds": [cell["seed"]],
         "metrics": ["macro_recall"],
         "baselines": {"names": []},
         "portable": False,
     }  # fmt: skip
-    if kind == "finetuned":
-        recipe["model"]["from"] = str(work / "arms" / SOURCE)
+    if pretrained:
+        recipe["model"]["from"] = str(work / "arms" / source)
     else:
         recipe["model"]["config"] |= arm["model"]["config"]
         recipe["tokenizer"] = arm["tokenizer"]
     if kind == "fresh":
         classes = arm["data"]["reads"]["classes"]
-        reads = {"length": length, "gc_match": True, "per_epoch": steps * 32, "classes": classes}
+        matched = cell["variant"] == "matched"
+        reads = {"length": length, "gc_match": matched, "per_epoch": steps * 32, "classes": classes}
         fixed = {"path": str(work / "genomes"), "reads": reads}
         recipe = laid_over(recipe, {"data": fixed})
     return recipe

@@ -89,7 +89,7 @@ def prepare(genomes_folder: Path, work: Path, lengths: tuple[int, ...]) -> None:
             "matched": reads.groupby("fold")["matched"].sum().tolist(),
             "gc": {str(n): float(v) for n, v in reads["sequence"].map(_gc).groupby(reads["label"]).mean().items()},
         }
-    _write_genomes(genomes_folder, work / "genomes", folds)
+    write_genomes(genomes_folder, work / "genomes", folds, held=0)
     (work / "folds.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
 
 
@@ -97,8 +97,8 @@ def _gc(sequence: str) -> float:
     return (sequence.count("G") + sequence.count("C")) / len(sequence)
 
 
-def _write_genomes(source: Path, target: Path, folds: dict[str, int]) -> None:
-    """The genomes of the task: folds 1 to 4 as `train`, fold 0, which no pretraining sees, as `test`."""
+def write_genomes(source: Path, target: Path, folds: dict[str, int], *, held: int) -> None:
+    """The genomes of the task: one fold, which pretraining does not see, as `test`, and the others as `train`."""
     (target / "genomes").mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():
         if file.is_file() and file.name not in ("build.json", "README.md", "report.json", ".seqformers.json"):
@@ -108,5 +108,5 @@ def _write_genomes(source: Path, target: Path, folds: dict[str, int]) -> None:
             link.symlink_to(file.resolve())
     table = pa.concat_tables([pq.read_table(path) for path in sorted((source / "genomes").glob("*.parquet"))])
     fold = np.array([folds.get(name, -1) for name in table["group"].to_pylist()])
-    for split, chosen in (("train", fold > 0), ("test", fold == 0)):
+    for split, chosen in (("train", (fold >= 0) & (fold != held)), ("test", fold == held)):
         pq.write_table(table.filter(pa.array(chosen)), target / "genomes" / f"{split}-00000-of-00001.parquet")

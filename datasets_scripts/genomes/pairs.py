@@ -31,11 +31,13 @@ class Pairs:
     Attributes:
         first, second (`Reads`): The reads, row by row of one length where the genome of the second allows.
         same (`bool` array of shape `(n,)`): Whether both stem from one genome; else from genomes of two groups.
+        group (`int64` array of shape `(n,)`): Number of the group of the first read's genome.
     """
 
     first: Reads
     second: Reads
     same: NDArray[np.bool_]
+    group: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.same)
@@ -54,13 +56,14 @@ class PairSampler:
     Args:
         sampler (`ReadSampler`): Draws the first reads, and those of other genomes.
         like_gc (`bool`): Reads of other genomes are of like GC content as one of the same genome would be.
+        only_same (`bool`): All pairs are of one genome; the reads of one too short for two apart overlap.
 
     Raises:
         ValueError: the genomes are all of one group.
     """
 
-    def __init__(self, sampler: ReadSampler, *, like_gc: bool = False):
-        self.sampler, self.like_gc = sampler, like_gc
+    def __init__(self, sampler: ReadSampler, *, like_gc: bool = False, only_same: bool = False):
+        self.sampler, self.like_gc, self.only_same = sampler, like_gc, only_same
         genomes = sampler.genomes
         if len(np.unique(genomes.group[genomes.length >= sampler.options.shortest])) < 2:
             raise ValueError("pairs need genomes of at least two groups; build them with groups=none or from more")
@@ -87,11 +90,14 @@ class PairSampler:
         """Draw pairs by their numbers; arguments and errors of [`ReadSampler.draw`]."""
         first = self.sampler.draw(indices, epoch)
         mate, found = self._mates(first)
+        group = np.asarray(self.sampler.genomes.group[first.record], np.int64)
+        if self.only_same:
+            return Pairs(first, mate, np.ones(len(first), bool), group)
         same = found & (uniform(first.keys, _SAME) < 0.5)
         other = np.flatnonzero(~same)
         wanted = mate.gc()[other] if self.like_gc else None
         second = _replaced(mate, other, self._others(first, other, wanted))
-        return Pairs(first, second, same)
+        return Pairs(first, second, same, group)
 
     def _mates(self, first: Reads) -> tuple[Reads, NDArray[np.bool_]]:
         """A read of the genome of each, apart from it, and whether one was found (else it is any read of it)."""

@@ -14,7 +14,7 @@ from seqformers.modeling.dna.modeling_dna_heads import places_of_labels
 from seqformers.training.collators import chance_of_lengths
 from seqformers.training.tasks import IGNORED, Task
 
-__all__ = ["Batches", "FixedMasks", "LanguageModelBatches", "RowByRow"]
+__all__ = ["Batches", "FixedMasks", "LanguageModelBatches", "RowByRow", "texts_of"]
 
 
 class Batches:
@@ -62,7 +62,7 @@ class Batches:
 
     def encode(self, rows: Sequence[Mapping[str, Any]] | Reads) -> Any:
         """Tensors of the rows without labels."""
-        inputs = {argument: _texts(rows, column) for argument, column in self.columns.items()}
+        inputs = {argument: texts_of(rows, column) for argument, column in self.columns.items()}
         if not self.is_tokenizer:
             return self.encoder(**inputs, return_tensors="pt")
         return self.encoder(
@@ -114,7 +114,7 @@ class LanguageModelBatches:
         """Mask `rows`; rows that carry `labels` already (fixed masks) are only padded."""
         if not isinstance(rows, Reads | Pairs) and "labels" in rows[0] and "input_ids" in rows[0]:
             return _pad(rows, self.encoder.pad_token_id)
-        texts = [_texts(rows, column) for column in self.columns.values()]
+        texts = [texts_of(rows, column) for column in self.columns.values()]
         arrays = self.encoder(
             *texts,
             padding=True,
@@ -194,7 +194,8 @@ class FixedMasks:
         return self._rows[index]
 
 
-def _texts(rows: Sequence[Mapping[str, Any]] | Reads | Pairs, column: str) -> list[str]:
+def texts_of(rows: Sequence[Mapping[str, Any]] | Reads | Pairs, column: str) -> list[str]:
+    """Sequences of rows; of pairs the first reads are called `sequence`."""
     if isinstance(rows, Pairs):
         return (rows.first if column == "sequence" else rows.second).strings()
     return rows.strings() if isinstance(rows, Reads) else [row[column] for row in rows]

@@ -37,7 +37,7 @@ READ_KEYS: dict[str, Any] = {
 }
 assert {item.name for item in fields(ReadOptions)} == READ_KEYS.keys() - _ROWS.keys() - {"pairs"}
 
-PAIRS = ("any", "like_gc")
+PAIRS = ("any", "like_gc", "same")
 
 _SHOWN = 50_000_000  # letters of the train reads that shortcuts see
 _BATCHES = 64  # of a global batch: rows that are sorted by length together
@@ -125,7 +125,8 @@ class ReadSource:
         options (`ReadOptions`): What is drawn.
         rows (`dict`): `per_epoch`, `validation`, `test`.
         split (`str`): Split of the genomes that training draws from.
-        pairs (`str`, *optional*): Rows are two reads of one genome or of two: of `any` two, or of `like_gc`.
+        pairs (`str`, *optional*): Rows are two reads of one genome or of two: of `any` two, or of `like_gc`;
+            or all of the `same` genome.
     """
 
     folder: Path
@@ -155,7 +156,7 @@ class ReadSource:
         rows = {name: given.pop(name, usual) for name, usual in _ROWS.items()}
         pairs = given.pop("pairs", None)
         if pairs not in (None, *PAIRS):
-            raise ValueError(f"data.reads.pairs must be {' or '.join(PAIRS)}, not {pairs!r}")
+            raise ValueError(f"data.reads.pairs must be one of {', '.join(PAIRS)}, not {pairs!r}")
         try:
             return cls(Path(path), ReadOptions(**given), rows, split, pairs)
         except (TypeError, ValueError) as error:
@@ -167,7 +168,8 @@ class ReadSource:
 
     def pair_sampler(self, split: str, seed: int) -> PairSampler:
         """Pairs of reads of a split."""
-        return PairSampler(self.sampler(split, seed), like_gc=self.pairs == "like_gc")
+        sampler = self.sampler(split, seed)
+        return PairSampler(sampler, like_gc=self.pairs == "like_gc", only_same=self.pairs == "same")
 
     def table(self, splits: Mapping[str, str | None]) -> dict[str, datasets.Dataset]:
         """Fixed reads of each split: what is scored, and for train the first epoch's, which shortcuts learn from."""
@@ -219,4 +221,5 @@ def _columns_of_pairs(pairs: Pairs) -> dict[str, list[Any]]:
         "sequence": pairs.first.strings(),
         "mate": pairs.second.strings(),
         "next_sentence_label": (~pairs.same).astype(np.int64).tolist(),
+        "group": pairs.group.tolist(),
     }

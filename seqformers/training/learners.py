@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.modeling_outputs import ModelOutput
 
+from seqformers.datasets_scripts.genomes.pairs import Pairs
+from seqformers.training.batches import texts_of
 from seqformers.training.changed_rows import reverse_complements
 from seqformers.training.recipe import VIEWS
 
@@ -98,19 +101,34 @@ class ViewBatches:
         column (`str`): Column of the sequences.
         molecule (`str`, *optional*): `"dna"` or `"rna"`: the second view is the other strand. None: it is the same
             sequence, and dropout makes the difference.
+        mate (`str`, *optional*): Column of the second view, where rows have one; rows then have a `group`.
         max_length (`int`, *optional*): Longer inputs are truncated to so many tokens.
     """
 
-    def __init__(self, encoder: Any, column: str, molecule: str | None, *, max_length: int | None = None):
-        self.encoder, self.column, self.molecule, self.max_length = encoder, column, molecule, max_length
+    def __init__(
+        self,
+        encoder: Any,
+        column: str,
+        molecule: str | None,
+        *,
+        mate: str | None = None,
+        max_length: int | None = None,
+    ):
+        self.encoder, self.column, self.mate, self.molecule = encoder, column, mate, molecule
+        self.max_length = max_length
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[Mapping[str, Any]] | Pairs) -> dict[str, Any]:
         """Tokenize both views; `labels` are the numbers of the rows, which the views share."""
-        texts = [row[self.column] for row in rows]
+        texts = texts_of(rows, self.column)
         batch = dict(self._encode(texts))
+        others = None if self.mate is None else texts_of(rows, self.mate)
         if self.molecule is not None:
-            other = self._encode(reverse_complements(texts, self.molecule))
-            batch |= {f"{_OTHER}{name}": value for name, value in other.items()}
+            others = reverse_complements(texts, self.molecule)
+        if others is not None:
+            batch |= {f"{_OTHER}{name}": value for name, value in self._encode(others).items()}
+        if self.mate is not None:
+            groups = rows.group if isinstance(rows, Pairs) else np.array([row["group"] for row in rows])
+            batch["groups"] = torch.from_numpy(groups)
         return batch | {"labels": torch.arange(len(texts))}
 
     def _encode(self, texts: list[str]) -> Any:
@@ -128,11 +146,11 @@ class Contrasted(Learner):
 
     The loss is the cross-entropy of cosines divided by a temperature, from either side (van den Oord et al. 2018,
     InfoNCE). Two draws of dropout as views are SimCSE's (Gao et al. 2021); the other strand of DNA is a view that an
-    encoder of genomes should not tell from the first.
+    encoder of genomes should not tell from the first; two reads of one genome teach what its stretches have in common.
 
     Args:
         model (`PreTrainedModel`): A base model.
-        views (`str`): `"dropout"` or `"reverse_complement"`.
+        views (`str`): `"dropout"`, `"reverse_complement"` or `"genome"`.
         special_ids (`Sequence[int]`): Tokens that stand for no sequence: not part of the mean.
         temperature (`float`): Cosines are divided by it.
 
@@ -151,11 +169,12 @@ class Contrasted(Learner):
                 "one; set its dropout in model.config, or contrastive.views=reverse_complement"
             )
 
-    def forward(self, labels: torch.Tensor, **batch: Any) -> ModelOutput:
+    def forward(self, labels: torch.Tensor, groups: torch.Tensor | None = None, **batch: Any) -> ModelOutput:
         """Tell the views of a batch apart.
 
         Args:
             labels (`torch.LongTensor` of shape `(rows,)`): 0, 1, 2, ...
+            groups (`torch.LongTensor` of shape `(rows,)`, *optional*): Rows of one group are not told apart.
             **batch: Inputs of the model, and those of the second view under `other_` where it has its own.
 
         Returns:
@@ -167,6 +186,9 @@ class Contrasted(Learner):
             one, other = self.vectors(first), self.vectors(second or first)
         cosines = nn.functional.normalize(one, dim=-1) @ nn.functional.normalize(other, dim=-1).T
         logits = cosines.float() / self.temperature
+        if groups is not None:
+            alike = (groups[:, None] == groups) & (labels[:, None] != labels)
+            logits = logits.masked_fill(alike, torch.finfo(logits.dtype).min)
         loss = nn.functional.cross_entropy(logits, labels) + nn.functional.cross_entropy(logits.T, labels)
         return ModelOutput(loss=loss / 2, logits=logits)
 

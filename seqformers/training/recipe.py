@@ -26,7 +26,7 @@ from seqformers.training.fresh_reads import READ_KEYS
 __all__ = ["TASKS", "VIEWS", "BaselineRecipe", "DataRecipe", "ModelRecipe", "Recipe", "TuneRecipe", "load_recipe"]
 
 TASKS = ("pretrain", "finetune", "probe", "distill")
-VIEWS = ("dropout", "reverse_complement")
+VIEWS = ("dropout", "reverse_complement", "genome")
 _TRAINING_TYPES = get_type_hints(TrainingArguments)
 
 
@@ -157,7 +157,8 @@ class Recipe:
             `strategy`, `max_masked` of residues; `legacy`; `seed`, default the run's); `then: {at, mlm_probability}`:
             another rate of k-mers from a step on (`at` below 1: a share of all steps).
         contrastive (`dict`): Pretraining by views instead of hidden tokens: `views` (`dropout`, the same sequence
-            under two draws of dropout as in SimCSE; or `reverse_complement`, its other strand), `temperature` (0.05).
+            under two draws of dropout as in SimCSE; `reverse_complement`, its other strand; or `genome`, another read
+            of its genome, with `data.reads.pairs: same`), `temperature` (0.05).
         distill (`dict`): Of `distill`: `teacher` (run folder or Hub repository), `temperature` (2), `share` of the
             teacher in the loss (0.5; the labels have the rest), `hidden` (weight of the distance of hidden states,
             0). With `data.label: null` a language model is taught; else a model of labels.
@@ -584,3 +585,5 @@ def _check_values(recipe: Recipe) -> None:
     views = recipe.contrastive.get("views")
     if recipe.contrastive and views not in VIEWS:
         raise ValueError(f"contrastive.views must be one of {', '.join(VIEWS)}; got {views!r}")
+    if (views == "genome") != (data.reads.get("pairs") == "same"):
+        raise ValueError("contrastive.views=genome and data.reads.pairs=same, two reads of one genome, go together")

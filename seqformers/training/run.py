@@ -141,11 +141,13 @@ class Run:
         )
 
     def _view_batches(self) -> ViewBatches:
-        columns = list(dict.fromkeys(self.table.columns.values()))
+        columns, views = list(dict.fromkeys(self.table.columns.values())), self.recipe.contrastive["views"]
+        if views == "genome" and self.plan.has_tokenizer:
+            return ViewBatches(self.plan.encoder, columns[0], None, mate=columns[1], max_length=self.plan.max_length)
         if self.table.reads is not None or len(columns) != 1 or not self.plan.has_tokenizer:
             raise ValueError("contrastive pretraining reads one column of stored sequences with a tokenizer")
         molecule = None
-        if self.recipe.contrastive["views"] == "reverse_complement":
+        if views == "reverse_complement":
             molecule = reading_of(self.plan.encoder).molecule
             if molecule not in ("dna", "rna"):
                 raise ValueError(f"contrastive.views=reverse_complement needs DNA or RNA; this model reads {molecule}")
@@ -216,7 +218,7 @@ class Run:
         self._note_reads()
         for split in self.table.splits:
             lengths = self.table.lengths(split)
-            if self.table.reads is not None and self.table.reads.pairs is not None:
+            if self.table.reads is not None and self.table.reads.pairs is not None and self.recipe.learns != "views":
                 lengths = lengths + [len(text) for text in self.table.splits[split]["mate"][:]]
             counted = self._words_of_longest(split, lengths) if _is_learnt(self.plan.encoder) else lengths
             cut = warn_about_truncation(self.plan.encoder, counted, self.plan.max_length, split)

@@ -177,7 +177,6 @@ STEPS = {
         "logging_steps": 1, "save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False,
         "use_cpu": True, "bf16": False,
     },
-    "model": {"config": TINY},
 }  # fmt: skip
 
 
@@ -199,8 +198,9 @@ def data(tmp_path_factory) -> dict[str, Path]:
     return {name: folder / name for name in ("genomes", "pieces", "reads-150", "reads-1000")}
 
 
-def _two_steps(recipe, folder):
-    made = run.Run.prepare(load_recipe(laid_over(recipe, STEPS)), folder / "run")
+def _two_steps(recipe, folder, config=TINY):
+    small = laid_over(recipe, STEPS | {"model": {"config": config}})
+    made = run.Run.prepare(load_recipe(small), folder / "run")
     model = made.make_model(0)
     before = [value.clone() for value in model.parameters()]
     trainer = made.make_trainer(0, folder, model)
@@ -217,16 +217,24 @@ def test_two_steps_of_a_full_run(name, data, tmp_path):
     _two_steps(recipe, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["base", "12", "19", "28", "16"])
-def test_two_steps_of_a_trial_with_each_kind_of_tokens_and_masks(name, data, tmp_path):
+def _kinds(runs):
+    """One name of each kind of run: of those alike but for numbers of the optimizer, names and how rows are drawn."""
+    kinds = {}
+    for name, found in runs.items():
+        recipe = found["recipe"]
+        kinds.setdefault(repr([recipe["model"], recipe["tokenizer"], recipe["masking"]]), name)
+    return list(kinds.values())
+
+
+@pytest.mark.parametrize("name", [name for name in _kinds(LISTS["trials"]) if name != "random"])
+def test_two_steps_of_a_trial(name, data, tmp_path):
     recipe = LISTS["trials"][name]["recipe"]
     recipe = recipe | {"data": {"path": str(data["pieces"])}}
     _two_steps(recipe, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name", ["virbert-150-0.1", "virbert-1000-1-frozen", "stride3-1000-0.1", "supervised-1000-0.1"]
-)
+# Smaller shares of labels are the same run on other rows.
+@pytest.mark.parametrize("name", [name for name in FINE if name.endswith(("-0.1", "-1", "-frozen"))])
 def test_two_steps_of_fine_tuning(name, data, tmp_path):
     recipe = laid_over(LISTS["finetune"][name]["recipe"], {"model": {"from": None, "preset": "base"}})
     stride = 3 if name.startswith("stride3") else 1
@@ -237,11 +245,17 @@ def test_two_steps_of_fine_tuning(name, data, tmp_path):
     assert any(name.startswith("bert.") for name in moved) != name.endswith("frozen")
 
 
-@pytest.mark.parametrize("name", ["stride3", "base", "same-genome"])
+@pytest.mark.parametrize("name", [name for name in LISTS["arms"] if name not in ("random", "bpe")])
 def test_two_steps_of_an_arm(name, data, tmp_path):
+    """`random` takes none, and `bpe` is `stride3` with learnt words (tests/training/test_learnt_tokens.py)."""
     recipe = laid_over(LISTS["arms"][name]["recipe"], {"data": {"path": str(data["genomes"])}})
-    recipe["data"]["reads"] |= {"per_epoch": 16, "test": 2}
-    _two_steps(recipe, tmp_path)
+    recipe["data"]["reads"] |= {"per_epoch": 16, "validation": 2, "test": 2}
+    tiny = {
+        "kmer_bert": TINY,
+        "self_genomenet": {"num_filters": 8, "lstm_size": 8},
+        "coding_profile": {"word_length": 2, "num_gaps": 0, "hidden_size": 8},
+    }
+    _two_steps(recipe, tmp_path, tiny[recipe["model"]["type"]])
 
 
 def test_what_two_cores_do_of_a_trial():

@@ -25,9 +25,10 @@ def genomes(tmp_path_factory):
     return GenomeArrays.open(build_dataset("genomes", output=folder / "out", data_dir=folder / "in", **options))
 
 
-def sampler(genomes, like_gc=False, **options):
+def sampler(genomes, like_gc=False, only_same=False, **options):
     options = {"length": 50, "reverse_complement": False} | options
-    return PairSampler(ReadSampler(genomes, ReadOptions(**options), seed=3), like_gc=like_gc)
+    reads = ReadSampler(genomes, ReadOptions(**options), seed=3)
+    return PairSampler(reads, like_gc=like_gc, only_same=only_same)
 
 
 def test_pairs_are_what_they_say(genomes):
@@ -50,6 +51,16 @@ def test_a_genome_too_short_for_two_reads_is_never_a_pair_of_its_own(genomes):
     pairs = sampler(genomes, weight="groups").draw(range(600))
     short = np.asarray(genomes.genome_ids).astype(str)[pairs.first.record] == "g0"
     assert short.any() and not pairs.same[short].any()
+
+
+def test_all_pairs_may_be_of_one_genome_and_only_a_short_one_shows_a_base_twice(genomes):
+    pairs = sampler(genomes, only_same=True, weight="groups").draw(range(300))
+    ids = np.asarray(genomes.genome_ids).astype(str)
+    first, second = ids[pairs.first.record], ids[pairs.second.record]
+    assert (first == second).all() and pairs.same.all()
+    assert (pairs.group == genomes.group[pairs.first.record]).all()
+    near = (pairs.first.record == pairs.second.record) & (np.abs(pairs.first.start - pairs.second.start) < 50)
+    assert near.any() and set(first[near]) == {"g0"}
 
 
 def test_a_pair_is_a_function_of_its_number(genomes):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seqformers.datasets import build_dataset
+
 TINY = {
     "k": 3,
     "hidden_size": 16,
@@ -78,6 +80,20 @@ def genomes(tmp_path_factory) -> Path:
         texts, _ = sequences(rows, rng, low=10, high=60)
         write_split(folder, split, {"sequence": texts})
     return folder
+
+
+@pytest.fixture(scope="session")
+def arrays(tmp_path_factory) -> Path:
+    """Genomes of two classes that differ in composition, in ten groups each."""
+    folder = tmp_path_factory.mktemp("arrays")
+    texts, labels = sequences(40, np.random.default_rng(0), low=500, high=900)
+    counts = [0, 0]
+    for text, label in zip(texts, labels, strict=True):
+        path = folder / "in" / ("host", "phage")[label] / f"g{label}_{counts[label]}.fa"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f">c\n{text}\n")
+        counts[label] += 1
+    return build_dataset("genomes", output=folder / "out", data_dir=folder / "in", groups="none")
 
 
 @pytest.fixture

@@ -23,6 +23,20 @@ def covered(j, k, stride):
     return set(range(j * stride, j * stride + k))
 
 
+@pytest.mark.parametrize("legacy", [False, "dnabert"])
+def test_what_crashes_the_original_hides_nothing(legacy):
+    """Nothing to hide, and a row without a k-mer."""
+    assert CASES["mask_crashes"]["expected"].keys() == {"p=0", "empty_row"}
+    tokenizer = KmerTokenizer(k=3)
+    rows = [{"input_ids": tokenizer("ACGTACGTACGTTGCA").input_ids}, {"input_ids": [2, 3]}]
+    nothing = DataCollatorForKmerLanguageModeling(tokenizer, mlm_probability=0.0, legacy=legacy)(rows)
+    assert (nothing["labels"] == -100).all()
+    torch.manual_seed(0)
+    empty = DataCollatorForKmerLanguageModeling(tokenizer, mlm_probability=1.0, legacy=legacy)(rows)
+    assert (empty["labels"][1] == -100).all() and (empty["labels"][0] != -100).any()
+    assert empty["input_ids"][1, :2].tolist() == [2, 3]
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.integers(1, 8), st.data(), st.integers(0, 2**31))
 def test_no_hidden_base_can_be_read_off_a_neighbour(k, data, seed):

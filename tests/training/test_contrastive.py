@@ -69,6 +69,36 @@ def test_the_loss_is_that_of_a_loop_over_pairs() -> None:
     assert outputs.loss.item() == pytest.approx(np.mean(losses), rel=1e-4)
 
 
+def test_rows_of_one_group_are_not_told_apart() -> None:
+    torch.manual_seed(0)
+    tokenizer = KmerTokenizer(k=3)
+    learner = Contrasted(KmerBertModel(KmerBertConfig(**TINY)), "genome", tokenizer.all_special_ids, 0.2).eval()
+    texts, mates = ["ACGTTGCATTAC", "GGATCCATTAGACCA", "TTTTTTTTACG"], ["CCATTGA", "GATTACA", "ACGTGTT"]
+    rows = [{"sequence": a, "mate": b, "group": g} for a, b, g in zip(texts, mates, (4, 4, 7), strict=True)]
+    batch = ViewBatches(tokenizer, "sequence", None, mate="mate")(rows)
+    outputs = learner(**batch)
+    cosines = learner(**{name: value for name, value in batch.items() if name != "groups"}).logits.detach().numpy()
+    others = {0: [0, 2], 1: [1, 2], 2: [0, 1, 2]}
+    losses = [
+        -np.log(np.exp(table[row, row]) / np.exp(table[row, others[row]]).sum())
+        for table in (cosines, cosines.T)
+        for row in range(3)
+    ]
+    assert outputs.loss.item() == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_two_reads_of_a_genome_as_views(arrays: Path, tmp_path: Path) -> None:
+    reads = {"length": 60, "pairs": "same", "per_epoch": 128, "validation": 24, "test": 24}
+    recipe = recipe_for("kmer2vec", arrays, "genome", model={
+        "type": "coding_profile", "config": {"word_length": 3, "num_gaps": 0, "hidden_size": 16},
+    }, tokenizer={"k": 1})  # fmt: skip
+    recipe |= {"data": {"path": str(arrays), "reads": reads}}
+    run = pretrain(recipe, ["training.per_device_eval_batch_size=24"], output=tmp_path / "run")
+    found = json.loads((run / "metrics.json").read_text())["metrics"]["validation"]
+    # Four genomes: a row is told from 18 of the others.
+    assert found["view_accuracy"]["mean"] > 2 / 19 and found["loss"]["mean"] < 0.8 * np.log(19)
+
+
 @pytest.mark.parametrize(
     ("name", "views"),
     [(name, "reverse_complement") for name in ("seq_cnn", "kmer2vec", "bert")] + [("kmer_bert", "dropout")],
@@ -107,8 +137,10 @@ def test_a_classifier_begins_with_what_was_learnt(genomes: Path, reads: Path, tm
 def test_what_does_not_fit_is_named(genomes: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="seq_cnn has no dropout, so both views are one"):
         pretrain(recipe_for("seq_cnn", genomes, "dropout"), output=tmp_path / "run")
-    with pytest.raises(ValueError, match="must be one of dropout, reverse_complement; got 'crops'"):
+    with pytest.raises(ValueError, match="must be one of dropout, reverse_complement, genome; got 'crops'"):
         pretrain(recipe_for("seq_cnn", genomes, "crops"), output=tmp_path / "run")
+    with pytest.raises(ValueError, match="two reads of one genome, go together"):
+        pretrain(recipe_for("seq_cnn", genomes, "genome"), output=tmp_path / "run")
     proteins = {"model": {"type": "plus_rnn"}, "tokenizer": {"preset": "plus"}}
     with pytest.raises(ValueError, match="needs DNA or RNA; this model reads protein"):
         pretrain(recipe_for("bert", genomes, "reverse_complement", **proteins), output=tmp_path / "other")

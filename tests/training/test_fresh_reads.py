@@ -16,30 +16,14 @@ import torch
 import yaml
 
 from seqformers import KmerBertForPreTraining, KmerTokenizer
-from seqformers.datasets import build_dataset
 from seqformers.datasets_scripts.genomes.reads import ReadOptions
 from seqformers.training import callbacks, finetune, pretrain
 from seqformers.training.batches import LanguageModelBatches
 from seqformers.training.collators import DataCollatorForKmerLanguageModeling
 from seqformers.training.fresh_reads import ReadSource
 from seqformers.training.recipe import load_recipe
-from tests.training.conftest import sequences
 
 LAW = {"lower": 10, "upper": 40, "bias": 0.3}
-
-
-@pytest.fixture(scope="session")
-def arrays(tmp_path_factory):
-    """Genomes of two classes that differ in composition, in ten groups each."""
-    folder = tmp_path_factory.mktemp("arrays")
-    texts, labels = sequences(40, np.random.default_rng(0), low=500, high=900)
-    counts = [0, 0]
-    for text, label in zip(texts, labels, strict=True):
-        path = folder / "in" / ("host", "phage")[label] / f"g{label}_{counts[label]}.fa"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f">c\n{text}\n")
-        counts[label] += 1
-    return build_dataset("genomes", output=folder / "out", data_dir=folder / "in", groups="none")
 
 
 @pytest.fixture
@@ -198,7 +182,8 @@ def test_fine_tuning_draws_fresh_reads_and_scores_fixed_ones(arrays, finetune_re
         ({"reads": {"length": 30, "classes": {"a": ["moss"]}}}, "classes.a names 'moss'"),
         ({"reads": {"length": 30}, "limits": {"train": 3}}, "data.limits is not read beside data.reads"),
         ({"reads": {"length": 30}, "splits": {"train": "dev"}}, "no split 'dev'; there are: test, train"),
-        ({"reads": {"length": 30, "pairs": "all"}}, "data.reads.pairs must be any or like_gc, not 'all'"),
+        ({"reads": {"length": 30, "pairs": "all"}}, "data.reads.pairs must be one of any, like_gc, same, not 'all'"),
+        ({"reads": {"length": 30, "pairs": "same"}}, "two reads of one genome, go together"),
         ({"reads": {"length": 30}, "path": "."}, "data.reads draws from genomes, and . holds none"),
     ],
 )

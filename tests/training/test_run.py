@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification, Trainer
 
 from seqformers.settings import read_yaml
 from seqformers.training import finetune, pretrain
+from seqformers.training.arguments import training_arguments
 from seqformers.training.evaluation import evaluate
 from seqformers.training.recipe import load_recipe
+from tests.conftest import golden_cases
 from tests.training.conftest import sequences, write_split
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
@@ -342,3 +344,27 @@ def test_a_stock_architecture_trains_too(finetune_recipe, tmp_path):
     assert json.loads((run / "config.json").read_text())["model_type"] == "bert"
     assert json.loads((run / "config.json").read_text())["vocab_size"] == 69
     assert read_yaml((run / "recipe.yaml").read_text())["model"]["type"] == "bert"
+
+
+def test_the_optimizer_is_torchs_adamw_with_the_recipes_numbers(tmp_path):
+    """The golden case: in transformers 2 decay came after the step, and epsilon before its correction."""
+    case = {case["id"]: case for case in golden_cases("virbert")}["opt_adamw"]
+    given = case["input"]
+    training = {
+        "learning_rate": given["lr"], "adam_beta1": given["b1"], "adam_beta2": given["b2"],
+        "adam_epsilon": given["eps"], "weight_decay": given["wd"], "use_cpu": True,
+    }  # fmt: skip
+    values = {"task": "pretrain", "model": {"type": "kmer_bert"}, "data": {"path": "x"}, "training": training}
+    recipe = load_recipe(values)
+    arguments = training_arguments(
+        recipe, tmp_path, seed=0, has_validation=False, metric="loss", counts_tokens=False, half=False
+    )
+    kind, fields = Trainer.get_optimizer_cls_and_kwargs(arguments)
+    weight = torch.nn.Parameter(torch.tensor(given["p"], dtype=torch.float64))
+    optimizer = kind([weight], weight_decay=arguments.weight_decay, **fields)
+    found = []
+    for gradient in given["gs"]:
+        weight.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        found.append(weight.item())
+    assert found == pytest.approx(case["expected"]["torch"], rel=1e-9)
