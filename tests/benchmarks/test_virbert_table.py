@@ -11,7 +11,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks import pictures
-from benchmarks.tables import virbert, virbert_cells, virbert_reads, virbert_trials
+from benchmarks.tables import (
+    virbert,
+    virbert_arms,
+    virbert_cells,
+    virbert_networks,
+    virbert_reads,
+    virbert_trials,
+)
 from benchmarks.tables.virbert_cells import fit, labelled_rows, macro_recall, measure, root_counts
 from seqformers.datasets import build_dataset
 from seqformers.datasets_scripts.genomes.arrays import GenomeArrays
@@ -115,11 +122,48 @@ def test_a_difference_counts_where_it_is_larger_than_its_spread():
     assert cell["frozen above random"]["arm"] == "good" and cell["frozen above random"]["holds"]
     assert not cell["frozen above regressions"]["holds"]
     assert cell["combined above regressions"]["holds"]
-    assert not cell["fine-tuned above scratch"]["holds"]
+    assert not cell["stride3 fine-tuned above scratch"]["holds"]
+    assert cell["frozen above the best from scratch"] == {
+        "arm": "good", "against": "scratch", "mean": pytest.approx(-0.095), "sd": 0.01, "n": 3, "holds": False,
+    }  # fmt: skip
     assert found["counts"]["frozen above random"] == [1, 1]
     arms = {name: {"title": name, "measured": True} for name in ("random", "good", "lucky")}
     text = virbert.markdown({"rows": rows, "arms": arms}, folds=True)
     assert "| good beside 4-mers | 75.0 ± 1.0 |" in text and text.count("**") == 8
+
+
+def test_an_arm_is_judged_on_folds_that_its_pretraining_had_not_seen():
+    rows = [
+        _row("good", [0.70, 0.92, 0.90, 0.91, 0.93]),  # it knew folds 1 to 4
+        _row("good-unseen", [0.70, 0.72, 0.70, 0.71, 0.73]),
+        _row("kmer4", [0.80, 0.81, 0.82, 0.80, 0.81]),
+        _row("kmer6", [0.80, 0.81]),  # not on all folds: not compared
+    ]
+    (cell,) = virbert.verdicts(rows, ["good"])["cells"]
+    found = cell["frozen above regressions"]
+    assert (found["arm"], found["against"], found["holds"]) == ("good-unseen", "kmer4", False)
+    assert virbert.title_of("good-unseen+kmer4", {}) == "good (unseen) beside 4-mers"
+
+
+def test_vectors_of_an_unseen_arm_are_those_of_the_tested_fold(tmp_path):
+    reads = pd.DataFrame({"sequence": ["ACGTACGT", "GGGTTTCC"], "label": [0, 1]})
+    reads.to_parquet(tmp_path / "reads-8.parquet")
+    for fold in range(5):
+        folder = tmp_path / virbert_arms.name_without("vectors", fold)
+        folder.mkdir()
+        np.save(folder / "arm-8.npy", np.full((2, 3), fold, np.float32))
+    table = virbert_cells.Features(tmp_path, 8)
+    assert table.arms == ["arm", "arm-unseen"]
+    assert table.of("arm", 3).max() == 0
+    joined = table.of("arm-unseen+kmer4", 3)
+    assert joined.shape == (2, 3 + 136) and (joined[:, :3] == 3).all()
+
+
+def test_networks_come_a_seed_at_a_time_and_test_folds_last():
+    found = list(virbert_networks.network_cells(["scratch"]))
+    assert len(found) == 2 * 2 * 4 * 7 and len({str(cell) for _, cell in found}) == len(found)
+    assert all(cell["fold"] == 0 and cell["seed"] == 0 for _, cell in found[:16])
+    assert found[-1][1]["fold"] == 4
 
 
 def test_pictures_of_runs_and_of_the_table(tmp_path, monkeypatch, capsys):

@@ -23,18 +23,17 @@ def covered(j, k, stride):
     return set(range(j * stride, j * stride + k))
 
 
-@pytest.mark.parametrize("legacy", [None, "dnabert"])
-def test_what_crashes_the_original_hides_nothing(legacy):
+def test_what_crashes_the_original_hides_nothing_here_and_is_named_in_its_way():
     """Nothing to hide, and a row without a k-mer."""
     assert CASES["mask_crashes"]["expected"].keys() == {"p=0", "empty_row"}
     tokenizer = KmerTokenizer(k=3)
-    rows = [{"input_ids": tokenizer("ACGTACGTACGTTGCA").input_ids}, {"input_ids": [2, 3]}]
-    nothing = DataCollatorForKmerLanguageModeling(tokenizer, mlm_probability=0.0, legacy=legacy)(rows)
-    assert (nothing["labels"] == -100).all()
-    torch.manual_seed(0)
-    empty = DataCollatorForKmerLanguageModeling(tokenizer, mlm_probability=1.0, legacy=legacy)(rows)
-    assert (empty["labels"][1] == -100).all() and (empty["labels"][0] != -100).any()
-    assert empty["input_ids"][1, :2].tolist() == [2, 3]
+    full, empty = {"input_ids": tokenizer("ACGTACGTACGTTGCA").input_ids}, {"input_ids": [2, 3]}
+    for probability, rows in ((0.0, [full]), (1.0, [full, empty])):
+        found = DataCollatorForKmerLanguageModeling(tokenizer, mlm_probability=probability, seed=0)(rows)
+        assert bool((found["labels"][0] != -100).any()) == (probability == 1) and (found["labels"][1:] == -100).all()
+        with pytest.raises(ValueError, match="cannot take a row without k-mers, or a probability of 0"):
+            DataCollatorForKmerLanguageModeling(tokenizer, mlm_probability=probability, legacy="dnabert")(rows)
+    assert found["input_ids"][1, :2].tolist() == [2, 3]
 
 
 @settings(max_examples=120, deadline=None)
