@@ -170,8 +170,6 @@ def _checked(family: str, test: Callable[[], str]) -> Finding:
                 "models", family, f"{', '.join(torn)} is not as released: install the package anew", "broken"
             )
         answer = test()
-    except ModuleNotFoundError as error:  # an extra, named in the message
-        return Finding("models", family, str(error), "missing")
     except Exception as error:  # whatever it is, the report goes on and names it
         return Finding("models", family, f"{type(error).__name__}: {error}", "broken")
     return Finding("models", family, f"{answer} ({time.perf_counter() - start:.1f} s)")

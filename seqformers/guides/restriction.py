@@ -24,15 +24,12 @@ def recognition_sites(names: Iterable[str]) -> dict[str, str]:
     """Enzyme -> what it recognises, in IUPAC letters.
 
     Raises:
-        ModuleNotFoundError: Biopython is not installed; the message names the extra.
-        ValueError: an enzyme that Biopython does not list.
+        ValueError: an enzyme that Biopython does not list, or Biopython is not installed.
     """
     try:
         from Bio import Restriction
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'sites of enzymes by name need Biopython: pip install "seqformers[guides]"', name="Bio"
-        ) from error
+    except ImportError as error:
+        raise ValueError("sites of enzymes by name need Biopython: pip install 'seqformers[guides]'") from error
     known = {str(enzyme): enzyme for enzyme in vars(Restriction)["AllEnzymes"]}
     by_lower = {name.lower(): name for name in known}
     found = {}

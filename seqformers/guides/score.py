@@ -109,7 +109,6 @@ def score_guides(
     Raises:
         FileNotFoundError: an input is missing.
         ValueError: wrong input; the message names record and fix.
-        ModuleNotFoundError: an extra is missing.
         FileExistsError: the output is there.
     """
     if output is None and (track is not None or resume or shard is not None or off_target_table is not None):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import r2_score
+from sklearn.metrics import r2_score, roc_auc_score
 
 from seqformers.metrics.checks import known_names, refuse_not_finite
 from seqformers.metrics.targets import LFC_METRICS, lfc_metrics
@@ -26,6 +26,12 @@ def _correlation(function: Callable[..., object]) -> Callable[[np.ndarray, np.nd
     return score
 
 
+def _auroc_positive(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Area under the ROC curve for labels above 0 (the ones of labels 0 and 1); NaN where all are alike."""
+    positive = measured > 0
+    return float("nan") if positive.all() or not positive.any() else float(roc_auc_score(positive, predicted))
+
+
 # Name -> function of predicted and measured numbers, both (rows,).
 REGRESSION_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "spearman": _correlation(spearmanr),
@@ -33,6 +39,7 @@ REGRESSION_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "mse": lambda predicted, measured: float(np.mean((measured - predicted) ** 2)),
     "mae": lambda predicted, measured: float(np.mean(np.abs(measured - predicted))),
     "r2": lambda predicted, measured: float(r2_score(measured, predicted)),
+    "auroc_positive": _auroc_positive,
 }
 
 

@@ -43,8 +43,7 @@ def tune(
         `Path`: `output`; `best.yaml` is a recipe to train with.
 
     Raises:
-        ValueError: no space, a parameter that is not of the recipe, no validation split.
-        ImportError: Optuna is not installed.
+        ValueError: no space, a parameter that is not of the recipe, no validation split, or no Optuna.
     """
     _optuna()
     _check_space(recipe)
@@ -138,7 +137,7 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ImportError("`seqformers tune` needs Optuna: pip install 'seqformers[tune]'") from error
+        raise ValueError("`seqformers tune` needs Optuna: pip install 'seqformers[tune]'") from error
     return optuna
 
 

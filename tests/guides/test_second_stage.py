@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from seqformers.hub.load import packaged_model
 from seqformers.training import finetune
+from seqformers.training.evaluation import evaluate
 from tests.conftest import ROOT
 from tests.datasets_scripts.test_cpf1 import targets
 
@@ -35,6 +36,14 @@ def test_its_scores_are_written_and_the_first_stage_stays(tables, tmp_path):
     run = finetune(recipe, changes, output=tmp_path / "run")
     metrics = json.loads((run / "metrics.json").read_text())["metrics"]
     assert metrics["test"]["spearman"]["mean"] > 0.5, "HEK-plasmid follows accessibility here, which was learned"
+    binary = tmp_path / "binary"
+    binary.mkdir()
+    rows = pd.read_csv(tables / "hct_plasmid.csv")
+    rows.assign(label=rows["chromatin accessibility"]).drop(columns="indel freq (%)").to_csv(
+        binary / "HCT-plasmid.csv", index=False
+    )
+    changes = [f"data.data_dir={binary}", "data.config=hct_plasmid", "metrics=[auroc_positive]"]
+    assert evaluate(run, changes)["metrics"]["auroc_positive"] > 0.9, "of a table of labels that are 0 and 1"
     before, after = load_file(first / "model.safetensors"), load_file(run / "model.safetensors")
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert {name.split(".")[0] for name in after.keys() - before.keys()} == {

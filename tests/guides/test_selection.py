@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,6 +108,11 @@ class TestRestriction:
     def test_an_unknown_letter_is_no_site(self):
         rows = np.frombuffer(b"GANTCGAATC", np.uint8).reshape(2, 5)
         assert contains_site(rows, "GANTC").tolist() == [False, True]
+
+    def test_a_missing_extra_is_named(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "Bio", None)
+        with pytest.raises(ValueError, match=r"seqformers\[guides\]"):
+            recognition_sites(["BsmBI"])
 
     def test_an_enzyme_that_is_none(self):
         pytest.importorskip("Bio")

@@ -57,6 +57,12 @@ def test_regression_errors(a, b):
         regression_metrics(a, b)
 
 
+def test_numbers_can_be_scored_on_binary_labels():
+    assert regression_metrics([40.0, 10, 30, 5], [1, 0, 0, 0], ["auroc_positive"]) == {"auroc_positive": 1.0}
+    assert regression_metrics([4.0, 10, 30, 50], [1, 0, 0, 1], ["auroc_positive"]) == {"auroc_positive": 0.5}
+    assert np.isnan(regression_metrics([4.0, 10], [1, 1], ["auroc_positive"])["auroc_positive"])
+
+
 def test_regression_by_hand():
     values = regression_metrics(np.array([[1.0], [3], [2], [5]]), np.array([1.0, 2, 3, 4]), ["spearman", "mse", "mae"])
     assert values == pytest.approx({"spearman": 0.8, "mse": 0.75, "mae": 0.75})
