@@ -145,10 +145,10 @@ class _Group:
             answers.take(self.question[split], axis=0, out=left, mode="clip")
             left &= here
             np.bitwise_xor(here, left, out=right)
-        leaf = np.zeros((trees, len(total)), np.uint8)
+        leaf = np.zeros((trees, len(total)), np.min_scalar_type(self.values.shape[1] - 1))
         for bit, slots in enumerate(self.leaves):
             words = np.bitwise_or.reduce(reach[slots], axis=0)
-            leaf |= np.unpackbits(words.view(np.uint8), axis=1) << bit
+            leaf |= np.unpackbits(words.view(np.uint8), axis=1).astype(leaf.dtype, copy=False) << bit
         values = self.values.reshape(-1).take(leaf + np.arange(0, self.values.size, self.values.shape[1])[:, None])
         values[0] += total
         return values.sum(0)

@@ -61,6 +61,20 @@ def test_trees_of_several_shapes_are_walked_down(tmp_path):
     assert Trees(path).predict(rows[:0]).shape == (0,)
 
 
+def test_a_tree_may_have_many_leaves(tmp_path):
+    many = 300  # the first split takes those at most 0, the next those at most 1, ...
+    splits = range(many - 1)
+    tree = {
+        "leaves": many, "columns": "0 " * len(splits), "kinds": "2 " * len(splits),
+        "thresholds": " ".join(map(str, splits)),
+        "left": " ".join(str(~split) for split in splits), "values": " ".join(str(leaf * 7) for leaf in range(many)),
+        "right": " ".join(map(str, [*splits[1:], ~(many - 1)])),
+    }  # fmt: skip
+    rows = np.array([[value, 0] for value in (-1, 0, 128, 255, 256, 270, 298, 1000)], np.float32)
+    found = Trees(written(tmp_path / "trees.txt", STUMP, tree)).predict(rows)
+    assert (found - 0.5).tolist() == [0, 0, 128 * 7, 255 * 7, 256 * 7, 270 * 7, 298 * 7, 299 * 7]
+
+
 def test_the_packaged_trees_give_the_same_numbers_whatever_comes_along():
     path = best_folder() / "trees.txt"
     trees = Trees(path)

@@ -388,18 +388,17 @@ def test_a_regression_shows_values(press: Callable[..., list[str]], tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver (make browser)")
 @pytest.mark.parametrize(
-    ("page", "typed", "shown", "picture"),
+    ("page", "boxes", "shown", "picture"),
     [
-        ("space", {"fasta": None}, ("rich_one", "even_one", "A-rich"), "space.png"),
-        ("targets", {"mirna": 0, "fasta": 1}, ("hsa-let-7a-5p", "8mer", "UGAGGUAGUA"), "space_targets.png"),
-        ("guides", {"fasta": 0}, ("CCAGGATTCAGCTGAAGCTCTGG", "protospacer", "TTTA"), "space_guides.png"),
-        ("phages", {"fasta": 0}, ("made_up", "score_phage", "bacterium"), "space_phages.png"),
-        ("proteins", {"fasta": 0}, ("membrane", "topology", "SSSSSSSS"), "space_proteins.png"),
+        ("space", ["fasta"], ("rich_one", "even_one", "A-rich"), "space.png"),
+        ("targets", ["mirna", "fasta"], ("hsa-let-7a-5p", "8mer", "UGAGGUAGUA"), "space_targets.png"),
+        ("guides", ["fasta"], ("CCAGGATTCAGCTGAAGCTCTGG", "protospacer", "TTTA"), "space_guides.png"),
+        ("phages", ["fasta"], ("made_up", "score_phage", "bacterium"), "space_phages.png"),
+        ("proteins", ["fasta"], ("membrane", "topology", "SSSSSSSS"), "space_proteins.png"),
     ],
 )
 def test_in_a_browser(
-    page: str, typed: dict[str, int | None], shown: tuple[str, ...], picture: str, request: pytest.FixtureRequest,
-    fasta: str, tmp_path: Path,
+    page: str, boxes: list[str], shown: tuple[str, ...], picture: str, request: pytest.FixtureRequest, tmp_path: Path
 ):  # fmt: skip
     pytest.importorskip("selenium", reason="selenium is in the browser extra (make browser)")
     folder: Path = request.getfixturevalue(page)
@@ -413,9 +412,13 @@ def test_in_a_browser(
 
         driver.get(url)
         wait = WebDriverWait(driver, 120)
-        for box, example in typed.items():
-            found = wait.until(lambda d, box=box: d.find_element(By.CSS_SELECTOR, f"#{box} textarea"))
-            found.send_keys(fasta if example is None else examples[example])
+        example = wait.until(
+            lambda d: d.find_element(By.CSS_SELECTOR, "#examples tbody tr, #examples .gallery button")
+        )
+        example.click()
+        for box, text in zip(boxes, examples, strict=True):
+            found = driver.find_element(By.CSS_SELECTOR, f"#{box} textarea")
+            wait.until(lambda _, found=found, text=text: found.get_attribute("value") == text)
         driver.find_element(By.ID, "run").click()
         wait.until(lambda d: shown[0] in d.find_element(By.ID, "table").text)
         table = driver.find_element(By.ID, "table").text
@@ -442,6 +445,13 @@ def test_in_a_browser(
         type_into(driver, "fasta", f">{HOSTILE}\nAC1GT")
         driver.find_element(By.ID, "run").click()
         wait.until(lambda d: "'1'" in d.find_element(By.TAG_NAME, "body").text)
+        # A file goes before what is pasted.
+        record = examples[-1].removeprefix(">").split("\n>")[0].partition("\n")[2]
+        (tmp_path / "dropped.fa").write_text(f">from_file\n{record}\n")
+        driver.find_element(By.CSS_SELECTOR, "#fasta-file input[type=file]").send_keys(str(tmp_path / "dropped.fa"))
+        wait.until(lambda d: "dropped" in d.find_element(By.ID, "fasta-file").get_attribute("textContent"))
+        driver.find_element(By.ID, "run").click()
+        wait.until(lambda d: "from_file" in d.find_element(By.ID, "table").text)
         assert driver.title != "hit"
 
 

@@ -90,7 +90,7 @@ with gr.Blocks(title=SETTINGS["title"]) as page:
     text, file = fasta_input("FASTA or bare sequence", "fasta")
     button = gr.Button("Classify", variant="primary", elem_id="run")
     outputs = results()
-    gr.Examples(SETTINGS["examples"], [text], label="Examples")
+    gr.Examples(SETTINGS["examples"], [text], label="Examples", elem_id="examples")
     button.click(run, [text, file], outputs, api_name="run")
 
 if __name__ == "__main__":

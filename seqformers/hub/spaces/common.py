@@ -44,10 +44,10 @@ def read_fasta(text: str, file: str | None = None, what: str = "a sequence") -> 
 
 
 def fasta_input(label: str, name: str) -> tuple[Any, Any]:
-    """A box to paste FASTA into (its id is `name`) and a place to drop a file on."""
+    """A box to paste FASTA into (its id is `name`) and a place to drop a file on (`name-file`)."""
     with gr.Row():
         text = gr.Textbox(label=label, lines=8, max_lines=16, scale=3, elem_id=name)
-        file = gr.File(label="or a FASTA file", file_types=FASTA_FILES, scale=1)
+        file = gr.File(label="or a FASTA file", file_types=FASTA_FILES, scale=1, elem_id=f"{name}-file")
     return text, file
 
 

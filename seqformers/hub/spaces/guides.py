@@ -71,7 +71,7 @@ with gr.Blocks(title=SETTINGS["title"]) as page:
     pam = gr.Textbox("TTTV", label="PAM, four IUPAC letters", elem_id="pam")
     button = gr.Button("Rank guides", variant="primary", elem_id="run")
     outputs = results()
-    gr.Examples(SETTINGS["examples"], [text], label="Examples")
+    gr.Examples(SETTINGS["examples"], [text], label="Examples", elem_id="examples")
     button.click(run, [text, file, pam], outputs, api_name="run")
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ with gr.Blocks(title=SETTINGS["title"]) as page:
     preset = gr.Radio(["strict", "default", "relaxed"], value="default", label="Confidence that a class needs")
     button = gr.Button("Find phages", variant="primary", elem_id="run")
     outputs = results()
-    gr.Examples(SETTINGS["examples"], [text], label="Examples")
+    gr.Examples(SETTINGS["examples"], [text], label="Examples", elem_id="examples")
     button.click(run, [text, file, preset], outputs, api_name="run")
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ with gr.Blocks(title=SETTINGS["title"]) as page:
     text, file = fasta_input("Proteins: FASTA or bare residues", "fasta")
     button = gr.Button("Annotate", variant="primary", elem_id="run")
     outputs = results()
-    gr.Examples(SETTINGS["examples"], [text], label="Examples")
+    gr.Examples(SETTINGS["examples"], [text], label="Examples", elem_id="examples")
     button.click(run, [text, file], outputs, api_name="run")
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ with gr.Blocks(title=SETTINGS["title"]) as page:
     every_site = gr.Checkbox(label="One row a site", elem_id="sites")
     button = gr.Button("Find targets", variant="primary", elem_id="run")
     outputs = results()
-    gr.Examples(SETTINGS["examples"], [mirna[0], mrna[0]], label="Examples")
+    gr.Examples(SETTINGS["examples"], [mirna[0], mrna[0]], label="Examples", elem_id="examples")
     button.click(run, [*mirna, *mrna, every_site], outputs, api_name="run")
 
 if __name__ == "__main__":
