@@ -34,6 +34,7 @@ from benchmarks.tables.families_rows import (
     SHOWN,
     TASKS,
     arms_of,
+    learn_words,
     recipe_of,
 )
 
@@ -99,23 +100,9 @@ def _learn_words(data: Path, output: Path) -> None:
     """A vocabulary of byte-pair encoding, learnt from the rows of train."""
     import datasets
 
-    from seqformers.tokenization.learnt import SPECIAL_TOKENS, learn_vocabulary
-    from seqformers.tokenization.portable import save_backend
-
-    if output.is_dir():
-        return
-    rows = datasets.load_dataset("parquet", data_files=str(data / "**" / "train*.parquet"), split="train")
-    output.mkdir()
-    save_backend(
-        learn_vocabulary(rows["sequence"], size=1024),
-        output,
-        special_tokens={f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS},
-        model_max_length=512,
-        molecule="dna",
-        letters_per_token=1,
-        token_step=1,
-        learnt="bpe",
-    )
+    if not output.is_dir():
+        rows = datasets.load_dataset("parquet", data_files=str(data / "**" / "train*.parquet"), split="train")
+        learn_words(rows["sequence"], output)
 
 
 def collect(work: Path) -> None:

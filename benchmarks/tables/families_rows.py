@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,24 @@ def recipe_of(task: str, family: str, arm: str, data: Path) -> dict[str, Any]:
     if learns:
         return recipe | {"masking": dict(found.get("masking") or {})}
     return recipe | {"metrics": METRICS, "probe": {"shots": [1, 10], "cache": False} if arm in PROBES else {}}
+
+
+def learn_words(texts: Iterable[str], output: Path) -> None:
+    """Write a tokenizer of 1,024 words of byte-pair encoding, learnt from `texts`."""
+    from seqformers.tokenization.learnt import SPECIAL_TOKENS, learn_vocabulary
+    from seqformers.tokenization.portable import save_backend
+
+    output.mkdir()
+    save_backend(
+        learn_vocabulary(texts, size=1024),
+        output,
+        special_tokens={f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS},
+        model_max_length=512,
+        molecule="dna",
+        letters_per_token=1,
+        token_step=1,
+        learnt="bpe",
+    )
 
 
 def _config(task: str, family: str, arm: str) -> dict[str, Any]:

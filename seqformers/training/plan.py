@@ -288,7 +288,8 @@ def _config(recipe: Recipe, family: Family | None, source: Path | None, encoder:
             hint = did_you_mean(name, known).strip()
             raise ValueError(f"unknown key 'model.config.{name}'{f'; {hint}' if hint else ''}")
     values = dict(values)
-    for name, found in _told_by(encoder).items():
+    ends = family is None and recipe.model.type not in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    for name, found in _told_by(encoder, ends=ends).items():
         if name not in known:
             continue
         given = recipe.model.config.get(name)
@@ -320,11 +321,13 @@ def _made_config(recipe: Recipe, cls: Any, source: Path | None, values: dict[str
     return preset(**values)
 
 
-def _told_by(encoder: Any) -> dict[str, Any]:
-    """Fields of a configuration that the tokenizer decides."""
+def _told_by(encoder: Any, *, ends: bool = False) -> dict[str, Any]:
+    """Fields of a configuration that the tokenizer decides; with `ends` also where `generate` begins and ends."""
     names: tuple[str, ...] = ("molecule", "k", "k_max", "stride", "vocab_size")
     names += ("pad_token_id", "mask_token_id", "cls_token_id", "sep_token_id")
     found = {name: getattr(encoder, name, None) for name in names}
+    if ends:
+        found |= {"bos_token_id": found["cls_token_id"], "eos_token_id": found["sep_token_id"]}
     if found["k"] is None:  # a stock tokenizer may say it in its file
         found["k"] = (getattr(encoder, "init_kwargs", None) or {}).get("letters_per_token")
     residues = getattr(encoder, "residue_ids", None)

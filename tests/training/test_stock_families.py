@@ -116,6 +116,7 @@ def check_generation(run: Path) -> None:
     for _ in range(5):
         slow = torch.cat([slow, loaded.model(slow).logits[:, -1:].argmax(-1)], 1)
     assert torch.equal(loaded.model.generate(prompt, attention_mask=torch.ones_like(prompt), **asked), slow)
+    assert (loaded.config.bos_token_id, loaded.config.eos_token_id) == (2, 3)  # [CLS], [SEP]: where `generate` stops
     perplexity = json.loads((run / "metrics.json").read_text())["metrics"]["validation"]["perplexity"]["mean"]
     assert 1 < perplexity < 4 * loaded.config.vocab_size
 
