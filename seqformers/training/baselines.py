@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
-from seqformers.datasets_scripts.common.shortcuts import fit_shortcut, gc_content, kmer_shares, letter_shares
+from seqformers.datasets_scripts.common.shortcuts import (
+    fit_shortcut,
+    gc_content,
+    kmer_shares,
+    letter_shares,
+    placed_letters,
+)
 from seqformers.files import did_you_mean
 from seqformers.metrics.registry import greater_is_better, needs_groups
 from seqformers.tokenization.reading import reading_of
@@ -28,6 +34,8 @@ def _features(name: str, columns: list[list[str]]) -> Any:
     match = re.fullmatch(r"kmer_(\d)_logistic", name)
     if match:
         parts = [kmer_shares(column, int(match[1])) for column in columns]
+    elif name == "position_logistic":
+        parts = [placed_letters(column) for column in columns]
     elif name == "gc_only":
         parts = [csr_matrix(gc_content(column)) for column in columns]
     else:
@@ -47,6 +55,7 @@ def default_baselines(encoder: Any) -> list[str]:
 def check_baselines(names: Sequence[str]) -> list[str]:
     """Return `names`, or raise `ValueError` for one that does not exist."""
     known = ["majority", "gc_only", *(f"kmer_{k}_logistic" for k in range(1, 8)), "residue_composition"]
+    known.append("position_logistic")
     for name in names:
         if name not in known:
             raise ValueError(f"no baseline {name!r}; {did_you_mean(name, known)}known: {known}")
@@ -59,7 +68,8 @@ def measure_baselines(
     """Fit each shortcut on the training rows, choose its ridge on validation, and score it on `split`.
 
     Args:
-        names (`Sequence[str]`): `majority`, `gc_only`, `kmer_<k>_logistic`, `residue_composition`.
+        names (`Sequence[str]`): `majority`, `gc_only`, `kmer_<k>_logistic`, `residue_composition`, and for rows that
+            are aligned `position_logistic`, which letter stands where.
         table (`Table`): Rows with labels.
         metrics (`Sequence[str]`): Names of metrics of the table's task; the first one chooses.
         split (`str`): `test` or `validation`.

@@ -17,6 +17,7 @@ from seqformers.datasets_scripts.common.shortcuts import (
     gc_content,
     kmer_shares,
     letter_shares,
+    placed_letters,
 )
 
 LETTERS = st.text(alphabet="ACGTNacgtu", max_size=30)
@@ -46,6 +47,15 @@ def test_letter_shares_of_a_protein():
     row = letter_shares(["AAC", "W"]).toarray()
     assert row[0, :2] == pytest.approx([2 / 3, 1 / 3])
     assert row[:, 20] == pytest.approx([np.log(3), 0])
+
+
+def test_placed_letters_are_those_of_each_place():
+    texts = ["acgU", "", "N-", "A" * 1200]
+    found = placed_letters(texts).toarray()
+    assert found.shape == (4, 26_000)
+    for row, text in zip(found, texts, strict=True):
+        expected = {26 * at + ord(x) - 65 for at, x in enumerate(text.upper()[:1000]) if x.isalpha()}
+        assert set(np.flatnonzero(row).tolist()) == expected
 
 
 def test_the_ridge_is_chosen_on_validation():
