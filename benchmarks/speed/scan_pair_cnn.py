@@ -2,6 +2,7 @@
 
 miRNAs of chimeric reads on whole 3'UTRs, one thread, CPU time of the process, the two ways in turn, medians. A window
 is a place that can face the miRNA's first nucleotide: one for each nucleotide of the mRNA, and one behind its end.
+The network by itself, beside: windows a second as it slides along UTRs of 1,500 nt, and windows cut out.
 
     python -m benchmarks.speed.scan_pair_cnn
 """
@@ -11,14 +12,16 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks._results import data_folder, write_result
+from benchmarks._results import data_folder, time_call, write_result
 from benchmarks.tables.pair_cnn_scout import HELD, known_mirnas, whole_utrs
 from seqformers.targets.pair_scanner import PairCnnScanner
+from seqformers.targets.places import WINDOW
 from seqformers.targets.records import ScanReport, TargetRecords, pair_all
 
 MIRNAS, UTRS, NUCLEOTIDES = 2_000, 20_000, 1_500  # of the whole scan that is planned
@@ -59,8 +62,24 @@ def main() -> None:
         for name in scanners:
             seconds[name].append(scan(name))
     result = {"pairs": len(small) * len(large), "windows": windows} | summary(windows, seconds)
+    result["network_one_core"] = network(scanners["default"].model)
     write_result("speed_scan_pair_cnn", result, data="mirna_target", seeds=[0])
     print(result)
+
+
+def network(model: Any) -> dict[str, int]:
+    """Windows of 50 nt a second of the network by itself on one thread."""
+    generator = torch.Generator().manual_seed(0)
+    mirna = torch.randint(1, 5, (22,), generator=generator)
+    utrs = torch.randint(1, 5, (8, 1_500), generator=generator)
+    cut = torch.randint(1, 5, (2_048, 50), generator=generator)
+    mirnas, scorer = mirna.expand(len(cut), -1), model.scorer()
+    slid = time_call(partial(model.score_windows, mirna, utrs))["median_cpu_s"]
+    each = time_call(partial(scorer, mirnas, cut), repeats=5)["median_cpu_s"]
+    return {
+        "windows_per_second_sliding_one_core": round(len(utrs) * (utrs.shape[1] - WINDOW + 1) / slid),
+        "windows_per_second_cut_out_one_core": round(len(cut) / each),
+    }
 
 
 def summary(windows: int, seconds: dict[str, list[float]]) -> dict[str, Any]:

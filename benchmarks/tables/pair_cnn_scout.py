@@ -27,6 +27,7 @@ from seqformers import PairCnnConfig, PairCnnModel, PairCnnProcessor
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
 from seqformers.hub.load import packaged_model
 from seqformers.targets.engines import open_scanner
+from seqformers.targets.pair_score import PairRule
 from seqformers.targets.pair_sites import SCOUT_STEP
 from seqformers.targets.places import BEFORE, WINDOW
 from seqformers.targets.records import ScanReport, TargetRecords, pair_all
@@ -40,6 +41,7 @@ GOOD, HARD = 1.0, 4.0  # a logit; how much likelier a stretch is drawn that hold
 MISSED = 2.0  # what saying too little of a window counts, beside saying too much
 HELD = 60  # miRNAs that it does not learn from, to measure with
 CHOOSING = 60  # others that it does not learn from; thresholds are chosen on them
+SITE = ("mirna_id", "mrna_id", "start", "end", "score")
 UTRS = ("miraw_test_0_4.parquet", "deeptargetpro_pairs_0_4.parquet")
 
 
@@ -151,35 +153,70 @@ def package(work: Path) -> None:
         path.unlink()  # the package holds this code already
 
 
+def drawn_sets(folder: Path, utrs: int, *, choosing: bool = False) -> tuple[dict[str, str], dict[str, str]]:
+    """Records that the scout has not learned from, miRNAs and 3'UTRs: to measure with, or others to choose with."""
+    known, drawn = known_mirnas(folder), np.random.default_rng(2).permutation(whole_utrs(folder))
+    chosen = known[-HELD - CHOOSING : -HELD] if choosing else known[-HELD:]
+    numbered = list(enumerate(drawn))[-utrs:] if choosing else list(enumerate(drawn))[:utrs]
+    return {mirna: mirna for mirna in chosen}, {f"u{number}": utr for number, utr in numbered}
+
+
 def measure(work: Path, utrs: int) -> None:
     """Write `results/pair_cnn_scout.json`: what the default scan misses of the exhaustive one's best."""
-    folder = data_folder("mirna_target")
-    mirnas = {mirna: mirna for mirna in known_mirnas(folder)[-HELD:]}
-    drawn = np.random.default_rng(2).permutation(whole_utrs(folder))[:utrs]
-    mrnas = {f"u{number}": utr for number, utr in enumerate(drawn)}
+    mirnas, mrnas = drawn_sets(data_folder("mirna_target"), utrs)
     result: dict[str, Any] = json.loads((work / "scout.json").read_text())
     result |= {"mirnas": len(mirnas), "utrs": len(mrnas), "nucleotides": sum(map(len, mrnas.values()))}
     scans = {}
     for name, exhaustive in (("default", False), ("exhaustive", True)):
-        started = time.process_time()
-        scans[name] = scanned(mirnas, mrnas, exhaustive=exhaustive)
-        result[f"cpu_seconds_{name}"] = round(time.process_time() - started, 1)
+        scans[name] = scanned(mirnas, mrnas, work / f"{name}-{utrs}", exhaustive=exhaustive)
+        result[f"cpu_seconds_{name}"] = scans[name][2]
     result |= lost_sites(scans["exhaustive"][1], scans["default"][1])
-    result |= lost_pairs(scans["exhaustive"][0], scans["default"][0])
+    result |= lost_pairs(*(scored(*scans[name][:2], mrnas) for name in ("exhaustive", "default")))
     write_result("pair_cnn_scout", result, data="mirna_target", seeds=[0])
     print(json.dumps(result, indent=1))
 
 
-def scanned(mirnas: dict[str, str], mrnas: dict[str, str], *, exhaustive: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Table of pairs and table of sites of one scan."""
-    scanner, report = open_scanner(exhaustive=exhaustive, energy=False, threads=1), ScanReport()
+def scanned(
+    mirnas: dict[str, str], mrnas: dict[str, str], work: Path, *, exhaustive: bool
+) -> tuple[pd.DataFrame, pd.DataFrame, float]:
+    """Table of pairs and table of sites of one scan, kept in `work` miRNA by miRNA, and its CPU seconds."""
+    work.mkdir(parents=True, exist_ok=True)
+    scanner = open_scanner(exhaustive=exhaustive, energy=False, threads=1)
+    for number, mirna in enumerate(mirnas):
+        if not (work / f"{number}.json").exists():
+            started = time.process_time()
+            pairs, sites = tables_of(scanner, {mirna: mirna}, mrnas)
+            pairs.to_parquet(work / f"pairs-{number}.parquet")
+            sites.to_parquet(work / f"sites-{number}.parquet")
+            (work / f"{number}.json").write_text(json.dumps(time.process_time() - started))
+    pairs, sites = (
+        pd.concat([pd.read_parquet(work / f"{name}-{n}.parquet") for n in range(len(mirnas))], ignore_index=True)
+        for name in ("pairs", "sites")
+    )
+    seconds = sum(json.loads((work / f"{number}.json").read_text()) for number in range(len(mirnas)))
+    return pairs, sites, round(seconds, 1)
+
+
+def tables_of(scanner: Any, mirnas: dict[str, str], mrnas: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Table of pairs and table of sites of all pairs."""
+    report = ScanReport()
     small = TargetRecords.from_mapping(mirnas, "miRNA", scanner.processor, report)
     large = TargetRecords.from_mapping(mrnas, "mRNA", scanner.processor, report, padding=scanner.padding)
     pairs, sites = [], []
     for scored in scanner.scan(small, large, pair_all(small, large), sites=True):
-        sites += scored.rows()
+        sites += [{name: row[name] for name in SITE} for row in scored.rows()]
         pairs.append({"mirna_id": scored.mirna_id, "mrna_id": scored.mrna_id, "score": scored.score})
-    return pd.DataFrame(pairs), pd.DataFrame(sites)
+    return pd.DataFrame(pairs), pd.DataFrame(sites, columns=list(SITE))
+
+
+def scored(pairs: pd.DataFrame, sites: pd.DataFrame, mrnas: dict[str, str]) -> pd.DataFrame:
+    """The pairs with their scores by the packaged rule of today, from sites that may be kept from earlier."""
+    numbers = pd.MultiIndex.from_frame(pairs[["mirna_id", "mrna_id"]])
+    owner = numbers.get_indexer(pd.MultiIndex.from_frame(sites[["mirna_id", "mrna_id"]]))
+    score = sites["score"].to_numpy().clip(1e-6, 1 - 1e-6)
+    rule = PairRule.of(PairCnnConfig.from_pretrained(packaged_model("pair_cnn")))
+    lengths = pairs["mrna_id"].map({name: len(mrna) for name, mrna in mrnas.items()}).to_numpy()
+    return pairs.assign(score=rule.scores(owner, np.log(score / (1 - score)), lengths))
 
 
 def lost_sites(whole: pd.DataFrame, found: pd.DataFrame, share: float = 0.01) -> dict[str, Any]:
@@ -222,7 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("actions", nargs="+", choices=["train", "package", "measure"])
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--utrs", type=int, default=80, help="3'UTRs to measure on")
+    parser.add_argument("--utrs", type=int, default=340, help="3'UTRs to measure on")
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.work.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks._results import RESULTS, data_folder, write_result
 from benchmarks.tables.chimeric_utrs import chimeric_utr_pairs
+from benchmarks.tables.pair_rule_limits import limits, report_limits
 from benchmarks.tables.targetnet import model_scores
 from benchmarks.tables.targetnet_intervals import RESAMPLES, compared_rows, intervals, six_mers
 from seqformers.datasets_scripts.miraw.miraw import read_target_table
@@ -72,6 +73,7 @@ def features(rows: pd.DataFrame, sites: pd.DataFrame) -> dict[str, np.ndarray]:
         "pair CNN, sites, odds and length": np.column_stack([np.log1p(np.bincount(pair, minlength=count)), odds]),
     }
     found["context of seed matches"] = context(rows, sites)
+    found["pair CNN and context of seed matches together"] = np.column_stack([odds, found["context of seed matches"]])
     found["length of the 3'UTR"] = -lengths[:, None].astype(float)
     return found
 
@@ -152,11 +154,11 @@ def evaluate(work: Path, targetnet: Path) -> None:
         scores["count of 6mers"] = six_mers(rows)
         scores["TargetNet, published"] = model_scores(targetnet, rows, work / f"published-{name}.npy")
         scores["TargetNet, packaged"] = model_scores(packaged_model("targetnet"), rows, work / f"packaged-{name}.npy")
-        ceiling = ranked_on_itself(
-            np.column_stack([found[name][label] for label in (RULE, "context of seed matches")]), rows
-        )
+        every = found[name]["pair CNN and context of seed matches together"]
+        ceiling = ranked_on_itself(every, rows)
         scores["all features, learned on this very set's other miRNAs"] = ceiling
         result["tests"][name] = {"rows": len(rows), "targets": int(rows["label"].sum())} | intervals(rows, scores)
+        result["tests"][name]["limits"] = limits(rows, pd.read_parquet(work / f"{name}.parquet"), every)
         print(name, json.dumps(result["tests"][name], indent=1), flush=True)
     rule = fitted(found[CHIMERIC][RULE], sets[CHIMERIC])
     weights = {"bias": rule.intercept_[0], "sites": rule.coef_[0, 0], "length": rule.coef_[0, 1]}
@@ -193,6 +195,7 @@ def report() -> None:
     ]
     for label in next(iter(tests.values()))[f"{RULE} minus"]:
         lines.append(f"| {label} | " + " | ".join(_shown(t[f"{RULE} minus"][label]) for t in tests.values()) + " |")
+    lines += report_limits(tests)
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
 
 

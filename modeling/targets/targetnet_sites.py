@@ -77,7 +77,7 @@ def encode_rna(sequence: str, name: str = "sequence") -> np.ndarray:
     wrong = np.flatnonzero(codes == 255)
     if len(wrong):
         at = int(wrong[0])
-        hint = " (a protein? TargetNet reads RNA or DNA)" if sequence[at].isalpha() else ""
+        hint = " (a protein? here RNA or DNA is read)" if sequence[at].isalpha() else ""
         raise ValueError(f"{name}: {sequence[at]!r} at position {at + 1} is no nucleotide letter{hint}")
     return codes
 

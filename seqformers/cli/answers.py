@@ -36,7 +36,7 @@ def scan_targets(
     ] = None,
     step: Annotated[int | None, typer.Option(min=1, help="Distance of TargetNet's windows, nt; else 1.")] = None,
     exhaustive: Annotated[
-        bool, typer.Option("--exhaustive", help="Read every window with the whole network, ten times slower.")
+        bool, typer.Option("--exhaustive", help="Read every window with the whole network; takes many times as long.")
     ] = False,
     energy: Annotated[
         bool, typer.Option("--energy/--no-energy", help="Duplex energies, where ViennaRNA is installed.")

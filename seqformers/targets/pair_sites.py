@@ -111,13 +111,17 @@ class SiteFinder:
 
     def _places(self, mirna: np.ndarray, laid: Laid) -> tuple[np.ndarray, np.ndarray]:
         """Positions to score, sorted, and their seed types."""
-        ids = torch.from_numpy(self._mirna_ids(mirna)[None]).to(self.device)
-        with self._in_precision():
-            values = slide(self.slider, ids, laid, self.device, self.step)
+        values = self._look(mirna, laid)
         others = paired_places(mirna, laid, values, self.sure)
         if self.least < self.sure:
             others = np.union1d(others, paired_places(mirna, laid, values, self.least, _STRETCH))
         return join_places(*seed_places(mirna, laid), others)
+
+    def _look(self, mirna: np.ndarray, laid: Laid) -> np.ndarray:
+        """What the network that slides says of each position."""
+        ids = torch.from_numpy(self._mirna_ids(mirna)[None]).to(self.device)
+        with self._in_precision():
+            return slide(self.slider, ids, laid, self.device, self.step)
 
     def _mirna_ids(self, codes: np.ndarray) -> np.ndarray:
         """What the network reads of a miRNA, `(max_mirna_length,)` uint8."""
