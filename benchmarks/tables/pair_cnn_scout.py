@@ -161,9 +161,10 @@ def drawn_sets(folder: Path, utrs: int, *, choosing: bool = False) -> tuple[dict
     return {mirna: mirna for mirna in chosen}, {f"u{number}": utr for number, utr in numbered}
 
 
-def measure(work: Path, utrs: int) -> None:
+def measure(work: Path, held: int, utrs: int) -> None:
     """Write `results/pair_cnn_scout.json`: what the default scan misses of the exhaustive one's best."""
     mirnas, mrnas = drawn_sets(data_folder("mirna_target"), utrs)
+    mirnas = dict(list(mirnas.items())[:held])
     result: dict[str, Any] = json.loads((work / "scout.json").read_text())
     result |= {"mirnas": len(mirnas), "utrs": len(mrnas), "nucleotides": sum(map(len, mrnas.values()))}
     scans = {}
@@ -259,6 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("actions", nargs="+", choices=["train", "package", "measure"])
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--mirnas", type=int, default=HELD, help="miRNAs to measure on")
     parser.add_argument("--utrs", type=int, default=340, help="3'UTRs to measure on")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -268,7 +270,7 @@ def main() -> None:
     if "package" in given.actions:
         package(given.work)
     if "measure" in given.actions:
-        measure(given.work, given.utrs)
+        measure(given.work, given.mirnas, given.utrs)
 
 
 if __name__ == "__main__":

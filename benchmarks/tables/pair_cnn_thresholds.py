@@ -4,7 +4,8 @@ export SEQFORMERS_DATA=...
 python -m benchmarks.tables.pair_cnn_thresholds --work runs/pair_cnn_scout
 
 On miRNAs and 3'UTRs that neither taught the scout nor measure the scan (`pair_cnn_scout measure`). Near a window whose
-logit by the scout is `least` or more the best pairing of a stretch is scored, near one of `sure` all good pairings.
+logit by the scout is `least` or more the best pairing of a stretch is scored, near one of `sure` all good pairings;
+on mRNAs below `short` nt a logit less is asked for each halving.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from seqformers.targets.engines import open_scanner
 from seqformers.targets.pair_sites import SiteFinder
 from seqformers.targets.places import Laid
 
-LEAST, SURE = (0.25, 0.5, 0.75, 1.0, 1.25), (1.25, 1.5, 1.75, 2.0, 2.5)
+LEAST, SURE, SHORT = (1.25, 1.5, 1.0), (2.0,), (1_000.0, 0.0)
 SHARE = 0.05  # of the pairs: a hundredth of so few is too few
 
 
@@ -66,13 +67,17 @@ def main() -> None:
     finder = scanner.finder
     finder.seen, finder.known = {}, {}
     rows = []
-    for finder.least, finder.sure in product(LEAST, SURE):
+    for finder.least, finder.sure, finder.short in product(LEAST, SURE, SHORT):
         finder.asked = 0
         pairs, sites = tables_of(scanner, mirnas, mrnas)
         found = lost_sites(whole[1], sites) | lost_pairs(whole[0], pairs, SHARE)
-        kept = ("best_sites", "best_sites_lost", "best_pairs", "best_pairs_lost", "spearman_of_pair_scores")
+        found["best_pairs_lost_of_1_percent"] = lost_pairs(whole[0], pairs)["best_pairs_lost"]
+        kept = ("best_sites", "best_sites_lost", "best_pairs", "best_pairs_lost", "best_pairs_lost_of_1_percent",
+                "spearman_of_pair_scores")  # fmt: skip
         windows = finder.asked / (len(mirnas) * sum(map(len, mrnas.values()))) * 1_000
-        rows.append({"least": finder.least, "sure": finder.sure, "windows_a_kb": round(windows, 3)})
+        rows.append(
+            {"least": finder.least, "sure": finder.sure, "short": finder.short, "windows_a_kb": round(windows, 3)}
+        )
         rows[-1] |= {name: found[name] for name in kept}
         print(json.dumps(rows[-1]), flush=True)
     write_result(

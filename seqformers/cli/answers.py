@@ -90,10 +90,9 @@ def scan_targets(
         typer.echo(f"warning: {line}", err=True)
     before = f" ({report.resumed:,} of them before the interruption)" if report.resumed else ""
     done = "is finished, nothing was left to do" if report.finished else f"{report.pairs:,} pairs scored{before}"
-    say(
-        f"{output}: {done}",
-        "" if plot else "the same with --sites lists every site, with --plot FOLDER draws the best",
-    )
+    options = {"--sites lists every site": sites, "--plot FOLDER draws the best": bool(plot)}
+    hints = ", ".join(f"with {what}" for what, given in options.items() if not given)
+    say(f"{output}: {done}", f"the same {hints}" if hints else "")
 
 
 @app.command("compare-changes", rich_help_panel=ANSWERS)

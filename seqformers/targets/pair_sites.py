@@ -34,7 +34,9 @@ __all__ = ["Duplex", "SiteFinder"]
 
 _SEED = 10  # nucleotides shown paired, as of a TargetNet
 # Logit of the scout near which the best pairing of a stretch is scored, and that near which all good ones are.
-SCOUT_LEAST, SCOUT_SURE, SCOUT_STEP = 1.0, 1.75, 4
+SCOUT_LEAST, SCOUT_SURE, SCOUT_STEP = 1.5, 2.0, 4
+# A weak site weighs more on a short mRNA: below this length the scout is believed a logit more for each halving.
+SCOUT_SHORT, _HALVINGS = 1_000.0, 3.0
 _SLID_LEAST = -0.5  # of the network itself, at every window: near it all are
 _STRETCH = 20  # to both sides
 _SITE_LEAST = 0.0  # logit that makes a site of a place without a seed match
@@ -69,6 +71,7 @@ class SiteFinder:
         self.model, self.device, self.batch_size = model, device, batch_size
         self.slider, self.step = (scout, SCOUT_STEP) if scout else (model, 1)
         self.least, self.sure = (SCOUT_LEAST, SCOUT_SURE) if scout else (_SLID_LEAST, _SLID_LEAST)
+        self.short = SCOUT_SHORT if scout else 0.0
         self.read: Any = model.scorer() if model.config.kind == "diagonal" else lambda *ids: model(*ids).logits
         self.rule = PairRule.of(model.config)
         self.energy = energy_version() if energy else None
@@ -112,6 +115,10 @@ class SiteFinder:
     def _places(self, mirna: np.ndarray, laid: Laid) -> tuple[np.ndarray, np.ndarray]:
         """Positions to score, sorted, and their seed types."""
         values = self._look(mirna, laid)
+        if self.short:
+            lengths = np.diff(laid.begins)
+            more = np.log2(self.short / (lengths - WINDOW).clip(1)).clip(0, _HALVINGS).astype(np.float32)
+            values = values + np.repeat(more, lengths)
         others = paired_places(mirna, laid, values, self.sure)
         if self.least < self.sure:
             others = np.union1d(others, paired_places(mirna, laid, values, self.least, _STRETCH))

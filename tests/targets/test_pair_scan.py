@@ -214,6 +214,17 @@ class TestSites:
             assert bottom == "".join(mrna[place - i] if 0 <= place - i < len(mrna) else "." for i in range(10))
             assert max(window, 0) <= start < end <= window + WINDOW
 
+    def test_a_weak_place_is_read_on_a_short_mrna_only(self, scanner, monkeypatch):
+        laid = laid_of("A" * 200, "A" * 4_000)
+        values = np.full(len(laid.codes), -np.inf, np.float32)
+        middles = laid.begins[:-1] + BEFORE + 100
+        values[middles] = scanner.finder.least - 1
+        monkeypatch.setattr(scanner.finder, "_look", lambda mirna, laid: values)
+        at, kind = scanner.finder._places(encode_rna(LET7), laid)
+        assert set(laid.owners(at)) == {0} and (abs(at - middles[0]) <= 8).all() and not kind.any()
+        values[middles] = scanner.finder.sure
+        assert set(laid.owners(scanner.finder._places(encode_rna(LET7), laid)[0])) == {0, 1}
+
     @pytest.mark.parametrize("at", ["start", "end", "alone"])
     def test_sites_at_the_ends_are_seen(self, at):
         rest = "" if at == "alone" else "GACCGAGACCGGACAGACCGAGGACCAGACGGACCAGGACCAG"
