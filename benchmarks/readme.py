@@ -522,6 +522,7 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed_off_targets_3000": _off_targets,
     "speed_soft_align": _soft_align,
     "speed_pretraining": _pretraining,
+    "speed_pretraining_base": _pretraining,
     "speed_genome_start": _genome_start,
     "speed_busy_neighbour": _busy_neighbour,
     "speed_embedding": _embedding,

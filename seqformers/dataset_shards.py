@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from seqformers.shards import Shard
 
-__all__ = ["CALL", "BuildCall", "keep_tables", "use_tables"]
+__all__ = ["CALL", "BuildCall", "keep_tables", "plain_tables", "use_tables"]
 
 CALL = "call.txt"
 _TABLES = "tables"
@@ -71,6 +71,20 @@ def keep_tables(builder: Any, part: Shard, folder: Path) -> None:
     builder.skips_table, builder._generate_tables = others, generate
 
 
+def plain_tables(builder: Any) -> None:
+    """Make `builder` give its tables as they would come out of a file: of that size, as the card states it."""
+    make = builder._generate_tables
+
+    def generate(**arguments: Any) -> Iterator[tuple[Any, Any]]:
+        for key, table in make(**arguments):
+            file = pa.BufferOutputStream()
+            with pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+            yield key, pa.ipc.open_file(file.getvalue()).read_all()
+
+    builder._generate_tables = generate
+
+
 def use_tables(builder: Any, folders: Sequence[Path]) -> None:
     """Make `builder` take its tables from the folders of all shards, in their order."""
     make = builder._generate_tables
@@ -90,5 +104,5 @@ def _place(folder: Path, arguments: dict[str, Any]) -> Path:
     """Folder of a split's tables; a split is known by what its generator is given."""
     split = arguments.get("split", arguments.get("part"))
     if split is None:
-        raise ValueError("this data set is built in one go; leave --shard out")
+        raise ValueError("this data set is built in one go; leave --shard (or --engine ray) out")
     return folder / _TABLES / str(split)

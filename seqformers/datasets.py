@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqformers.clusters import runs_on_ray
-from seqformers.dataset_shards import CALL, BuildCall, keep_tables, use_tables
+from seqformers.dataset_shards import CALL, BuildCall, keep_tables, plain_tables, use_tables
 from seqformers.files import Output, did_you_mean, finite, write_json, write_text
 from seqformers.shards import Shard, ShardRecord
 
@@ -214,6 +214,8 @@ def build_dataset(
                 call = BuildCall(dataset, name, data_dir, max_shard_size, options)
                 write_text(partial / CALL, call.as_text())
             else:
+                if hasattr(builder, "_generate_tables"):
+                    plain_tables(builder)
                 _build(builder, partial, dataset, data_dir, options, max_shard_size)
             folder.finish()
     return _pushed(folder.path, push_to_hub, private)

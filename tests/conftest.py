@@ -93,6 +93,19 @@ def checkpoints() -> Path:
     return folder
 
 
+@pytest.fixture
+def shards_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--engine ray` gives to a cluster is done in this process instead, two shards one after the other."""
+    from seqformers import clusters
+
+    def run(job: Any, folder: Path, suffix: str, *_: Any) -> tuple[list[Path], list[Any]]:
+        parts = [folder / f"{number}-of-2{suffix}" for number in (1, 2)]
+        return parts, [clusters._run_shard(job, part, f"{n}/2", Path.cwd()) for n, part in enumerate(parts, 1)]
+
+    monkeypatch.setattr(clusters, "_on_cluster", run)
+    monkeypatch.setattr(clusters, "_need_ray", lambda: None)
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Any]:
     """A Ray cluster of two workers on this machine, which load functions of the tests too."""

@@ -81,19 +81,11 @@ def assert_same(folder, single, other):
     }  # fmt: skip
 
 
-def run_here(job, folder, suffix, *_):
-    """The shards one after another in this process, in place of a cluster."""
-    parts = [folder / f"{number}-of-2{suffix}" for number in (1, 2)]
-    return parts, [clusters._run_shard(job, part, f"{n}/2", Path.cwd()) for n, part in enumerate(parts, 1)]
-
-
 @pytest.mark.parametrize("verb", VERBS)
-def test_shards_joined_are_the_single_run(verb, folder, tmp_path, monkeypatch):
+def test_shards_joined_are_the_single_run(verb, folder, tmp_path, shards_here):
     """Without Ray: that each verb is cut, joined and reported as a cluster does it."""
     job = job_of(verb, folder)
     single = job(output=tmp_path / "one" / "out.tsv")
-    monkeypatch.setattr(clusters, "_on_cluster", run_here)
-    monkeypatch.setattr(clusters, "_need_ray", lambda: None)
     report = job(output=tmp_path / "ray" / "out.tsv", engine="ray")
     assert_same(tmp_path, "one", "ray")
     assert lines_of(report) == lines_of(single)
@@ -156,9 +148,7 @@ def test_what_a_shard_refuses_comes_out_as_itself(folder, tmp_path, ray_cluster)
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
 
-def test_what_is_made_of_the_whole_comes_last(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(clusters, "_on_cluster", run_here)
-    monkeypatch.setattr(clusters, "_need_ray", lambda: None)
+def test_what_is_made_of_the_whole_comes_last(folder, tmp_path, shards_here, monkeypatch):
     job = job_of("annotate-proteins", folder)
     job(output=tmp_path / "a.tsv", gff=tmp_path / "a.gff3")
     options = {"output": tmp_path / "b.tsv", "gff": tmp_path / "b.gff3", "engine": "ray"}

@@ -284,10 +284,27 @@ def genomes(tmp_path):
     return tmp_path / "genomes.parquet"
 
 
+def assert_same_folder(whole, merged):
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(merged) for path in merged.rglob("*") if path.is_file())
+    for file in files:
+        assert (merged / file).read_bytes() == (whole / file).read_bytes(), file
+
+
 def build(genomes, output, **options):
     return seqformers.build_dataset(
         "phage", "reads-150", output=output, data_dir=genomes, reads_per_genome=5, report_kmers=(), **options
     )
+
+
+def test_genomes_in_shards(genomes, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqformers.datasets_scripts.genomes.genomes._ROWS_PER_TABLE", 5)
+
+    def job(output, **options):
+        return seqformers.build_dataset("genomes", output=output, data_dir=genomes, **options)
+
+    whole, parts = job(tmp_path / "whole"), [job(tmp_path / f"part-{i}", shard=f"{i}/2") for i in (1, 2)]
+    assert_same_folder(whole, seqformers.merge(parts, tmp_path / "merged"))
 
 
 def test_a_data_set_in_shards(genomes, tmp_path, monkeypatch):
@@ -297,10 +314,7 @@ def test_a_data_set_in_shards(genomes, tmp_path, monkeypatch):
     made = [len(list(part.rglob("*.arrow"))) for part in parts]
     assert all(made) and sum(made) > 10
     merged = seqformers.merge(parts, tmp_path / "merged")
-    files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
-    assert files == sorted(path.relative_to(merged) for path in merged.rglob("*") if path.is_file())
-    for file in files:
-        assert (merged / file).read_bytes() == (whole / file).read_bytes(), file
+    assert_same_folder(whole, merged)
     build(genomes, merged, resume=True)
     with pytest.raises(ValueError, match="shard 1/3 is missing"):
         seqformers.merge([parts[0], parts[2]], tmp_path / "other")

@@ -363,20 +363,26 @@ class Speedrun:
         from seqformers import KmerBertForMaskedLM
 
         model = KmerBertForMaskedLM.from_pretrained(self.work / f"virbert-{best}")
-        shards: list[dict[str, torch.Tensor]] = [{}]
-        size = 0
-        for name, tensor in model.half().state_dict().items():
-            if name.startswith("cls.predictions.decoder"):
-                continue  # tied to the embeddings
-            if size + tensor.nbytes > _SHARD and shards[-1]:
-                shards.append({})
-                size = 0
-            shards[-1][name] = tensor.contiguous()
-            size += tensor.nbytes
+        shards = half_shards(model)
         for number, shard in enumerate(shards):
             save_file(shard, self.out / f"speedrun-weights-{number}.safetensors")
         (self.out / "speedrun-config.json").write_text(model.config.to_json_string(), encoding="utf-8")
         return {"stride": best, "shards": len(shards)}
+
+
+def half_shards(model: Any) -> list[dict[str, torch.Tensor]]:
+    """The weights of a masked language model in fp16, in parts that travel; without what is tied to the embeddings."""
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    size = 0
+    for name, tensor in model.half().state_dict().items():
+        if name.startswith("cls.predictions.decoder"):
+            continue
+        if size + tensor.nbytes > _SHARD and shards[-1]:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor.contiguous()
+        size += tensor.nbytes
+    return shards
 
 
 def toy_genomes(folder: Path) -> None:

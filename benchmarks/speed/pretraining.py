@@ -8,7 +8,8 @@ of the lengths.
 
     python -m benchmarks.speed.pretraining --output benchmarks/results/speed_pretraining.json
     python -m benchmarks.speed.pretraining --curves --output benchmarks/results/speed_pretraining_curves.json
-    python -m benchmarks.speed.pretraining --device cuda --shape base --reads 128    # the original's shape, on a GPU
+    python -m benchmarks.speed.pretraining --shape base --reads 4 --batches 1    # the original's shape
+    python -m benchmarks.speed.pretraining --device cuda --shape base --reads 128    # the same on a GPU
 """
 
 from __future__ import annotations

@@ -56,6 +56,16 @@ def test_without_time_nothing_is_begun_and_results_are_written(run, tmp_path):
     assert list(json.loads((tmp_path / "out" / "speedrun.json").read_text())["stages"]) == ["speed"]
 
 
+def test_at_full_size_no_more_than_eight_files_of_fifteen_megabytes_travel():
+    settings = speedrun.Settings()
+    with torch.device("meta"):
+        model = KmerBertForMaskedLM(KmerBertConfig(k=6, **speedrun.shape(settings.shape)))
+    shards = speedrun.half_shards(model)
+    assert sum(parameter.numel() for parameter in model.parameters()) > 25e6  # bert-medium
+    assert len(shards) + len(("speedrun.json", "speedrun-config.json")) <= 8
+    assert all(sum(tensor.nbytes for tensor in shard.values()) < (15 << 20) - 10_000 for shard in shards)
+
+
 def test_weights_travel_in_shards(run, tmp_path, monkeypatch):
     monkeypatch.setattr(speedrun, "_SHARD", 20_000)
     found = run(1000)

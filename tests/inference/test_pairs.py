@@ -88,6 +88,14 @@ def test_shares_join_to_the_whole(run, files, tmp_path):
     assert sorted(parts.values.tolist()) == sorted(whole.values.tolist()) and len(whole) == 9
 
 
+def test_shards_of_a_cluster_join_to_the_whole(run, files, tmp_path, shards_here):
+    predict_pairs(run, files[1], tmp_path / "whole.tsv", against=files[1], progress=False)
+    predict_pairs(run, files[1], tmp_path / "ray.tsv", against=files[1], engine="ray", progress=False)
+    assert (tmp_path / "ray.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+    with pytest.raises(ValueError, match="give the file as --against too"):
+        predict_pairs(run, files[1], tmp_path / "x.tsv", engine="ray", progress=False)
+
+
 def test_mistakes_are_named(run, files, tmp_path):
     long = write(tmp_path / "long.fasta", {"a": protein(60, 1), "b": protein(30, 2)})
     with pytest.raises(ValueError, match=r"'a' and 'b' have 90 residues, more than the 86"):

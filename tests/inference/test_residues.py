@@ -60,6 +60,14 @@ def whole(run):
         ]
 
 
+def test_shards_of_a_cluster_join_to_the_whole(run, fasta, tmp_path, shards_here):
+    predict_residues(run, fasta, tmp_path / "whole.tsv", per="residue", progress=False)
+    predict_residues(run, fasta, tmp_path / "ray.tsv", per="residue", engine="ray", progress=False)
+    assert (tmp_path / "ray.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+    with pytest.raises(ValueError, match="shards are tables"):
+        predict_residues(run, fasta, tmp_path / "x.gff3", engine="ray", progress=False)
+
+
 def test_a_row_a_record(run, fasta, tmp_path, whole):
     predict_residues(run, fasta, tmp_path / "t.tsv", progress=False)
     table = pd.read_csv(tmp_path / "t.tsv", sep="\t", dtype=str, keep_default_na=False)
