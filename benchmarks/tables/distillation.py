@@ -50,6 +50,8 @@ def main() -> None:
             found["students"][f"{name}, {arm}"] = facts(output)
     pruned = json.loads((RESULTS / "pruning.json").read_text(encoding="utf-8"))["result"]["sizes"].get(TEACHER, [])
     found["pruned_teacher"] = pruned
+    families = json.loads((RESULTS / "families.json").read_text(encoding="utf-8"))["result"]
+    found["kmer_4_logistic"] = families["shortcuts"][TASK]["kmer_4_logistic"]
     save_picture(draw(found), ROOT / "docs" / "pictures" / "size_and_score.png")
     write_result("distillation", found, data=TASK, seeds=list(SEEDS))
 
@@ -98,7 +100,9 @@ def draw(found: dict[str, Any]) -> Figure:
             student["megabytes"], mcc["mean"], mcc["sd"], fmt=marker, color=colour, label=name, capsize=3,
             fillstyle="full" if marker == "s" else "none",
         )  # fmt: skip
+    axes.axhline(found["kmer_4_logistic"]["mcc"], color=COLOURS[6], linestyle=":", label="regression on 4-mers")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel("megabytes (pruned forms: compressed)")
     axes.set_ylabel("MCC on test, reads of 150 nt")
     axes.legend(fontsize=7)
