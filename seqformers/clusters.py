@@ -310,8 +310,9 @@ def _on_cluster(
                     bar.update(len(done))
             return parts, ray.get(tasks)
         except BaseException:
-            for one in tasks:
-                ray.cancel(one)
+            with contextlib.suppress(Exception):  # the cluster may be gone
+                for one in tasks:
+                    ray.cancel(one)
             raise
 
 
