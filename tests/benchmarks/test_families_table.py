@@ -9,8 +9,11 @@ import pytest
 from benchmarks.recipe_lists import read_list
 from benchmarks.tables.families import table
 from benchmarks.tables.families_rows import FAMILIES, RECIPES, TASKS, arms_of, recipe_of
+from seqformers._families import FAMILIES as ALL_FAMILIES
+from seqformers.settings import read_yaml
 from seqformers.training.plan import resolve
 from seqformers.training.recipe import load_recipe
+from tests.conftest import ROOT
 from tests.training.test_stock_families import STOCK
 
 
@@ -42,6 +45,33 @@ def test_lists_of_stock_architectures_are_read(name: str) -> None:
             assert resolve(recipe).family is None
     if name == "reads-150":
         assert set(STOCK) <= {run["recipe"]["model"]["type"] for run in runs.values()}
+
+
+def test_every_family_has_a_recipe_and_a_card() -> None:
+    recipes = [read_yaml(path.read_text(encoding="utf-8")) for path in RECIPES.glob("*/*.yaml")]
+    types = {recipe["model"]["type"] for recipe in recipes if "model" in recipe}
+    assert {family.model_type for family in ALL_FAMILIES} <= types
+    for family in ALL_FAMILIES:
+        assert (ROOT / "model_cards" / f"{family.model_type}.md").is_file()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "awd_lstm/pretrain",
+        "awd_lstm/stability",
+        "protein_cnn/pretrain",
+        "protein_cnn/secondary_structure",
+        "kmer2vec/protvec",
+    ],
+)
+def test_recipes_of_protein_families_are_read_and_show_their_command(name: str) -> None:
+    path = RECIPES / f"{name}.yaml"
+    recipe = load_recipe(path)
+    assert f"seqformers {recipe.task} benchmarks/recipes/{name}.yaml" in path.read_text(encoding="utf-8")
+    if recipe.model.from_ is None:
+        plan = resolve(recipe)
+        assert plan.family is not None and plan.family.model_type == recipe.model.type
 
 
 def test_what_was_not_run_is_named() -> None:
