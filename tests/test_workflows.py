@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from seqformers.cli import app
@@ -39,10 +42,10 @@ def run_line(line):
     assert result.exit_code == 0, result.output
 
 
-def rules():
+def rules(file="Snakefile"):
     """Rule -> its shell command, its inputs and outputs by name (or one, unnamed), as they stand in the Snakefile."""
     found = {}
-    for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", (SNAKEMAKE / "Snakefile").read_text(), re.M):
+    for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", (SNAKEMAKE / file).read_text(), re.M):
         parts = dict(re.findall(r"^    (\w+):(.*(?:\n        .*)*)", body, re.M))
         found[name] = {key: value.strip() for key, value in parts.items()}
     return found
@@ -107,3 +110,86 @@ def test_the_nextflow_module(folder, tmp_path, monkeypatch):
     tables = " ".join(sorted(path.name for path in merging.glob("sample-*.tsv")))
     run_line(filled(script["SEQFORMERS_MERGE"], tables=tables))
     assert (merging / "sample.tsv").read_bytes() == (folder / "single.tsv").read_bytes()
+
+
+ANSWERS = {"find-phages", "annotate-proteins", "scan-targets", "score-guides", "predict"}
+
+
+def parsed(line):
+    """The command that a shell line calls, and its options; the command line must know them all."""
+    words = shlex.split(line)
+    assert words[0].startswith("OMP_NUM_THREADS=") and words[1:3] == ["seqformers", "--quiet"]
+    verb = get_command(app).commands[words[3]]
+    return words[3], verb.make_context(words[3], words[4:]).params
+
+
+def test_the_nextflow_processes_of_the_answers():
+    text = (NEXTFLOW / "answers.nf").read_text()
+    called = {}
+    for process, body in re.findall(r"^process (\w+) \{(.*?)^\}", text, re.M | re.S):
+        inputs = set(re.findall(r"path\((\w+)\)", body.split("output:")[0]))
+        values = {"meta.id": "sample", "task.cpus": "2", "args": "", **{name: f"{name}.fa" for name in inputs}}
+        script = re.search(r'"""\n\s*(.*?)\n\s*"""', body, re.S)[1]
+        for name, given in re.findall(r'def (\w+) = \w+ \? "(.*?)" : ', body):
+            script = script.replace(f"${{{name}}}", given)
+        line = re.sub(r"\$\{(.*?)\}", lambda found, values=values: values[found[1]], script)
+        verb, options = parsed(line)
+        called[verb] = process
+        given = {str(value) for value in options.values()} | {str(path) for path in options.get("genome") or []}
+        outputs = [path.replace("${meta.id}", "sample") for path in re.findall(r'path\("(.*?)"\)', body)]
+        assert {values[name] for name in inputs} | set(outputs) <= given, process
+    assert set(called) == ANSWERS
+
+
+class Files(list):
+    """As Snakemake hands files to a wrapper: a list, some of it by name."""
+
+    def __init__(self, plain, **names):
+        super().__init__([*plain, *names.values()])
+        self.names = names
+
+    def items(self):
+        return self.names.items()
+
+
+def read_files(text):
+    parts = re.findall(r'(?:(\w+)=)?"(.*?)"', text)
+    return Files([path for name, path in parts if not name], **{name: path for name, path in parts if name})
+
+
+def wrapped(monkeypatch, inputs, outputs, params, threads="1"):
+    """The shell line that the wrapper runs."""
+    lines = []
+    module, package = ModuleType("snakemake.shell"), ModuleType("snakemake")
+    module.shell = lines.append
+    monkeypatch.setitem(sys.modules, "snakemake", package)
+    monkeypatch.setitem(sys.modules, "snakemake.shell", module)
+    job = SimpleNamespace(input=inputs, output=outputs, params=params, threads=threads, log_fmt_shell=lambda **_: "")
+    runpy.run_path(str(SNAKEMAKE / "wrapper" / "wrapper.py"), {"snakemake": job})
+    return lines[0]
+
+
+def test_the_snakemake_wrapper_calls_every_command_of_the_answers(monkeypatch):
+    called = set()
+    for name, rule in rules("answers.smk").items():
+        inputs, outputs = read_files(rule["input"]), read_files(rule["output"])
+        params = dict(re.findall(r'(\w+)="(.*?)"', rule["params"]))
+        verb, options = parsed(wrapped(monkeypatch, inputs, outputs, params, rule["threads"]))
+        called.add(verb)
+        given = {str(value) for value in options.values()} | {str(path) for path in options.get("genome") or []}
+        assert {*inputs, *outputs} <= given and options["overwrite"], name
+        assert rule["wrapper"] == '"file:wrapper"' and verb == params["command"]
+    assert called == ANSWERS
+    with pytest.raises(ValueError, match="must be one of find-phages"):
+        wrapped(monkeypatch, Files(["a"]), Files(["b"]), {"command": "train"})
+    with pytest.raises(ValueError, match="one output without a name"):
+        wrapped(monkeypatch, Files(["a"]), Files([], track="b"), {"command": "score-guides"})
+
+
+def test_the_wrapper_comes_with_what_snakemake_asks_for():
+    folder = SNAKEMAKE / "wrapper"
+    assert {path.name for path in folder.iterdir()} >= {"wrapper.py", "meta.yaml", "environment.yaml"}
+    about = yaml.safe_load((folder / "meta.yaml").read_text())
+    assert {"name", "description", "authors", "input", "output", "params"} <= set(about)
+    assert set(re.findall(r"[a-z-]+", about["params"][0]["command"])) >= ANSWERS
+    assert "seqformers" in yaml.safe_load((folder / "environment.yaml").read_text())["dependencies"]

@@ -415,7 +415,8 @@ def test_in_a_browser(
         example = wait.until(
             lambda d: d.find_element(By.CSS_SELECTOR, "#examples tbody tr, #examples .gallery button")
         )
-        example.click()
+        driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", example)
+        wait.until(lambda _: clicked(example))
         for box, text in zip(boxes, examples, strict=True):
             found = driver.find_element(By.CSS_SELECTOR, f"#{box} textarea")
             wait.until(lambda _, found=found, text=text: found.get_attribute("value") == text)
@@ -453,6 +454,17 @@ def test_in_a_browser(
         driver.find_element(By.ID, "run").click()
         wait.until(lambda d: "from_file" in d.find_element(By.ID, "table").text)
         assert driver.title != "hit"
+
+
+def clicked(element: Any) -> bool:
+    """Whether it could be clicked; not while the page still moves."""
+    from selenium.common.exceptions import ElementClickInterceptedException
+
+    try:
+        element.click()
+    except ElementClickInterceptedException:
+        return False
+    return True
 
 
 def type_into(driver: Any, box: str, text: str) -> None:
