@@ -286,17 +286,22 @@ def guides() -> str:
     return "\n".join([*lines, *([_about(best)] if best else [])])
 
 
-def guides_example() -> str:
+def guides_in_short() -> str:
+    """Three of them, and the picture."""
+    return guides_example(rows=3)
+
+
+def guides_example(rows: int | None = None) -> str:
     """The best guides of a gene with their off-targets."""
     found = _result("guides_example")
     if found is None:
         return "Not measured yet."
     result = found["result"]
     counts = [name for name in result["rows"][0] if name.startswith("off_targets_")]
-    rows = [
+    cells = [
         [str(row["rank"]), f"{row['cut_start']:,}", f"`{row['protospacer']}`", f"{row['score']:.1f}",
          "/".join(str(row[name]) for name in counts), f"{row['specificity']:.1f}"]
-        for row in result["rows"]
+        for row in result["rows"][:rows]
     ]  # fmt: skip
     heading = [
         "rank",
@@ -312,7 +317,7 @@ def guides_example() -> str:
         "--genes frame.gff3 --track guides.png`:"
     )
     return "\n".join(
-        [said, "", *_table(heading, rows), "", "![guides along the gene](docs/pictures/guides_off_targets.png)"]
+        [said, "", *_table(heading, cells), "", "![guides along the gene](docs/pictures/guides_off_targets.png)"]
     )
 
 
@@ -534,7 +539,9 @@ SPEED_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 # README.md, one screen a user; and RESULTS.md, all tables.
-SHORT: dict[str, Callable[[], str]] = {"detector_in_short": detector_in_short, "in_short": in_short}
+SHORT: dict[str, Callable[[], str]] = {
+    "detector_in_short": detector_in_short, "guides_in_short": guides_in_short, "in_short": in_short,
+}  # fmt: skip
 BLOCKS: dict[str, Callable[[], str]] = {
     "phage_detector": phage_detector,
     "phage_regions": phage_regions,
