@@ -244,6 +244,8 @@ def whole_utrs() -> str:
         [f"the first minus {name}", *(_with_interval(test[f"{first} minus"][name]) for test in tests.values())]
         for name in beside[:1]
     ]
+    most = [_with_interval(test["limits"]["oracle_minus_six_mers"]) for test in tests.values()]
+    rows.append(["a linear rule fitted to these very comparisons, minus count of 6mers", *most])
     heads = [f"{name}, {test['mirnas']} miRNAs" for name, test in tests.items()]
     return "\n".join([*_table(["AUROC within miRNAs", *heads], rows), "", _about(found)])
 

@@ -133,6 +133,7 @@ def test_numbers_of_packaged_cards_come_from_results(subject: str):
         ("tables/targetnet.md", "targetnet*"),
         ("tables/targetnet_chimeric.md", "targetnet_chimeric"),
         ("tables/pair_rule.md", "pair_rule"),
+        ("tables/targetnet_criteria.md", "targetnet_criteria"),
         ("tables/deepcpf1.md", "deepcpf1*"),
         ("results/proteins.md", "proteins"),
         ("results/annotator.md", "annotator"),
