@@ -5,9 +5,10 @@
 
 `--genomes` is what `seqformers build phage` reads (folders `phage` and `non-phage` of FASTA, or tables). Without
 `--trials` all of `recipes/virbert/lists/trials.yaml` are run. What is done is not run again, and each call draws what
-is there: `A.2.png` (learning rates and masking rates), `A.3.png` (longer spans), `A.4.png` (strides). Dotted: where
-the thesis's curve ended. `--cpu` makes network, data and steps so small that two cores do a trial in some ten minutes;
-such figures show that the job works and rank nothing.
+there is: `A.2.png` (learning rates and masking rates), `A.3.png` (longer spans), `A.4.png` (strides). Dotted: where
+the thesis's curve ended. It also writes `results/virbert_trials.json` and `tables/virbert_trials.md`. `--cpu` makes
+network, data and steps so small that a core does a trial in a minute or two; such figures show that the job works and
+rank nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from benchmarks._results import ROOT
+from benchmarks._results import ROOT, write_result
 from benchmarks.recipe_lists import laid_over, read_list
 from seqformers.pictures import COLOURS, save_picture
 from seqformers.training.plan import resolve
@@ -49,16 +50,18 @@ PROBE: dict[str, Any] = {
     "portable": False,
 }  # fmt: skip
 # What two cores do; the warm-up keeps its share of the steps.
-CPU_STEPS = 200
+CPU_STEPS = 120
 CPU_PRETRAIN: dict[str, Any] = {
-    "model": {"preset": "mini"},
+    "model": {
+        "config": {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512},
+    },
     "data": {"options": {"max_train_reads": CPU_STEPS * 16, "max_validation_reads": 200}},
     "training": {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 1, "max_steps": CPU_STEPS,
-                 "eval_steps": 100, "save_steps": 100, "logging_steps": 10},
+                 "eval_steps": 60, "save_steps": 60, "logging_steps": 10},
 }  # fmt: skip
 CPU_PROBE: dict[str, Any] = {
-    "data": {"limits": {"train": 6400, "validation": 1000, "test": 500}},
-    "training": {"num_train_epochs": 4, "learning_rate": 1e-3, "eval_steps": 50, "save_steps": 50},
+    "data": {"limits": {"train": 3200, "validation": 1000, "test": 500}},
+    "training": {"num_train_epochs": 4, "learning_rate": 1e-3, "eval_steps": 25, "save_steps": 25},
 }
 
 
@@ -74,7 +77,8 @@ def main() -> None:
         if name not in trials:
             raise SystemExit(f"no trial {name!r}; there are: {', '.join(trials)}")
         run_trial(name, trials[name], arguments.genomes, arguments.work, cpu=arguments.cpu)
-    draw_figures(trials, arguments.work)
+        draw_figures(trials, arguments.work)
+        write_table(gather(trials, arguments.work), cpu=arguments.cpu)
 
 
 def run_trial(name: str, trial: dict[str, Any], genomes: Path, work: Path, *, cpu: bool) -> Path:
@@ -114,6 +118,43 @@ def _began(folder: Path) -> bool:
     return folder.with_name(folder.name + ".partial").exists()
 
 
+def gather(trials: dict[str, dict[str, Any]], work: Path) -> list[dict[str, Any]]:
+    """What the trials that are done reached: loss of pretraining, and macro recall of the probe, in percent."""
+    rows = []
+    for name, trial in trials.items():
+        probe = work / "probes" / name
+        if not (probe / "metrics.json").is_file():
+            continue
+        scores = [row["eval_macro_recall"] for row in probe_log(work, name)]
+        row: dict[str, Any] = {"trial": name, "title": trial["title"], "thesis": trial.get("recall"), "loss": None}
+        path = work / "pretrained" / name / "metrics.json"
+        if path.is_file():
+            found = json.loads(path.read_text())["metrics"].get("validation", {})
+            row["loss"] = found["loss"]["mean"] if "loss" in found else None
+        test = json.loads((probe / "metrics.json").read_text())["metrics"]["test"]["macro_recall"]["mean"]
+        rows.append(row | {"last": 100 * scores[-1], "best": 100 * max(scores), "test": 100 * test})
+    return rows
+
+
+def write_table(rows: list[dict[str, Any]], *, cpu: bool) -> None:
+    """`results/virbert_trials.json` and `tables/virbert_trials.md`."""
+    write_result("virbert_trials", {"cpu": cpu, "rows": rows}, data="genomes of phages and other viruses", seeds=[42])
+    lines = ["| trial | what it changes | masked loss | probe, validation | probe, test | thesis |", "|---" * 6 + "|"]
+    for row in rows:
+        loss = "" if row["loss"] is None else f"{row['loss']:.2f}"
+        cells = [row["trial"], row["title"], loss, f"{row['last']:.1f}", f"{row['test']:.1f}", row["thesis"] or ""]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    page = ROOT / "benchmarks" / "tables" / "virbert_trials.md"
+    head, mark, _ = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
+    page.write_text("\n".join([head + mark.rstrip("\n"), *lines, ""]), encoding="utf-8")
+
+
+def probe_log(work: Path, name: str) -> list[dict[str, Any]]:
+    """The evaluations of a probe, in order."""
+    log = (work / "probes" / name / "seeds" / "42" / "training_log.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, log) if "eval_macro_recall" in row]
+
+
 def draw_figures(trials: dict[str, dict[str, Any]], work: Path) -> list[Path]:
     """Validation macro recall of the probes over their steps, a line a trial that is done."""
     written = []
@@ -124,8 +165,7 @@ def draw_figures(trials: dict[str, dict[str, Any]], work: Path) -> list[Path]:
         figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
         for place, name in enumerate(done):
             colour = COLOURS[place % len(COLOURS)]
-            log = (work / "probes" / name / "seeds" / "42" / "training_log.jsonl").read_text().splitlines()
-            rows = [row for row in map(json.loads, log) if "eval_macro_recall" in row]
+            rows = probe_log(work, name)
             label = f"{name}: {trials[name]['title']}"
             axis.plot(
                 [r["step"] for r in rows], [100 * r["eval_macro_recall"] for r in rows], color=colour, label=label

@@ -175,7 +175,7 @@ def resolve(recipe: Recipe) -> Plan:
     source = None if recipe.model.from_ is None else model_folder(recipe.model.from_)
     encoder = _encoder(recipe, family, source)
     config = _config(recipe, family, source, encoder, recipe.model.config)
-    places = max_tokens(config)
+    places = max_tokens(config) or recipe.tokenizer.get("max_length")
     if source is None and places is not None and getattr(encoder, "model_max_length", places) < places:
         encoder.model_max_length = places  # of a new tokenizer it is a guess
     return Plan(

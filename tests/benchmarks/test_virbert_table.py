@@ -195,6 +195,9 @@ def test_a_figure_of_trials_shows_those_that_are_done(tmp_path):
     folder = tmp_path / "probes" / "19" / "seeds" / "42"
     folder.mkdir(parents=True)
     (folder / "training_log.jsonl").write_text('{"step": 50, "eval_macro_recall": 0.6}\n{"step": 60, "loss": 1}\n')
-    (tmp_path / "probes" / "19" / "metrics.json").write_text("{}")
-    trials = {"19": {"title": "mask8", "recall": 73.8}}
+    test = {"metrics": {"test": {"macro_recall": {"mean": 0.5}}}}
+    (tmp_path / "probes" / "19" / "metrics.json").write_text(json.dumps(test))
+    trials = {"19": {"title": "mask8", "recall": 73.8}, "20": {"title": "mask10"}}
     assert virbert_trials.draw_figures(trials, tmp_path) == [tmp_path / "A.3.png"]
+    row = {"trial": "19", "title": "mask8", "thesis": 73.8, "loss": None, "last": 60.0, "best": 60.0, "test": 50.0}
+    assert virbert_trials.gather(trials, tmp_path) == [row]

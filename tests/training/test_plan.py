@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from seqformers.training import evaluate, finetune, plan, pretrain
+from seqformers.training.recipe import load_recipe
 from tests.training.conftest import TINY, sequences, write_split
 
 
@@ -135,3 +136,11 @@ def _scores(run, split):
 
     table = pq.read_table(run / "seeds" / "0" / f"predictions-{split}.parquet")
     return np.log(table[table.column_names[-1]].to_numpy()) - np.log(table[table.column_names[-2]].to_numpy())
+
+
+def test_a_network_without_places_reads_as_much_as_the_recipe_says(pretrain_recipe):
+    """Its tokenizer keeps the number, and `predict` cuts windows by it."""
+    model = {"type": "coding_profile", "head": "AutoModel", "config": {"word_length": 2}}
+    recipe = {**pretrain_recipe, "model": model, "tokenizer": {"k": 1, "max_length": 2002}, "masking": {}}
+    found = plan.resolve(load_recipe(recipe))
+    assert found.encoder.model_max_length == found.max_length == 2002
