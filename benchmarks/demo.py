@@ -2,9 +2,6 @@
 
 FASTA -> genomes as arrays -> pretraining -> fine-tuning (pretrained and from scratch) -> predictions, each step by the
 command a user would type. It ends with the results, where the run is, and what to type for one's own FASTA.
-
-The network counts words and codons and is pretrained by telling two reads of one genome from those of others: what
-pays most where there are two minutes. A transformer of this size is below a regression on 4-mers on such genomes.
 """
 
 from __future__ import annotations
@@ -23,8 +20,7 @@ from seqformers.datasets_scripts.phage.virome import write_virome
 
 FOLDER = Path("demo")
 CONSOLE = Console(width=110)
-_PRETRAINED = "{word_length: 6, num_gaps: 0, hidden_size: 256, feature_dropout_prob: 0.3, hidden_dropout_prob: 0.1}"
-_FINE_TUNED = "{word_length: 6, num_gaps: 0, hidden_size: 256, feature_dropout_prob: 0.5, hidden_dropout_prob: 0.5}"
+_SMALL = "{hidden_size: 128, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 512, max_position_embeddings: 192, hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, classifier_pooling: mean}"  # noqa: E501
 _SPLITS = "split_fractions=[0.7,0.1,0.2]"
 
 
@@ -36,15 +32,7 @@ def main() -> None:
     CONSOLE.print(f"wrote a made-up virome of {len(list(genomes.glob('*/*.fasta')))} genomes to {genomes}")
     run("build", "genomes", genomes, "--output", FOLDER / "arrays", f"groups_file={FOLDER / 'groups.tsv'}", _SPLITS)
     run("pretrain", _recipe("pretrain"), "--output", FOLDER / "pretrained")
-    run(
-        "finetune",
-        _recipe("finetune"),
-        "model.from=null",
-        "seeds=[0]",
-        "baselines.names=[]",
-        "--output",
-        FOLDER / "scratch",
-    )
+    run("finetune", _recipe("finetune"), "model.from=null", "seeds=[0]", "--output", FOLDER / "scratch")
     run("finetune", _recipe("finetune"), f"model.from={FOLDER / 'pretrained'}", "--output", FOLDER / "run")
     contigs = FOLDER / "contigs.fasta"
     contigs.write_text("".join(path.read_text() for path in sorted(genomes.glob("*/*-1[01]-0.fasta"))))
@@ -61,22 +49,19 @@ def run(*words: object) -> None:
 
 def _recipe(task: str) -> Path:
     """Write the recipe of a step, so that a user can read it, change it and run it again."""
-    model = "model: {type: coding_profile, config: %s}\ntokenizer: {type: KmerTokenizer, k: 1, max_length: 4002}\n"
+    model = f"model: {{type: kmer_bert, config: {_SMALL}}}\ntokenizer: {{type: KmerTokenizer, k: 4, stride: 2}}\n"
     reads = "validation: 800, test: 1500, reverse_complement: true"
     text = {
-        "pretrain": f"task: pretrain\nname: demo-pretrained\n{model % _PRETRAINED}"
-        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: {{lower: 100, upper: 400, bias: 0.2}}, pairs: same,"
-        f" per_epoch: 20480, {reads}}}}}\n"
-        "contrastive: {views: genome, temperature: 0.1}\n"
-        "training: {per_device_train_batch_size: 256, learning_rate: 1e-3, warmup_steps: 0.1, num_train_epochs: 1,"
-        " logging_steps: 20, save_steps: 40, eval_steps: 40}\n",
-        "finetune": f"task: finetune\nname: demo-phage\n{model % _FINE_TUNED}"
-        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: 150, per_epoch: 20000, {reads}}}}}\n"
-        # Dropout and decay keep the network from knowing the few families of the training set by heart.
-        "training: {per_device_train_batch_size: 64, learning_rate: 1e-3, weight_decay: 5.0, warmup_steps: 0.1,"
-        " num_train_epochs: 1, eval_strategy: epoch, save_strategy: epoch, load_best_model_at_end: true}\n"
+        "pretrain": f"task: pretrain\nname: demo-pretrained\n{model}"
+        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: 150, per_epoch: 3200, balance: false, {reads}}}}}\n"
+        "training: {per_device_train_batch_size: 32, learning_rate: 2e-3, warmup_steps: 0.1, num_train_epochs: 1,"
+        " logging_steps: 50, save_steps: 100, eval_steps: 100}\n",
+        "finetune": f"task: finetune\nname: demo-phage\n{model}"
+        f"data: {{path: {FOLDER / 'arrays'}, reads: {{length: 150, per_epoch: 3000, {reads}}}}}\n"
+        "training: {per_device_train_batch_size: 32, learning_rate: 1e-3, warmup_steps: 0.1, num_train_epochs: 3,"
+        " eval_strategy: epoch, save_strategy: epoch, load_best_model_at_end: true}\n"
         "seeds: [0, 1, 2]\nmetrics: [macro_recall, f1_positive, mcc, auroc]\n"
-        "baselines: {names: [majority, gc_only, kmer_4_logistic, kmer_6_logistic]}\n",
+        "baselines: {names: [majority, gc_only, kmer_4_logistic]}\n",
     }[task]
     path = FOLDER / f"{task}.yaml"
     path.write_text(text, encoding="utf-8")

@@ -25,7 +25,6 @@ from benchmarks._results import ROOT, write_result
 from benchmarks.recipe_lists import read_list
 from benchmarks.tables.virbert_arms import ARMS
 from benchmarks.tables.virbert_cells import (
-    FOLDS,
     FRACTIONS,
     LENGTHS,
     SEEDS,
@@ -130,7 +129,8 @@ def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
     Compared are scores of the same fold and labelled reads. The arm is chosen on fold 1 to 4. Against regressions and
     the random encoder all folds count, and a difference does where its mean over them is larger than its standard
     deviation; against networks the seeds of fold 0 do, and a difference counts that is larger than the larger standard
-    deviation over them. Of an arm that was pretrained anew without each fold only that is judged (`-unseen`).
+    deviation over them. Of an arm that was pretrained anew without the tested fold only that is judged (`-unseen`), on
+    the folds for which this was done.
     """
     groups: dict[tuple[Any, ...], dict[str, Any]] = defaultdict(dict)
     for row in rows:
@@ -138,7 +138,7 @@ def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
     found = []
     for (length, variant, fraction), own in sorted(groups.items(), reverse=True):
         about: dict[str, Any] = {"length": length, "variant": variant, "fraction": fraction}
-        by_fold = {name: row["by_fold"] for name, row in own.items() if len(row.get("by_fold", [])) == FOLDS}
+        by_fold = {name: row["by_fold"] for name, row in own.items() if len(row.get("by_fold", [])) > 2}
         by_fold = {name: value for name, value in by_fold.items() if _unseen(name) not in by_fold}
         joined = [name for name in by_fold if "+" in name]
         frozen = [name for name in by_fold if name.removesuffix(UNSEEN) in arms]
@@ -149,10 +149,12 @@ def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
         ):
             one, other = (_best(by_fold, part) for part in (names, others))
             if one is not None and other is not None:
-                difference = np.subtract(by_fold[one], by_fold[other])
+                common = min(len(by_fold[one]), len(by_fold[other]))
+                difference = np.subtract(by_fold[one][:common], by_fold[other][:common])
                 about[kind] = {
                     "arm": one, "against": other, "mean": float(difference.mean()),
-                    "sd": float(difference.std(ddof=1)), "holds": bool(difference.mean() > difference.std(ddof=1)),
+                    "sd": float(difference.std(ddof=1)), "folds": common,
+                    "holds": bool(difference.mean() > difference.std(ddof=1)),
                 }  # fmt: skip
         of_seeds = {name: row["seeds"]["macro_recall"] for name, row in own.items()}
         scratch = max((name for name in SCRATCH if name in own), key=lambda name: of_seeds[name]["mean"], default=None)

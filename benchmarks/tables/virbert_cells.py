@@ -94,15 +94,19 @@ class Features:
             self.arms.append(path.name.removesuffix(f"-{length}.npy"))
             self.blocks[self.arms[-1]] = np.load(path)
         for arm in list(self.arms):
-            paths = [work / f"vectors-without-{fold}" / f"{arm}-{length}.npy" for fold in range(1, FOLDS)]
-            if all(path.is_file() for path in paths):
+            paths = {fold: work / f"vectors-without-{fold}" / f"{arm}-{length}.npy" for fold in range(1, FOLDS)}
+            held = {fold: np.load(path) for fold, path in paths.items() if path.is_file()}
+            if held:
                 self.arms.append(f"{arm}{UNSEEN}")
-                by_fold = [self.blocks[arm], *map(np.load, paths)]
-                self.blocks |= {f"{arm}{UNSEEN}{fold}": block for fold, block in enumerate(by_fold)}
+                self.blocks |= {
+                    f"{arm}{UNSEEN}{fold}": block for fold, block in ({0: self.blocks[arm]} | held).items()
+                }
 
-    def of(self, method: str, fold: int) -> np.ndarray:
-        """Features of a method where a fold is tested: of a block, or of several joined by `+`."""
+    def of(self, method: str, fold: int) -> np.ndarray | None:
+        """Features of a method where a fold is tested: of a block, or of several joined by `+`; None: not made yet."""
         names = [f"{name}{fold}" if name.endswith(UNSEEN) else name for name in method.split("+")]
+        if any(name not in self.blocks for name in names):
+            return None
         return np.concatenate([self.blocks[name] for name in names], axis=1)
 
 
@@ -135,6 +139,8 @@ def run_cell(work: Path, table: Features, cell: dict[str, Any], methods: list[st
     path.parent.mkdir(exist_ok=True)
     for method in missing:
         features = table.of(method, cell["fold"])
+        if features is None:
+            continue
         scores = fit_and_score(features[rows], labels[rows], held, features[test])
         found[method] = measure(scores, labels[test]) | {"labelled": len(rows)}
         place = path.parent / "scores" / path.stem
@@ -157,7 +163,7 @@ def run_fresh(work: Path, table: Features, variant: str) -> None:
     groups = sampler.genomes.group[reads.record]
     rows = np.flatnonzero((table.reads["fold"] == 0) & (table.reads["matched"] | (variant == "plain")))
     features = root_counts(reads.strings(), 6)
-    scores = fit_and_score(features, reads.labels, groups % 4 == 0, table.of("kmer6", 0)[rows])
+    scores = fit_and_score(features, reads.labels, groups % 4 == 0, table.blocks["kmer6"][rows])
     found["kmer6-fresh"] = measure(scores, table.reads["label"].to_numpy()[rows]) | {"labelled": FRESH_READS}
     path.write_text(json.dumps(found))
 
