@@ -139,7 +139,7 @@ def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
     for (length, variant, fraction), own in sorted(groups.items(), reverse=True):
         about: dict[str, Any] = {"length": length, "variant": variant, "fraction": fraction}
         by_fold = {name: row["by_fold"] for name, row in own.items() if len(row.get("by_fold", [])) > 2}
-        by_fold = {name: value for name, value in by_fold.items() if _unseen(name) not in by_fold}
+        by_fold = {name: value for name, value in by_fold.items() if f"{name.split('+')[0]}{UNSEEN}" not in by_fold}
         joined = [name for name in by_fold if "+" in name]
         frozen = [name for name in by_fold if name.removesuffix(UNSEEN) in arms]
         for kind, names, others in (
@@ -174,12 +174,6 @@ def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
     return {"cells": found, "counts": counts}
 
 
-def _unseen(method: str) -> str:
-    """The same method of an encoder that had not seen the tested fold."""
-    arm, mark, kmers = method.partition("+")
-    return f"{arm}{UNSEEN}{mark}{kmers}"
-
-
 def _gain(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """How far one spread of seeds lies above another; with one seed it says nothing."""
     noise = max(one["sd"] or 0.0, other["sd"] or 0.0)
@@ -199,7 +193,7 @@ def title_of(method: str, arms: dict[str, Any]) -> str:
         arm, kmers = method.split("+")
         return f"{arm.replace(UNSEEN, ' (unseen)')} beside {kmers.removeprefix('kmer')}-mers"
     if method.endswith(UNSEEN):
-        return f"{method.removesuffix(UNSEEN)} (unseen): each fold left out of its pretraining"
+        return f"{method.removesuffix(UNSEEN)} (unseen): fold left out of its pretraining, folds 0 to 3"
     return TITLES.get(method) or f"{method}: {arms[method]['title']}"
 
 

@@ -137,11 +137,13 @@ def test_an_arm_is_judged_on_folds_that_its_pretraining_had_not_seen():
         _row("good", [0.70, 0.92, 0.90, 0.91, 0.93]),  # it knew folds 1 to 4
         _row("good-unseen", [0.70, 0.72, 0.70, 0.71, 0.73]),
         _row("kmer4", [0.80, 0.81, 0.82, 0.80, 0.81]),
-        _row("kmer6", [0.80, 0.81]),  # not on all folds: not compared
+        _row("good+kmer6", [0.90, 0.95, 0.96, 0.95, 0.96]),
+        _row("kmer6", [0.80, 0.81]),  # on too few folds: not compared
     ]
     (cell,) = virbert.verdicts(rows, ["good"])["cells"]
     found = cell["frozen above regressions"]
     assert (found["arm"], found["against"], found["holds"]) == ("good-unseen", "kmer4", False)
+    assert "combined above regressions" not in cell
     assert virbert.title_of("good-unseen+kmer4", {}) == "good (unseen) beside 4-mers"
 
 
