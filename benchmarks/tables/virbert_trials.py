@@ -72,10 +72,10 @@ thesis's final validation score, read off its plots.
 """
 _IN_SMALL = f"""# The thesis's scaled trials, in small
 
-What the thesis did with 10,000 steps of 2,000 sequences and four layers of width 512 is done here with {CPU_STEPS} steps
-of 16 and two of width 128, one seed. Macro recall of a probe of the frozen encoder on balanced reads of 150 nt, in
-percent; the last column is the thesis's final validation score, read off its plots. Differences here are those of a few
-hundred reads: the page shows that these trials run, and ranks nothing.
+What the thesis did with 10,000 steps of 2,000 sequences and four layers of width 512 is done here with {CPU_STEPS}
+steps of 16 and two of width 128, one seed. Macro recall of a probe of the frozen encoder on balanced reads of 150 nt,
+in percent; the last column is the thesis's final validation score, read off its plots. Differences here are those of a
+few hundred reads: the page shows that these trials run, and ranks nothing.
 """
 
 
