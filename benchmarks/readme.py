@@ -402,7 +402,19 @@ def _scan_pair_cnn(result: dict[str, Any]) -> str:
     return (
         f"| miRNA target scan by the pair CNN, one core | {windows['default']:,} windows/s | exhaustive "
         f"{windows['exhaustive']:,} windows/s; {whole['mirnas']:,} miRNAs on {whole['utrs']:,} 3'UTRs of "
-        f"{whole['nucleotides_a_utr']:,} nt: {hours['default']} h on two cores |"
+        f"{whole['nucleotides_a_utr']:,} nt: {hours['default']} h on two cores{_lost()} |"
+    )
+
+
+def _lost() -> str:
+    """What the default target scan loses of the exhaustive one's best hundredth."""
+    found = _result("pair_cnn_scout")
+    if found is None:
+        return ""
+    lost = found["result"]
+    return (
+        f", {lost['best_sites_lost']} of the exhaustive scan's {lost['best_sites']:,} best sites and "
+        f"{lost['best_pairs_lost']} of its {lost['best_pairs']:,} best pairs (its top hundredth) lost"
     )
 
 
