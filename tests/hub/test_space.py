@@ -146,12 +146,12 @@ def started(space: Path) -> Iterator[str]:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=space, env=environment, stdout=log, stderr=log)
     try:
         for _ in range(600):
-            found = re.search(r"http://127\.0\.0\.1:\d+", (space.parent / "log").read_text())
+            found = re.search(r"Running on local URL: +(http://127\.0\.0\.1:\d+)", (space.parent / "log").read_text())
             if found or process.poll() is not None:
                 break
             time.sleep(0.2)
         assert found, (space.parent / "log").read_text()[-3000:]
-        yield found[0]
+        yield found[1]
     finally:
         process.terminate()
         process.wait()
@@ -415,8 +415,7 @@ def test_in_a_browser(
         example = wait.until(
             lambda d: d.find_element(By.CSS_SELECTOR, "#examples tbody tr, #examples .gallery button")
         )
-        driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", example)
-        wait.until(lambda _: clicked(example))
+        driver.execute_script("arguments[0].click()", example)
         for box, text in zip(boxes, examples, strict=True):
             found = driver.find_element(By.CSS_SELECTOR, f"#{box} textarea")
             wait.until(lambda _, found=found, text=text: found.get_attribute("value") == text)
@@ -454,17 +453,6 @@ def test_in_a_browser(
         driver.find_element(By.ID, "run").click()
         wait.until(lambda d: "from_file" in d.find_element(By.ID, "table").text)
         assert driver.title != "hit"
-
-
-def clicked(element: Any) -> bool:
-    """Whether it could be clicked; not while the page still moves."""
-    from selenium.common.exceptions import ElementClickInterceptedException
-
-    try:
-        element.click()
-    except ElementClickInterceptedException:
-        return False
-    return True
 
 
 def type_into(driver: Any, box: str, text: str) -> None:
