@@ -6,8 +6,7 @@
 The trainings themselves are `benchmarks.tables.annotator_training`. `choose` sets what a helix costs in the decoder
 by fold 2 of TMbed, with a network that never saw that fold; every arm is decoded with it. It also says which network
 has the best structures on validation proteins. `assemble` puts the packaged model together: encoder, signal and
-topology of the arm `shared`, structures of the arm so chosen, `scratch-structure`, which pretraining and a shared
-encoder do not help.
+topology of the arm `shared`, structures of the arm so chosen, with an encoder of its own.
 
 Tests: CB513, the test rows of the signal peptides
 (first 70 residues), helical membrane proteins of fold 3 of TMbed, and all other proteins of that fold for what is
@@ -54,6 +53,8 @@ METRICS = {
 }
 MAIN = {"structure": "q3", "signal": "mcc", "topology": "decoded_accuracy"}
 _RESAMPLES = 1000
+# Networks that could give the structures; the first two share their encoder with the other tasks.
+STRUCTURES = ("joint", "shared", "scratch-structure", "tuned-structure")
 _COMMAND = "python -m benchmarks.tables.annotator choose assemble evaluate --data DATA --work work/annotator"
 _COSTS = (0, 1, 2, 3, 4, 6, 8, 10, 12, 15, 20, 25, 30, 40)
 _GLOBULAR = 400  # proteins of fold 3 that are no membrane proteins, in the order of the file
@@ -210,7 +211,7 @@ def choose_structure(data: Path, work: Path) -> dict[str, Any]:
     trained = {row.sequence for row in seen}
     rows = [row for row in rows if row.sequence not in trained][:_VALIDATION]
     found = {}
-    for arm in ("joint", "shared", "scratch-structure"):
+    for arm in (name for name in STRUCTURES if (work / f"{name}.0" / "facts.json").is_file()):
         calls = _calls(_annotated(work / f"{arm}.0", rows, 0.0), "structure")
         found[arm] = float(structure_score(calls, rows)(np.arange(len(rows)))["q3"])
     chosen = {"arm": max(found, key=found.__getitem__), "q3": found, "proteins": len(rows)}
@@ -222,9 +223,9 @@ def choose_structure(data: Path, work: Path) -> dict[str, Any]:
 def assemble(work: Path) -> None:
     """The packaged model from its two networks, under `work/packaged.0`."""
     choice = json.loads((work / "structure_choice.json").read_text())["arm"]
-    if choice != "scratch-structure":
+    if choice not in STRUCTURES[2:]:
         raise ValueError(f"structures come from a network of their own; validation proteins are for {choice}")
-    shared, structure = (load_file(work / f"{arm}.0" / "model.safetensors") for arm in ("shared", "scratch-structure"))
+    shared, structure = (load_file(work / f"{arm}.0" / "model.safetensors") for arm in ("shared", choice))
     config = ProteinCnnConfig(
         topology_dilations=OWN_BLOCKS["topology_dilations"], structure_encoder=True,
         helix_cost=json.loads((work / "helix_cost.json").read_text())["cost"],
@@ -450,6 +451,21 @@ def package(work: Path, output: Path) -> None:
         path.unlink(missing_ok=True)  # the package holds this already; a push writes it again
 
 
+def _of_structures(arms: dict[str, Any], choice: dict[str, Any]) -> str:
+    """Where the structures come from, for the card."""
+    names = {
+        "joint": "on the encoder that the three tasks share", "shared": "on that with blocks of their own",
+        "scratch-structure": "alone and from nothing", "tuned-structure": "alone, from the masked residues",
+    }  # fmt: skip
+    known = [arm for arm in names if arm in choice["q3"]]
+    said = ", ".join(f"{names[arm]} {arms[arm]['metrics']['q3']:.3f} ({choice['q3'][arm]:.3f})" for arm in known)
+    return (
+        f"Structures have an encoder of their own, trained on structures alone. Q3 on CB513, and in brackets on "
+        f"{choice['proteins']} validation proteins, by which it was chosen: {said}. The packaged one is the network "
+        f"{names[choice['arm']]}."
+    )
+
+
 def _card(model: Any) -> str:
     from seqformers.hub.cards import render_model_card
 
@@ -458,14 +474,13 @@ def _card(model: Any) -> str:
     tests = {"structure": "CB513", "signal": "signal peptides, test rows", "topology": "TMbed, fold 3, helical"}
     arms = {task: result["tests"][task]["arms"] for task in tests}
     training, before = result["training"], result["pretraining"]
-    facts, parts = training["shared"], [before, *map(training.get, ("joint", "shared", "scratch-structure"))]
     choice = result["structure_choice"]
-    before_own = {arm: arms["structure"][arm]["metrics"]["q3"] for arm in ("joint", "shared", "packaged")}
+    facts, parts = training["shared"], [before, *map(training.get, ("joint", "shared", choice["arm"]))]
     baselines: dict[str, dict[str, float]] = {}
     for task in tests:
         for arm, entry in arms[task].items():
             if arm != "packaged" and MAIN[task] in entry["metrics"]:
-                name = arm.replace(f"scratch-{task}", "from scratch").replace(f"pretrained-{task}", "this task alone")
+                name = arm.replace(f"scratch-{task}", "from scratch").replace(f"tuned-{task}", "this task alone")
                 baselines.setdefault(name, {})[MAIN[task]] = round(entry["metrics"][MAIN[task]], 4)
     low = {task: arms[task]["packaged"]["interval"][MAIN[task]] for task in tests}
     whole = result["whole_proteins"]
@@ -522,13 +537,7 @@ def _card(model: Any) -> str:
             "environment": {"hours": round(sum(part["cpu_seconds"] for part in parts) / 3600, 2),
                             "device": "one CPU thread"},
             "notes": [
-                "Structures have an encoder of their own, trained from nothing on structures alone: on the encoder "
-                f"that the three tasks share, pretrained on masked residues, Q3 is {before_own['joint']:.3f}, with "
-                f"blocks of their own on top {before_own['shared']:.3f}, alone {before_own['packaged']:.3f}. So for "
-                "structures the row from scratch is this model. It was taken after a look at these figures of the "
-                f"test; on {choice['proteins']} validation proteins the order is the same "
-                f"({choice['q3']['joint']:.3f}, "
-                f"{choice['q3']['shared']:.3f}, {choice['q3']['scratch-structure']:.3f}).",
+                _of_structures(arms["structure"], choice),
                 *(f"{tests[task]}: {MAIN[task].replace('_', ' ')}, 95 % of a bootstrap over proteins "
                   f"{low[task][0]:.3f} to {low[task][1]:.3f}." for task in tests),
                 f"Whole proteins of fold 3: signal peptides MCC {whole['signal_mcc']:.3f}; "

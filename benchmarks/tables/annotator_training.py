@@ -6,12 +6,14 @@
         --steps 700
     python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm scratch-structure \
         --steps 1195
+    python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm tuned-structure \
+        --steps 1195
 
 A run ends by the clock or after so many steps; what was seen is written beside the weights. A killed run goes on from
 its last checkpoint. `shared` goes on from `joint` (the three heads on one encoder) with blocks of its own for the
 structures and for the topologies; the arms `scratch-*` are that encoder for one task, from nothing, with as many
-batches of the task as `joint`; `validation-topology` never sees fold 2, on which the decoder's cost of a helix is
-chosen.
+batches of the task as `joint`, and `tuned-*` the same from the weights of the masked residues; `validation-topology`
+never sees fold 2, on which the decoder's cost of a helix is chosen.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ ARMS: dict[str, Arm] = {
     "joint": Arm(_ALL, "pretrained", own_blocks=False),
     "shared": Arm(_ALL, "joint.0", {"structure": 0.55, "topology": 0.38, "signal": 0.07}, rate=1e-3),
     **{f"scratch-{task}": Arm((task,), own_blocks=False) for task in _ALL},
+    **{f"tuned-{task}": Arm((task,), "pretrained", own_blocks=False) for task in _ALL},
     "validation-topology": Arm(("topology",), "pretrained", left_out=VALIDATION_FOLD),
 }
 _CHECKPOINT_SECONDS = 120

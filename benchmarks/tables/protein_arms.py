@@ -5,10 +5,12 @@
 
 The arms stand in `recipes/plus/lists/arms.yaml`. An arm is pretrained for 60 seconds of CPU by `seqformers pretrain`,
 then fine-tuned for 15 on each task by `seqformers finetune`: homology levels of pairs (of families with a pair head),
-secondary structure (CB513) and signal peptides. Homology: domains of TAPE's remote-homology split with their folds,
-and the SCOP class that their fold has in the ProteinBERT set; training pairs are drawn, test pairs are distinct pairs
-of the fold holdout. Beside the arms: Needleman-Wunsch (BLOSUM62), composition and length, and on pairs of families
-that no arm saw what the same-family head adds to these. One finished cell is one JSON file, so a killed run goes on.
+secondary structure (CB513) and signal peptides. The tasks `*_probe` are `seqformers probe` on few labels: a linear
+layer on the frozen encoder, three draws of the labelled proteins. Homology: domains of TAPE's remote-homology split
+with their folds, and the SCOP class that their fold has in the ProteinBERT set; training pairs are drawn, test pairs
+are distinct pairs of the fold holdout. Beside the arms: Needleman-Wunsch (BLOSUM62), composition and length, and on
+pairs of families that no arm saw what the same-family head adds to these. One finished cell is one JSON file, so a
+killed run goes on.
 """
 
 from __future__ import annotations
@@ -21,13 +23,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pandas as pd
 import torch
 from transformers import TrainerCallback
 
 from benchmarks._results import RESULTS, ROOT, commit, write_result
 from benchmarks.tables.protein_arms_data import prepare
-from benchmarks.tables.protein_arms_shortcuts import homology_shortcuts, same_family
+from benchmarks.tables.protein_arms_shortcuts import (
+    homology_shortcuts,
+    same_family,
+    signal_shortcuts,
+    structure_shortcuts,
+)
 from seqformers.settings import read_yaml
 from seqformers.training.recipe import load_recipe
 from seqformers.training.running import train
@@ -51,6 +60,10 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "signal_peptide": {"head": "AutoModelForSequenceClassification", "data": {}, "metrics": ["mcc", "auroc"]},
 }
+# Linear probes: labelled proteins that are fitted, and that choose the strength of the ridge; one draw a seed.
+PROBES = {"secondary_structure": (400, 50), "signal_peptide": (1_500, 300)}
+PROBE_SEEDS = (0, 1, 2)
+TASKS |= {f"{task}_probe": {**TASKS[task], "probe": counts} for task, counts in PROBES.items()}
 _ENDLESS = 100_000  # steps: the clock ends a training
 _COMMAND = "python -m benchmarks.tables.protein_arms --data DATA --work work/arms"
 
@@ -72,22 +85,26 @@ def _laid_over(base: Any, changes: Any) -> Any:
 
 def recipe_of(arm: Mapping[str, Any], work: Path, task: str | None, source: Path | None, seed: int) -> dict[str, Any]:
     """The recipe of an arm for a task, or for its pretraining."""
-    part = arm["pretrain"] if task is None else {"rows": task, **TASKS[task], **arm["finetune"]}
+    probed = task is not None and "probe" in TASKS[task]
+    rows = f"{task}-{seed}" if probed else task
+    part = arm["pretrain"] if task is None else {"rows": rows, **TASKS[task], **arm["finetune"]}
     model = {**arm["model"], "config": {**arm["model"]["config"], **part["config"]}, "head": part["head"]}
     if source is not None:
         model |= {"from": str(source), "preset": None, "config": dict(part["config"])}
     pairs = part["rows"] == "pairs"
     data: dict[str, Any] = {"path": str(work / "rows" / part["rows"]), **part.get("data", {})}
-    if task is None:
+    if task is None or probed:
         model.pop("freeze", None)
+    if task is None:
         data["columns"] = {"text": "sequence_a", "text_pair": "sequence_b"} if pairs else {"text": "sequence"}
     return {
-        "task": "pretrain" if task is None else "finetune",
+        "task": "pretrain" if task is None else "probe" if probed else "finetune",
         "model": model,
         "tokenizer": {**arm["tokenizer"], "max_length": 1000 if pairs or task == "homology" else 700},
         "data": data,
         "masking": arm["pretrain"]["masking"] if task is None else {},
-        "training": {
+        "probe": {"cache": False} if probed else {},
+        "training": {"per_device_eval_batch_size": 64, "use_cpu": True} if probed else {
             "max_steps": _ENDLESS, "per_device_train_batch_size": 32, "per_device_eval_batch_size": 64,
             "learning_rate": float(part["rate"]), "weight_decay": 0.0, "lr_scheduler_type": "constant",
             "warmup_steps": 0, "max_grad_norm": 1.0, "eval_strategy": "no", "save_strategy": "no",
@@ -126,16 +143,22 @@ def run(work: Path, names: list[str], tasks: list[str], seconds: float) -> None:
     """Run every cell that has no file yet, one seed after the other, and start none after `seconds` of CPU."""
     arms = read_arms()
     (work / "cells").mkdir(parents=True, exist_ok=True)
-    for seed in SEEDS:
+    for seed in PROBE_SEEDS:
         for name in names:
             for task in tasks:
                 cell = work / "cells" / f"{task}.{name}.{seed}.json"
-                skip = cell.exists() or (task == "homology" and not arms[name]["pairs"])
-                if skip:
+                if cell.exists() or not has_cell(arms[name], name, task, seed):
                     continue
                 if time.process_time() > seconds:
                     return
                 _run_cell(work, name, arms[name], task, seed, cell)
+
+
+def has_cell(arm: Mapping[str, Any], name: str, task: str, seed: int) -> bool:
+    """Whether there is such a cell: pairs need a head of pairs, and two arms of one encoder are one to a probe."""
+    if "probe" in TASKS[task]:
+        return seed in PROBE_SEEDS and "same" not in arm and name != "scratch"
+    return seed in SEEDS and (task != "homology" or arm["pairs"])
 
 
 def _run_cell(work: Path, name: str, arm: Mapping[str, Any], task: str, seed: int, cell: Path) -> None:
@@ -145,6 +168,8 @@ def _run_cell(work: Path, name: str, arm: Mapping[str, Any], task: str, seed: in
         if not source.exists():
             _train(recipe_of(arm, work, None, None, 0), source, SECONDS["pretrain"])
     folder = work / "runs" / f"{task}.{name}.{seed}"
+    if "probe" in TASKS[task]:
+        draw_probe_rows(work / "rows", task, seed)
     steps = _train(recipe_of(arm, work, task, source, seed), folder, SECONDS["finetune"])
     summary = json.loads((folder / "metrics.json").read_text())
     metrics = {key: value["mean"] for key, value in summary["metrics"]["test"].items()}
@@ -158,16 +183,40 @@ def _run_cell(work: Path, name: str, arm: Mapping[str, Any], task: str, seed: in
 
 
 def _train(recipe: dict[str, Any], folder: Path, seconds: float) -> int:
-    budget = Budget(seconds, recipe["training"]["learning_rate"])
+    budget = Budget(seconds, recipe["training"].get("learning_rate", 0.0))
     train(load_recipe(recipe), folder, overwrite=True, callbacks=[budget])
     facts = {"steps": budget.steps, "cpu_seconds": seconds}
     (folder / "budget.json").write_text(json.dumps(facts))
     return budget.steps
 
 
+def draw_probe_rows(rows: Path, task: str, seed: int) -> None:
+    """A few labelled proteins of a task, drawn by the seed, with its test rows."""
+    source, target = rows / task.removesuffix("_probe"), rows / f"{task}-{seed}"
+    if target.is_dir():
+        return
+    tables = {part: pd.read_parquet(next(source.glob(f"{part}-*"))) for part in ("train", "test")}
+    fitted, choosing = TASKS[task]["probe"]
+    drawn = np.random.default_rng(seed).permutation(len(tables["train"]))
+    parts = {
+        "train": tables["train"].iloc[drawn[:fitted]],
+        "validation": tables["train"].iloc[drawn[fitted : fitted + choosing]],
+        "test": tables["test"],
+    }
+    features = datasets.load_dataset("parquet", data_files=str(next(source.glob("test-*"))), split="train").features
+    part = target.with_name(f"{target.name}.part")
+    part.mkdir(exist_ok=True)
+    for split, some in parts.items():
+        chosen = datasets.Dataset.from_dict(some.to_dict("list"), features=features)
+        chosen.to_parquet(part / f"{split}-00000-of-00001.parquet")
+    part.rename(target)
+
+
 def shortcuts(work: Path) -> None:
     """What needs no network, and same-family prediction on families that no arm saw."""
-    for name, compute in {"homology": homology_shortcuts, "same_family": same_family}.items():
+    every = {"homology": homology_shortcuts, "same_family": same_family, "secondary_structure": structure_shortcuts,
+             "signal_peptide": signal_shortcuts}  # fmt: skip
+    for name, compute in every.items():
         path = work / f"shortcuts.{name}.json"
         if not path.exists():
             path.write_text(json.dumps(compute(work), indent=1))
@@ -191,8 +240,8 @@ def collect(work: Path) -> dict[str, Any]:
                     "parameters": found[0]["parameters"],
                 }  # fmt: skip
     missing = [
-        f"{task}.{name}.{seed}" for task in TASKS for name in arms for seed in SEEDS
-        if (arms[name]["pairs"] or task != "homology")
+        f"{task}.{name}.{seed}" for task in TASKS for name in arms for seed in PROBE_SEEDS
+        if has_cell(arms[name], name, task, seed)
         and not any((cell["task"], cell["arm"], cell["seed"]) == (task, name, seed) for cell in cells)
     ]  # fmt: skip
     result = {

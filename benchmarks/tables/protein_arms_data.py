@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from benchmarks.tables.proteins_data import families
 from seqformers.datasets_scripts.pfam.family_pairs import FamilyPairs
 from seqformers.datasets_scripts.plus_tasks.homology_pairs import LEVELS, HomologyPairs
 
-__all__ = ["prepare"]
+__all__ = ["hidden_families", "prepare"]
 
 LENGTHS = (30, 300)
 COUNTS = {"homology_train": 20_000, "homology_test": 2_000, "structure": 2_500, "signal": 6_000, "unseen": 2_000}
@@ -66,8 +67,7 @@ def _write_families(table: Any, rows: Path, rng: np.random.Generator) -> dict[st
     names = np.array(table["family"][:])
     sequences = np.array(table["sequence"][:], dtype=object)
     sizes = Counter(names.tolist())
-    several = sorted(name for name, size in sizes.items() if size > 1)
-    hidden = set(rng.permutation(several)[: int(UNSEEN * len(several))].tolist())
+    hidden = hidden_families(names, rng)
     seen = np.array([name not in hidden for name in names])
     drawn = [FamilyPairs(names[seen], seed=0).draw(epoch) for epoch in range(_EPOCHS)]
     first, second, same = (np.concatenate(part) for part in zip(*drawn, strict=True))
@@ -82,6 +82,12 @@ def _write_families(table: Any, rows: Path, rng: np.random.Generator) -> dict[st
     }, number)  # fmt: skip
     return {"families_seen": len(sizes) - len(hidden), "families_unseen": len(hidden), "sequences": int(seen.sum()),
             "residues": int(sum(map(len, known))), "pairs_unseen": len(pairs)}  # fmt: skip
+
+
+def hidden_families(names: Iterable[str], rng: np.random.Generator) -> set[str]:
+    """Families of more than one protein that no pretraining sees, `UNSEEN` of them."""
+    several = sorted(name for name, size in Counter(names).items() if size > 1)
+    return set(rng.permutation(several)[: int(UNSEEN * len(several))].tolist())
 
 
 def _domains(data: Path, part: str) -> pd.DataFrame:

@@ -15,12 +15,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import seqformers
+from benchmarks.tables.annotator_baselines import linear_residues, linear_signal, matthews
+from benchmarks.tables.annotator_data import Labelled
 from benchmarks.tables.proteins_shortcuts import composition
 from seqformers.metrics.homology import homology_metrics
+from seqformers.metrics.residues import secondary_structure_metrics
 from seqformers.modeling.protein.configuration_plus_rnn import PlusRnnConfig
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 
-__all__ = ["aligner", "alignment_scores", "homology_shortcuts", "known_letters", "same_family"]
+__all__ = [
+    "aligner",
+    "alignment_scores",
+    "homology_shortcuts",
+    "known_letters",
+    "same_family",
+    "signal_shortcuts",
+    "structure_shortcuts",
+]
 
 _ARMS = ("sfp-0.7", "sfp-0.5", "sfp-0", "plus-tfm")
 _RESAMPLES = 1000
@@ -68,6 +79,36 @@ def homology_shortcuts(work: Path) -> dict[str, Any]:
         metrics = homology_metrics(values, test["label"])
         found[name] = {key: value for key, value in metrics.items() if np.isfinite(value)}
     return found
+
+
+def structure_shortcuts(work: Path) -> dict[str, Any]:
+    """Q3 of the test rows by the commonest state, and by a linear model of a one-hot window of 21 residues."""
+    train, test = (_structure_rows(work, part) for part in ("train", "test"))
+    states = np.concatenate([row.structure for row in train])
+    common = np.bincount(states[states >= 0]).argmax()
+    majority = [np.eye(3)[np.full(len(row.structure), common)] for row in test]
+    logits = {"majority": majority, "one-hot window": linear_residues("structure", train, test, 3)}
+    truth = [row.structure for row in test]
+    found = {name: secondary_structure_metrics(values, truth) for name, values in logits.items()}
+    return {name: {key: row[key] for key in ("q3", "q3_per_protein")} for name, row in found.items()}
+
+
+def _structure_rows(work: Path, part: str) -> list[Labelled]:
+    table = pd.read_parquet(next((work / "rows/secondary_structure").glob(f"{part}-*")))
+    return [Labelled(s, structure=np.asarray(y)) for s, y in zip(table["sequence"], table["labels"], strict=True)]
+
+
+def signal_shortcuts(work: Path) -> dict[str, Any]:
+    """MCC and AUROC of the test rows by composition, and by a linear model of residue and position."""
+    train, test = (
+        [Labelled(s, signal=int(y)) for s, y in zip(table["sequence"], table["label"], strict=True)]
+        for table in (pd.read_parquet(next((work / "rows/signal_peptide").glob(f"{p}-*"))) for p in ("train", "test"))
+    )
+    truth = np.array([row.signal for row in test])
+    return {
+        name: {"mcc": matthews(truth == 1, values > 0), "auroc": float(roc_auc_score(truth, values))}
+        for name, values in linear_signal(train, test).items()
+    }
 
 
 def same_family(work: Path) -> dict[str, Any]:
