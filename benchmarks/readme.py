@@ -360,6 +360,19 @@ def proteins() -> str:
     return "\n".join([*_table(head, rows), "", _about(found)])
 
 
+def same_family() -> str:
+    """Pairs of families that were not trained on: random ones, and those that composition and length cannot tell."""
+    found = _result("same_family")
+    if found is None:
+        return "Not measured yet."
+    tests, rows = {name: found["result"][name] for name in ("random", "matched")}, []
+    for score in tests["random"]["scores"]:
+        values = [tests[name]["scores"][score] for name in tests]
+        rows.append([score, *("{:.3f} ({:.3f} to {:.3f})".format(v["auroc"], *v["interval"]) for v in values)])
+    head = ["AUROC", *(f"{test['pairs']:,} {name} pairs" for name, test in tests.items())]
+    return "\n".join([*_table(head, rows), "", _about(found)])
+
+
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *("| " + " | ".join(row) + " |" for row in rows)]
 
@@ -566,6 +579,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "guides": guides,
     "guides_example": guides_example,
     "annotator": annotator,
+    "same_family": same_family,
     "proteins": proteins,
     "speed": speed,
 }

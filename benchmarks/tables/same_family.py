@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -40,7 +41,16 @@ from benchmarks.tables.proteins_shortcuts import composition
 from seqformers.datasets_scripts.pfam.family_pairs import FamilyPairs
 from seqformers.hub.load import load_model
 
-__all__ = ["PairScore", "differences", "main", "matched_pairs", "soft_alignment"]
+__all__ = [
+    "PairScore",
+    "alignment_weights",
+    "differences",
+    "main",
+    "matched_pairs",
+    "prepare",
+    "soft_alignment",
+    "trained_score",
+]
 
 SEEDS = (0, 1, 2)
 STEPS, ROWS, RATE = 500, 32, 2e-3
@@ -49,6 +59,9 @@ SEEN = 5_000  # proteins of the families that are trained on
 _RESAMPLES = 1000
 _PARTS = ("pooled", "aligned", "combined")
 _COMMAND = "python -m benchmarks.tables.same_family --data DATA --work work/arms"
+
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # first and second proteins, whether they are of one family
 
 
 class PairScore(nn.Module):
@@ -96,17 +109,27 @@ def soft_alignment(
 ) -> torch.Tensor:
     """Mean cosine of softly aligned residues, and the largest one of each averaged, (B, 2).
 
+    Residues are `(B, L, size)` of length 1 and their mask `(B, L)`.
+    """
+    likeness, weights, real = alignment_weights(one, other, sharpness)
+    mean = (weights * likeness).sum((1, 2)) / weights.sum((1, 2)).clamp(min=1e-6)
+    best = likeness.masked_fill(~real, -1.0)
+    tops = [mean_of(best.amax(2)[..., None], one[1]), mean_of(best.amax(1)[..., None], other[1])]
+    return torch.stack([mean, (tops[0] + tops[1])[:, 0] / 2], 1)
+
+
+def alignment_weights(
+    one: tuple[torch.Tensor, torch.Tensor], other: tuple[torch.Tensor, torch.Tensor], sharpness: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Cosines of all pairs of residues, how much each counts, and which are real, each (B, L, L').
+
     A pair of residues counts by a + b - ab, a and b being its shares of the softmax of its row and of its column.
     """
     likeness = one[0] @ other[0].transpose(1, 2)
     real = one[1][:, :, None] * other[1][:, None, :] > 0
     scaled = (sharpness * likeness).masked_fill(~real, -1e4)
     a, b = scaled.softmax(2), scaled.softmax(1)
-    weights = (a + b - a * b) * real
-    mean = (weights * likeness).sum((1, 2)) / weights.sum((1, 2)).clamp(min=1e-6)
-    best = likeness.masked_fill(~real, -1.0)
-    tops = [mean_of(best.amax(2)[..., None], one[1]), mean_of(best.amax(1)[..., None], other[1])]
-    return torch.stack([mean, (tops[0] + tops[1])[:, 0] / 2], 1)
+    return likeness, (a + b - a * b) * real, real
 
 
 def differences(plain: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -160,8 +183,61 @@ class Proteins:
         return torch.from_numpy(x), torch.from_numpy(mask)
 
 
-def read_proteins(data: Path, work: Path) -> tuple[Proteins, Proteins]:
-    """Proteins of families that are trained on, and of those that are not; encoded once, kept under `work`."""
+def prepare(data: Path, work: Path) -> tuple[Proteins, Proteins, Pairs, dict[str, Pairs], dict[str, Any]]:
+    """Proteins of families that are trained on, and of those that are not; pairs of both; scores without a network.
+
+    All of it is made once and kept under `work`.
+    """
+    path = work / "same_family.prepared.npz"
+    if not path.is_file():
+        work.mkdir(parents=True, exist_ok=True)
+        np.savez(work / "part.npz", **_prepared(data))
+        (work / "part.npz").replace(path)
+    kept = dict(np.load(path))
+    sides = []
+    for part in ("seen", "unseen"):
+        table = pd.DataFrame({"sequence": kept[f"{part}.sequence"].tolist(), "family": kept[f"{part}.family"]})
+        ends = np.cumsum(kept[f"{part}.length"])[:-1]
+        sides.append(Proteins(table, np.split(kept[f"{part}.residues"], ends)))
+    tests: dict[str, Pairs] = {name: _pairs(kept[f"pairs.{name}"]) for name in ("random", "matched")}
+    scores: dict[str, Any] = {
+        name: {"composition and length": [kept[f"plain.{name}"]], "Needleman-Wunsch": [kept[f"aligned.{name}"]]}
+        for name in tests
+    }
+    return sides[0], sides[1], _pairs(kept["pairs.train"]), tests, scores
+
+
+def _pairs(rows: np.ndarray) -> Pairs:
+    return rows[0], rows[1], rows[2].astype(bool)
+
+
+def _prepared(data: Path) -> dict[str, np.ndarray]:
+    kept: dict[str, Any] = {}
+    sides = []
+    for part, table in _tables(data).items():
+        vectors = encoded(table["sequence"].tolist())
+        kept[f"{part}.sequence"], kept[f"{part}.family"] = (table[c].to_numpy(str) for c in ("sequence", "family"))
+        kept[f"{part}.residues"], kept[f"{part}.length"] = np.concatenate(vectors), [len(v) for v in vectors]
+        sides.append(Proteins(table, vectors))
+    seen, unseen = sides
+    first, second, same = FamilyPairs(seen.names, seed=0).draw(0)
+    shortcut = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    shortcut.fit(differences(seen.plain, first, second), same)
+    kept["pairs.train"] = np.stack(training_pairs(seen, shortcut))
+    one, other, truth = FamilyPairs(unseen.names, seed=1).draw(0)
+    tests = {
+        "random": (one, other, truth),
+        "matched": matched_pairs(one[truth], other[truth], unseen.names, unseen.plain, shortcut),
+    }
+    for name, (a, b, related) in tests.items():
+        kept[f"pairs.{name}"] = np.stack([a, b, related])
+        kept[f"plain.{name}"] = shortcut.decision_function(differences(unseen.plain, a, b))
+        kept[f"aligned.{name}"] = alignment_scores(*([unseen.sequences[i] for i in side] for side in (a, b)))
+    return kept
+
+
+def _tables(data: Path) -> dict[str, pd.DataFrame]:
+    """Sequences and families, by whether the families are trained on."""
     _, tests, _ = load_labelled(data)
     tested = {row.sequence for some in tests.values() for row in some}
     tested |= set(pd.read_parquet(data / "remote_homology/test.parquet")["sequence"])
@@ -169,18 +245,8 @@ def read_proteins(data: Path, work: Path) -> tuple[Proteins, Proteins]:
     table = pd.DataFrame({"sequence": rows["sequence"][:], "family": rows["family"][:]})
     hidden = table["family"].isin(hidden_families(table["family"], np.random.default_rng(0)))
     sizes = table["family"].map(table["family"].value_counts())
-    parts = {"seen": table[~hidden & (sizes > 1)], "unseen": table[hidden]}
-    parts["seen"] = parts["seen"].sample(min(SEEN, len(parts["seen"])), random_state=0)
-    found = {}
-    for part, some in parts.items():
-        path = work / f"same_family.{part}.npz"
-        if not path.is_file():
-            vectors = encoded(some["sequence"].tolist())
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, flat=np.concatenate(vectors), lengths=[len(v) for v in vectors])
-        saved = np.load(path)
-        found[part] = Proteins(some, np.split(saved["flat"], np.cumsum(saved["lengths"])[:-1]))
-    return found["seen"], found["unseen"]
+    seen = table[~hidden & (sizes > 1)]
+    return {"seen": seen.sample(min(SEEN, len(seen)), random_state=0), "unseen": table[hidden]}
 
 
 @torch.inference_mode()
@@ -204,7 +270,7 @@ def encoded(sequences: list[str]) -> list[np.ndarray]:
     return found
 
 
-def training_pairs(seen: Proteins, shortcut: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def training_pairs(seen: Proteins, shortcut: Any) -> Pairs:
     """Random pairs of two epochs and, once, matched ones."""
     drawn = [FamilyPairs(seen.names, seed=0).draw(epoch) for epoch in range(2)]
     first, second, same = (np.concatenate(part) for part in zip(*drawn, strict=True))
@@ -213,7 +279,7 @@ def training_pairs(seen: Proteins, shortcut: Any) -> tuple[np.ndarray, np.ndarra
     return tuple(np.concatenate(both) for both in zip((first, second, same), matched, strict=True))  # type: ignore
 
 
-def train(seen: Proteins, pairs: tuple[np.ndarray, np.ndarray, np.ndarray], parts: str, seed: int) -> Any:
+def train(seen: Proteins, pairs: Pairs, parts: str, seed: int) -> Any:
     """A score, and the standardisation of its plain numbers."""
     first, second, same = pairs
     torch.manual_seed(seed)
@@ -234,6 +300,16 @@ def train(seen: Proteins, pairs: tuple[np.ndarray, np.ndarray, np.ndarray], part
         optimizer.step()
         schedule.step()
     return model.eval(), scaler
+
+
+def trained_score(work: Path, seen: Proteins, pairs: Pairs, parts: str, seed: int) -> Any:
+    """As `train`; the weights are kept under `work`."""
+    path = work / f"same_family.{parts}.{seed}.safetensors"
+    if not path.is_file():
+        save_file(train(seen, pairs, parts, seed)[0].state_dict(), path)
+    model = PairScore(seen.residues[0].shape[1], seen.plain.shape[1], parts)
+    model.load_state_dict(load_file(path))
+    return model.eval(), StandardScaler().fit(differences(seen.plain, *pairs[:2]))
 
 
 @torch.inference_mode()
@@ -281,26 +357,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    seen, unseen = read_proteins(options.data, options.work)
-    first, second, same = FamilyPairs(seen.names, seed=0).draw(0)
-    shortcut = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
-    shortcut.fit(differences(seen.plain, first, second), same)
-    pairs = training_pairs(seen, shortcut)
-    one, other, truth = FamilyPairs(unseen.names, seed=1).draw(0)
-    tests = {
-        "random": (one, other, truth),
-        "matched": matched_pairs(one[truth], other[truth], unseen.names, unseen.plain, shortcut),
-    }
-    scores: dict[str, dict[str, list[np.ndarray]]] = {}
-    for test, (a, b, _) in tests.items():
-        aligned = alignment_scores([unseen.sequences[i] for i in a], [unseen.sequences[i] for i in b])
-        plain = shortcut.decision_function(differences(unseen.plain, a, b))
-        scores[test] = {"composition and length": [plain], "Needleman-Wunsch": [aligned]}
+    seen, unseen, pairs, tests, scores = prepare(options.data, options.work)
     for parts in _PARTS:
         for seed in options.seeds:
             path = options.work / f"same_family.{parts}.{seed}.json"
             if not path.is_file():
-                trained = train(seen, pairs, parts, seed)
+                trained = trained_score(options.work, seen, pairs, parts, seed)
                 kept = {test: scored(trained, unseen, a, b).tolist() for test, (a, b, _) in tests.items()}
                 path.write_text(json.dumps(kept))
                 print(parts, seed, {t: round(roc_auc_score(tests[t][2], v), 3) for t, v in kept.items()}, flush=True)
