@@ -125,6 +125,8 @@ def _all_pairs(first: Iterator[Any], other: Any, remarks: Remarks) -> Iterator[_
         yield from ((a, b) for a in first for b in held)
         return
     held = list(first)
+    if len(held) == 1:
+        remarks.note("record is alone and makes no pair; give others with --against", repr(held[0].id))
     yield from ((a, b) for place, a in enumerate(held) for b in held[place + 1 :])
 
 

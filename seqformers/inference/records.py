@@ -22,7 +22,7 @@ from seqformers.inference.repeats import RepeatedIds
 from seqformers.shards import Shard
 from seqformers.tokenization.reading import Reading
 
-__all__ = ["describe_work", "read_sequences", "settle_precision"]
+__all__ = ["describe_work", "note_repeats", "read_sequences", "settle_precision"]
 
 _MANY_UNKNOWN = 0.05
 
@@ -79,10 +79,15 @@ def read_sequences(
         for record in tqdm(records, unit=" records", disable=not progress, file=sys.stderr):
             ids.add(record.id)
             yield record
-        count, first = ids.found(most=3)
-    for place, name in enumerate(first):
-        rest = 0 if place else count - len(first)
-        remarks.note("ids came more than once; tell their rows apart by order", repr(name), 1 + rest)
+        note_repeats(ids, remarks)
     if report is not None and report.ambiguous_share > _MANY_UNKNOWN:
         odd = report.n + report.other_iupac
         remarks.note("letters are not A, C, G, T or U", f"{report.ambiguous_share:.1%} of all", odd)
+
+
+def note_repeats(ids: RepeatedIds, remarks: Remarks) -> None:
+    """Count the ids that came again, with the first of them as examples."""
+    count, first = ids.found(most=3)
+    for place, name in enumerate(first):
+        rest = 0 if place else count - len(first)
+        remarks.note("ids came more than once; tell their rows apart by order", repr(name), 1 + rest)

@@ -29,6 +29,7 @@ LINES = {"id": str, "length": int, "labels": str, "confidence": str}
 _HEAD = "AutoModelForTokenClassification"
 _GFF = (".gff", ".gff3")
 _OVERLAP = 64  # residues that neighbouring pieces of a long protein have in common
+_AMBIGUOUS = "BJOUXZ"
 _LONGEST = 4096  # residues of a piece, where the model reads more
 # What classes of the field are called by one letter.
 _LETTERS = {
@@ -119,7 +120,7 @@ def predict_residues(
         with Output(output, "predict", **options) as listing:
             if not listing.finished:
                 loaded = _loaded(run, device)
-                records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
+                records = _told(read_sequences(sequences, loaded.reading, remarks, progress=progress), loaded, remarks)
                 with listing.start().open("w", encoding="utf-8") as file:
                     file.write("##gff-version 3\n")
                     for record, scores in _scored(records, loaded, batch_size):
@@ -130,7 +131,8 @@ def predict_residues(
             if not table.finished:
                 loaded = _loaded(run, device)
                 records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
-                mine, done = part.of_records(records, sequences), table.rows_done
+                mine = _told(part.of_records(records, sequences), loaded, remarks)
+                done = table.rows_done
                 for record, scores in _scored(_left(mine, done, per), loaded, batch_size):
                     rows = _line(record, scores, loaded) if per == "record" else _rows(record, scores, loaded)
                     table.write(rows)
@@ -156,6 +158,21 @@ def _loaded(run: str | Path, device: str | None) -> Loaded:
     if loaded.reading.letters_per_token != 1 or loaded.reading.token_step != 1:
         raise ValueError(f"{loaded.name} reads k-mers; labels of single letters need a model with a token a letter")
     return loaded
+
+
+def _told(records: Iterable[Any], loaded: Loaded, remarks: Remarks) -> Iterator[Any]:
+    """The records; those without a residue are counted, and letters of proteins that stand for no one residue."""
+    ambiguous = "" if loaded.reading.is_nucleic else _AMBIGUOUS
+    for record in records:
+        if not record.sequence:
+            remarks.note("records hold no residue and got no label", repr(record.id))
+        elif odd := sum(map(record.sequence.upper().count, ambiguous)):
+            remarks.note(
+                f"letters {', '.join(ambiguous)} are no one of the 20 residues; their labels rest on the neighbours",
+                f"{odd} in {record.id!r}",
+                odd,
+            )
+        yield record
 
 
 def _left(records: Iterable[Any], done: int, per: str) -> Iterator[Any]:

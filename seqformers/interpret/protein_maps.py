@@ -100,12 +100,14 @@ def _mappable(
         name, letters = record.id, record.sequence
         other = (first or letters) if alignment else letters
         if not letters:
-            remarks.problem("records left out", f"{fasta}: record {name!r} is empty")
+            remarks.problem(
+                "records left out", f"{fasta}: record {name!r} is empty; remove it, or pass --on-error skip"
+            )
         elif len(letters) * len(other) > _LARGEST_MAP:
             remarks.problem(
                 "records left out",
                 f"{fasta}: record {name!r} has {len(letters):,} residues, and a map of {len(letters):,} x "
-                f"{len(other):,} is too large to draw; cut it into domains",
+                f"{len(other):,} is too large to draw; cut it into domains, or pass --on-error skip",
             )
         else:
             first = first or letters

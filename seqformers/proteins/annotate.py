@@ -20,6 +20,8 @@ from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.datasets_scripts.common.streams import check_source, is_stream
 from seqformers.datasets_scripts.common.tables import open_table
 from seqformers.files import Output, fingerprint, safe_name
+from seqformers.inference.records import note_repeats
+from seqformers.inference.repeats import RepeatedIds
 from seqformers.inference.scores import round_score
 from seqformers.pictures import save_picture
 from seqformers.proteins.annotator import ProteinAnnotation, ProteinAnnotator
@@ -204,26 +206,35 @@ def _proteins(source: Any, remarks: Remarks) -> Iterator[_Protein]:
         where = f"{source}, record"
     else:
         records, quiet, where = source, Remarks(), "protein"
-    for name, sequence in records:
-        sequence = sequence.upper()
-        if sequence.endswith("*"):
-            sequence = sequence[:-1]
-            remarks.note("proteins end in '*', which was removed", repr(name))
-        try:
-            _check(sequence, f"{where} {name!r}")
-        except ValueError as error:
-            remarks.problem("records left out", str(error))
-            continue
-        if not sequence:
-            remarks.note("records have no letters and got no answer", repr(name))
-        elif not sequence.strip("X"):
-            remarks.note("records hold only X; what is said of them is a guess", repr(name))
-        elif odd := sum(map(sequence.count, "BJOUZ")):
-            remarks.note("letters B, J, O, U, Z were read as D, L, K, C, E", f"{odd} in {name!r}", odd)
-        yield _Protein(name, sequence)
+    with RepeatedIds() as ids:
+        for name, sequence in records:
+            ids.add(name)
+            protein = _readable(name, sequence.upper(), f"{where} {name!r}", remarks)
+            if protein is not None:
+                yield protein
+        note_repeats(ids, remarks)
     for what, count in quiet.counts.items():
         for example in quiet.examples[what][:1]:
             remarks.note(what, example, count)
+
+
+def _readable(name: str, sequence: str, where: str, remarks: Remarks) -> _Protein | None:
+    """The protein, or None for a record that is none; what is odd is counted."""
+    if sequence.endswith("*"):
+        sequence = sequence[:-1]
+        remarks.note("proteins end in '*', which was removed", repr(name))
+    try:
+        _check(sequence, where)
+    except ValueError as error:
+        remarks.problem("records left out", str(error))
+        return None
+    if not sequence:
+        remarks.note("records have no letters and got no answer", repr(name))
+    elif not sequence.strip("X"):
+        remarks.note("records hold only X; what is said of them is a guess", repr(name))
+    elif odd := sum(map(sequence.count, "BJOUZ")):
+        remarks.note("letters B, J, O, U, Z were read as D, L, K, C, E", f"{odd} in {name!r}", odd)
+    return _Protein(name, sequence)
 
 
 def _check(sequence: str, where: str) -> None:

@@ -107,3 +107,10 @@ def test_mistakes_are_named(run, files, tmp_path):
     for option in (["--window", "5"], ["--per", "residue"]):
         result = CliRunner().invoke(app, ["predict", str(run), str(files[1]), "-o", str(tmp_path / "z.tsv"), *option])
         assert result.exit_code and "compares pairs" in f"{result.output}{result.exception}"
+
+
+def test_a_protein_alone_makes_no_pair_and_is_said(run, tmp_path):
+    write(tmp_path / "one.fasta", {"lonely": "MKVLAAG"})
+    with pytest.warns(UserWarning, match="1 record is alone and makes no pair; .*'lonely'"):
+        predict_pairs(run, tmp_path / "one.fasta", tmp_path / "t.tsv", progress=False)
+    assert len(pd.read_csv(tmp_path / "t.tsv", sep="\t")) == 0

@@ -156,3 +156,14 @@ def test_what_is_of_whole_records_is_refused(run, fasta, tmp_path):
         app, ["predict", str(run), str(fasta), "-o", str(tmp_path / "t.tsv"), "--both-strands"]
     )
     assert "labels residues: leave it out" in str(result.exception)
+
+
+def test_records_without_residues_and_letters_of_several_are_said(run, tmp_path):
+    path = tmp_path / "odd.fasta"
+    path.write_text(">none\n>odd\nMKxBUL\n>plain\nMKV\n")
+    with pytest.warns(UserWarning) as caught:
+        predict_residues(run, path, tmp_path / "t.tsv", progress=False)
+    said = "\n".join(str(warning.message) for warning in caught)
+    assert "1 records hold no residue and got no label: 'none'" in said
+    assert "3 letters B, J, O, U, X, Z are no one of the 20 residues" in said
+    assert pd.read_csv(tmp_path / "t.tsv", sep="\t", dtype=str)["length"].tolist() == ["0", "6", "3"]

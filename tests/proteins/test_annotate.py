@@ -108,14 +108,20 @@ def test_bad_records_are_named_or_skipped(small, tmp_path, text, message):
 
 def test_odd_records_get_a_row_and_a_remark(small, tmp_path):
     path = tmp_path / "odd.fasta"
-    path.write_text(">empty\n>x\nXXXX\n>rare\nMKUOBZJ\n>lower\nmkvlaag*\n")
+    path.write_text(">empty\n>x\nXXXX\n>rare\nMKUOBZJ\n>lower\nmkvlaag*\n>x\nMKV\n")
     remarks = "\n".join(annotate_proteins(path, tmp_path / "t.jsonl", model=small).lines())
     table = pd.read_json(tmp_path / "t.jsonl", lines=True)
-    assert table["length"].tolist() == [0, 4, 7, 7] and pd.isna(table["topology"][0])
-    for said in ("have no letters", "hold only X", "were read as D, L, K, C, E", "end in '*'"):
+    assert table["length"].tolist() == [0, 4, 7, 7, 3] and pd.isna(table["topology"][0])
+    for said in (
+        "have no letters",
+        "hold only X",
+        "were read as D, L, K, C, E",
+        "end in '*'",
+        "1 ids came more than once",
+    ):
         assert said in remarks
     same = annotation_table([("rare", "MKCKDEL"), ("lower", "MKVLAAG")], model=small)
-    assert same["ss3"].tolist() == table["ss3"].tolist()[2:]
+    assert same["ss3"].tolist() == table["ss3"].tolist()[2:4]
 
 
 def test_an_interrupted_table_goes_on(small, fasta, tmp_path, monkeypatch):
