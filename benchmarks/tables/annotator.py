@@ -206,16 +206,22 @@ def choose_cost(data: Path, work: Path) -> dict[str, Any]:
 
 
 def choose_structure(data: Path, work: Path) -> dict[str, Any]:
-    """Q3 of networks that could give the structures, on validation proteins; in `work/structure_choice.json`."""
+    """Q3 of networks that could give the structures, on validation proteins; in `work/structure_choice.json`.
+
+    Networks that stand there already are not measured again.
+    """
     rows, seen = structure_rows(data, "valid_netsurfp2"), load_labelled(data)[0]["structure"]
     trained = {row.sequence for row in seen}
     rows = [row for row in rows if row.sequence not in trained][:_VALIDATION]
-    found = {}
-    for arm in (name for name in STRUCTURES if (work / f"{name}.0" / "facts.json").is_file()):
+    path = work / "structure_choice.json"
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    found = dict(before["q3"]) if before.get("proteins") == len(rows) else {}
+    trained_arms = [name for name in STRUCTURES if (work / f"{name}.0" / "facts.json").is_file()]
+    for arm in (name for name in trained_arms if name not in found):
         calls = _calls(_annotated(work / f"{arm}.0", rows, 0.0), "structure")
         found[arm] = float(structure_score(calls, rows)(np.arange(len(rows)))["q3"])
     chosen = {"arm": max(found, key=found.__getitem__), "q3": found, "proteins": len(rows)}
-    (work / "structure_choice.json").write_text(json.dumps(chosen, indent=1))
+    path.write_text(json.dumps(chosen, indent=1))
     print(json.dumps(chosen), flush=True)
     return chosen
 
