@@ -355,12 +355,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the public data")
     parser.add_argument("--work", type=Path, default=Path("work/arms"))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--collect", action="store_true", help="train nothing, write what is there")
     options = parser.parse_args()
     torch.set_num_threads(1)
     seen, unseen, pairs, tests, scores = prepare(options.data, options.work)
     for parts in _PARTS:
         for seed in options.seeds:
             path = options.work / f"same_family.{parts}.{seed}.json"
+            if not path.is_file() and options.collect:
+                continue
             if not path.is_file():
                 trained = trained_score(options.work, seen, pairs, parts, seed)
                 kept = {test: scored(trained, unseen, a, b).tolist() for test, (a, b, _) in tests.items()}
@@ -384,8 +387,8 @@ def page(outcome: dict[str, Any]) -> str:
     result = outcome["result"]
     lines = [
         "# Same family or not, on families that were not trained on", "", f"`{outcome['command']}`, commit "
-        f"{outcome['commit']}. AUROC (95 % of a bootstrap over families; networks: mean of {len(outcome['seeds'])} "
-        "seeds), and the paired lead over composition and length. Matched: to each pair of one family a pair of two "
+        f"{outcome['commit']}. AUROC (95 % of a bootstrap over families; networks: mean of the seeds), "
+        "and the paired lead over composition and length. Matched: to each pair of one family a pair of two "
         "that composition and length find as likely.", "",
     ]  # fmt: skip
     for test in ("random", "matched"):
@@ -397,7 +400,8 @@ def page(outcome: dict[str, Any]) -> str:
             lead = "-" if name == "composition and length" else "{:+.3f} ({:+.3f} to {:+.3f})".format(
                 row["lead"], *row["lead_interval"]
             )  # fmt: skip
-            lines.append(f"| {name} | {row['auroc']:.3f} ({low:.3f} to {high:.3f}) | {lead} |")
+            seeds = f" ({len(row['seeds'])} seeds)" if name.startswith("network") else ""
+            lines.append(f"| {name}{seeds} | {row['auroc']:.3f} ({low:.3f} to {high:.3f}) | {lead} |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
