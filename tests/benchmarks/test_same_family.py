@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.tables.protein_arms_data import UNSEEN, hidden_families
-from benchmarks.tables.same_family import PairScore, differences, judged, matched_pairs, soft_alignment
+from benchmarks.tables.same_family import PairScore, area, differences, judged, matched_pairs, soft_alignment
 from seqformers.datasets_scripts.pfam.family_pairs import FamilyPairs
 
 
@@ -70,6 +70,8 @@ def test_a_lead_over_the_shortcut_has_an_interval():
     scores = {"plain": [rng.normal(size=400)], "good": [truth + rng.normal(size=400) for _ in range(2)]}
     table = judged(scores, truth, groups, "plain")
     low, high = table["good"]["lead_interval"]
+    ties = np.round(scores["good"][0], 1)
+    assert area(truth, ties) == pytest.approx(roc_auc_score(truth, ties))
     assert 0 < low < table["good"]["lead"] < high and table["plain"]["lead"] == 0.0
     assert len(table["good"]["seeds"]) == 2
 
