@@ -466,9 +466,9 @@ def _of_structures(arms: dict[str, Any], choice: dict[str, Any]) -> str:
     known = [arm for arm in names if arm in choice["q3"]]
     said = ", ".join(f"{names[arm]} {arms[arm]['metrics']['q3']:.3f} ({choice['q3'][arm]:.3f})" for arm in known)
     return (
-        f"Structures have an encoder of their own, trained on structures alone. Q3 on CB513, and in brackets on "
-        f"{choice['proteins']} validation proteins, by which it was chosen: {said}. The packaged one is the network "
-        f"{names[choice['arm']]}."
+        "Structures have an encoder of their own, trained on structures alone. Q3 on CB513, and in brackets on "
+        f"{choice['proteins']} validation proteins, by which it is chosen (at first it was by CB513): {said}. The "
+        f"packaged one is the network {names[choice['arm']]}."
     )
 
 

@@ -413,7 +413,26 @@ def page(outcome: dict[str, Any]) -> str:
             seeds = f" ({len(row['seeds'])} seeds)" if name.startswith("network") else ""
             lines.append(f"| {name}{seeds} | {row['auroc']:.3f} ({low:.3f} to {high:.3f}) | {lead} |")
         lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+    drawn = RESULTS / "soft_alignment.json"
+    return (
+        "\n".join([*lines, *(_of_picture(json.loads(drawn.read_text())) if drawn.is_file() else [])]).rstrip() + "\n"
+    )
+
+
+def _of_picture(outcome: dict[str, Any]) -> list[str]:
+    """What `same_family_figure` measured, and its picture."""
+    found = outcome["result"]
+    said = (
+        "{maps} pairs of {name} {weight_near_the_path:.3f} ({near_the_path_if_all_alike:.3f} were all weights alike)"
+    )
+    shares = [said.format(name=name.replace("_", " "), **found[name]) for name in ("one_family", "two_families")]
+    return [
+        "## Soft alignment and Needleman-Wunsch", "",
+        f"`{outcome['command']}`, commit {outcome['commit']}. Spearman of the two scores "
+        f"{found['spearman_of_the_two']:.3f}; within two residues of the path of Needleman-Wunsch lie, "
+        f"of {', of '.join(shares)}.", "",
+        "![scores and weights of soft alignment beside Needleman-Wunsch](../../docs/pictures/soft_alignment.png)",
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ much of the weight lies within two residues of the path, beside what lies there 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from seqformers.pictures import save_picture
 
 __all__ = ["draw", "main", "map_of"]
 
+_COMMAND = "python -m benchmarks.tables.same_family_figure --data DATA --work work/arms --output docs/pictures"
 _MAPS = 60  # pairs of each kind whose weights are laid beside the path
 _KINDS = {True: "one family", False: "two families"}
 _COLOURS = {True: "#D55E00", False: "#888888"}
@@ -102,7 +104,8 @@ def main() -> None:
         }  # fmt: skip
     options.output.mkdir(parents=True, exist_ok=True)
     save_picture(draw(soft, hard, same, maps), options.output / "soft_alignment.png")
-    write_result("soft_alignment", result, data="TAPE remote homology, 21 families", seeds=[0])
+    path = write_result("soft_alignment", result, data="TAPE remote homology, 21 families", seeds=[0])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"command": _COMMAND}, indent=2) + "\n")
     print(result)
 
 
