@@ -272,8 +272,10 @@ def page(outcome: Mapping[str, Any]) -> str:
     lines = [
         "# Arms of protein pretraining", "", f"`{outcome['command']}`, commit {outcome['commit']}. Every network had "
         f"{budget['pretrain']:g} CPU seconds of pretraining (where it has any), then {budget['finetune']:g} of "
-        "fine-tuning a task: this compares recipes at one small budget, not the papers' models. Mean ± standard "
-        "deviation over seeds.", "",
+        "fine-tuning a task: this compares recipes at one small budget, not the papers' models. Probes fit one linear "
+        "layer on the frozen encoder and few labelled proteins. Mean ± standard deviation over seeds (of probes: "
+        "draws of the labelled proteins); one seed where there is no ±. An MCC of 0 is a network that calls every "
+        "protein the same; the AUROC then says what it knows.", "",
     ]  # fmt: skip
     for task in TASKS:
         arms, plain = result["arms"].get(task, {}), result.get(task, {})
