@@ -55,25 +55,89 @@ def phage_detector() -> str:
             row = found["result"]["table"][method][length]
             cells = ["{:.3f} ({:.3f}-{:.3f})".format(*row[name]) for name in names]
             lines.append(f"| {int(length):,} | {method} | {' | '.join(cells)} |")
-    text = "\n".join([*lines, "", f"(95 % of a bootstrap over groups of genomes.) {_about(found)}"])
-    peers = _result("phage_peers")
-    for length, tools in (peers["result"] if peers else {}).items():
-        for name, title in {"jaeger": "Jaeger", "genomad": "geNomad's network (virus against chromosome)"}.items():
-            if name not in tools:
-                continue
-            theirs, ours = tools[name], tools[name]["detector"]["auroc"]
-            text += (
-                f"\n\n{title} on {theirs['contigs']:,} contigs of {int(length):,} nt, phage against host: AUROC "
-                "{:.3f} ({:.3f}-{:.3f})".format(*theirs["auroc"])
-                + ", the detector (phage minus host score) on the same {:.3f} ({:.3f}-{:.3f})".format(*ours)
-                + f". {theirs['seconds_per_megabase']:.1f} s of one core a megabase"
-            )
-            if "seqformers" in tools:
-                text += f", `find-phages` {tools['seqformers']['seconds_per_megabase']:.1f}"
-            text += ". It was probably trained on many of these genomes, which cannot be told apart here."
-    if peers:
-        text += f"\n\n{_about(peers)}"
-    return text
+    phyla = found["result"]["unseen_phyla"]
+    alone = ", ".join(f"{name} {row['auroc_3000']:.3f} ({row['contigs']} contigs)" for name, row in phyla.items())
+    said = f"(95 % of a bootstrap over groups of genomes.) Hosts of phyla not in training, 3,000 nt, AUROC: {alone}."
+    first = "\n".join([*lines, "", f"{said} {_about(found)}"])
+    return "\n\n".join(part for part in (first, _detector_folds(), _detector_peers()) if part)
+
+
+def _interval(value: list[float]) -> str:
+    return "{:.3f} ({:.3f}-{:.3f})".format(*value)
+
+
+def _detector_folds() -> str:
+    """The detector on genera and phyla that training had not seen, from more folds."""
+    found = _result("phage_folds")
+    if found is None:
+        return ""
+    result, rows = found["result"], []
+    titles = {
+        "third": "a third of the groups unseen",
+        "genus": "a fifth of the groups unseen",
+        "phylum": "whole phyla of hosts unseen",
+    }
+    names = ["auroc_hosts_by_score", "auroc_hosts", "sensitivity_hosts", "macro_recall_phage_virus", "recall_plasmid"]
+    orders = ["auroc_hosts_by_score", "auroc_hosts"]
+    for by in (by for by in titles if by in result):
+        for seed, table in result[by]["table"].items():
+            for length, row in table.items():
+                title = titles[by] + (f", {seed}" if len(result[by]["table"]) > 1 else "")
+                mean = result[by]["mean_of_folds"][seed][length]
+                cells = [*(_interval(mean[name]) for name in orders), *(_interval(row[name]) for name in names)]
+                rows.append([f"{int(length):,}", title, *cells])
+    head = ["nt", "trained with", "AUROC of `score_phage`, mean of folds", "of phage minus host, mean of folds",
+            "AUROC of `score_phage`", "of phage minus host", "found at 1 % false", "macro recall, phage and virus",
+            "recall of plasmids"]  # fmt: skip
+    said = (
+        "The same contigs by what training had not seen. A mean of folds asks how one network orders contigs, as it "
+        "does those of a user; the columns after it put the scores of all folds, so of several networks, in one order:"
+    )
+    parts = ["\n".join([said, "", *_table(head, rows)])]
+    if phyla := result.get("phylum", {}).get("hosts_of"):
+        peers = (_result("phage_peers") or {}).get("result", {}).get("phyla", {})
+        tools = {"jaeger": "Jaeger", "genomad": "geNomad's network"}
+        rows = []
+        for length, table in phyla.items():
+            for phylum, row in table.items():
+                theirs = [peers.get(length, {}).get(tool, {}).get(phylum) for tool in tools]
+                cells = [_interval(row["auroc"]), *(_interval(value) if value else "" for value in theirs)]
+                rows.append([f"{int(length):,}", phylum, f"{row['hosts']} of {row['host_groups']}", *cells])
+        head = ["nt", "phylum", "hosts, of genera", "AUROC, unseen in training", *tools.values()]
+        said = (
+            "Phages against the hosts of one phylum, which the network had not seen (the other tools may have; they "
+            "were asked about the phages of all folds):"
+        )
+        parts.append("\n".join([said, "", *_table(head, rows)]))
+    return "\n\n".join([*parts, _about(found)])
+
+
+def _detector_peers() -> str:
+    """Other tools and the detector on the same contigs."""
+    found = _result("phage_peers")
+    if found is None:
+        return ""
+    titles = {"jaeger": "Jaeger", "genomad": "geNomad's network"}
+    names = ["auroc", "auroc_bacterium", "auroc_archaeon", "sensitivity", "macro_recall"]
+    rows = []
+    for length, tools in ((key, value) for key, value in found["result"].items() if key.isdigit()):
+        for tool in (tool for tool in titles if tool in tools):
+            row, nt = tools[tool], f"{int(length):,}"
+            cost = [f"{row['seconds_per_megabase']:.1f}", f"{row['mb']:,}"]
+            rows.append([nt, titles[tool], f"{row['contigs']:,}", *(_interval(row[name]) for name in names), *cost])
+            own = tools.get("seqformers")
+            cost = [f"{own['seconds_per_megabase']:.1f}", f"{own['mb']:,}"] if own else ["", ""]
+            for key, share in (("thirds", "third"), ("fifths", "fifth")):
+                if key in row:
+                    cells = [_interval(row[key][name]) for name in names]
+                    rows.append([nt, f"detector, a {share} unseen", "the same", *cells, *cost])
+    head = ["nt", "tool", "contigs", "AUROC, phage against host", "bacteria", "archaea", "found at 1 % false",
+            "macro recall", "s a Mb, one core", "MB"]  # fmt: skip
+    said = (
+        "Beside other tools, on the same contigs (the difference of phage, or virus, and host score; both tools were "
+        "probably trained on many of these genomes, which cannot be told apart here):"
+    )
+    return "\n".join([said, "", *_table(head, rows), "", _about(found)])
 
 
 def phage_regions() -> str:
@@ -112,15 +176,20 @@ def detector_in_short() -> str:
     if found is None:
         return "Not measured yet."
     table, peers = found["result"]["table"], (_result("phage_peers") or {}).get("result", {})
+    folds = (_result("phage_folds") or {}).get("result", {})
+    means = {by: found["mean_of_folds"]["seed 0"] for by, found in folds.items() if by in ("third", "genus")}
     names = {
         "auroc_hosts_by_score": "AUROC of `score_phage`, phage against host",
         "macro_recall_phage_virus": "macro recall, phage and virus",
     }
     tools = {"jaeger": "Jaeger", "genomad": "geNomad's network"}
-    head = ["nt", *names.values(), "6-mer regression, the same two", *(f"{tool}, AUROC" for tool in tools.values())]
+    titles = {"third": "mean of folds", "genus": "mean of folds, a fifth of the groups unseen"}
+    head = ["nt", *names.values(), *(titles[by] for by in means), "6-mer regression, the first two"]
+    head += [f"{tool}, AUROC" for tool in tools.values()]
     rows = []
     for length, row in table["detector"].items():
-        cells = ["{:.3f} ({:.3f}-{:.3f})".format(*row[name]) for name in names]
+        cells = [_interval(row[name]) for name in names]
+        cells += [_interval(mean[length]["auroc_hosts_by_score"]) for mean in means.values()]
         cells.append("{:.3f}, {:.3f}".format(*(table["6-mer regression"][length][name][0] for name in names)))
         for tool in tools:
             theirs = peers.get(length, {}).get(tool, {}).get("auroc")
