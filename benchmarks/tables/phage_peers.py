@@ -12,8 +12,8 @@ the tool was given: of the networks that had not seen a third of the groups (`ph
 (`phage_folds`). The intervals are a bootstrap over groups of genomes. Seconds are of the processor and hold the start
 of a tool once a batch. A phage is called where its score is above that of hosts, which the macro recall takes.
 
-Jaeger's windows are of 2,000 nt; shorter contigs it answers if asked to (`--min-len`). `--phyla` asks about the
-further hosts of each phylum that `phage_folds` draws, beside the phages of the same length.
+Jaeger leaves contigs below 2,000 nt out; it is given windows of their length (`--fsize`), for which it was not made.
+`--phyla` asks about the further hosts of each phylum that `phage_folds` draws, beside the phages of the same length.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def run(words: list[str]) -> tuple[float, float]:
 def jaeger(folder: Path, fasta: Path, out: Path, shortest: int) -> tuple[pd.Series, float, float]:
     """Its mean phage score minus the best other one, by contig; seconds; MB."""
     words = [str(folder / "jaeger"), "predict", "-i", str(fasta), "-o", str(out), "--cpu", "--workers", "1", "-f"]
-    spent = run(words + ["--min-len", str(shortest)] * (shortest < WINDOW))
+    if shortest < WINDOW:
+        words += ["--fsize", str(shortest), "--stride", str(shortest * 3 // 4)]
+    spent = run(words)
     (path,) = out.rglob(f"{fasta.stem}_jaeger.tsv")
     table = pd.read_csv(path, sep="\t").set_index("contig_id")
     return table["phage_score"] - table[["bacteria_score", "archaea_score"]].max(axis=1), *spent
