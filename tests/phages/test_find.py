@@ -227,6 +227,14 @@ def test_fdr_is_read_off_the_curve_of_the_class() -> None:
     assert Calibration().expected_false(3, 0.7) is None
 
 
+def test_the_packaged_tokenizer_reads_a_window_whole() -> None:
+    """As long as the reads of training: truncation cuts no window, and `predict` takes windows of that length."""
+    folder = packaged_model("coding_profile")
+    window = CodingProfileConfig.from_pretrained(folder).read_length
+    ids = KmerTokenizer.from_pretrained(folder)("A" * 3_000, truncation=True).input_ids
+    assert len(ids) == window + 2 == 2_002
+
+
 def test_a_model_without_calibration_answers_without_fdr(contigs: dict[str, str], tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt"):
         (tmp_path / name).write_bytes((packaged_model("coding_profile") / name).read_bytes())
