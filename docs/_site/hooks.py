@@ -98,12 +98,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links that leave the documents to the copy of their target in the site, or show them as plain text."""
+    """Lead links and pictures that leave the documents to their copy in the site, or show them as plain text."""
     source = ROOT / "docs" / page.file.src_uri
     for original, place in COPIED.items():
         if page.file.src_uri == place:
             source = ROOT / original
-    return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)(#[^)]*)?\)", lambda match: _link(match, source, page), markdown)
+    return re.sub(r"\[([^\]]+)\]\(([^)#\s]+)(#[^)]*)?\)", lambda match: _link(match, source, page), markdown)
 
 
 def _link(match: re.Match[str], source: Path, page: Page) -> str:
