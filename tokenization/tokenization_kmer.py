@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,11 @@ from tokenizers import Tokenizer
 
 from .portable import kmer_backend
 from .token_inputs import refuse_split_texts
-from .tokenization_arrays import ArrayTokenizer
+from .tokenization_words import SPECIAL, UNK, WordTokenizer
 
-__all__ = ["KmerTokenizer", "base_codes", "merged_bases", "refuse_unknown", "rolling_kmers"]
+__all__ = ["KmerTokenizer", "base_codes", "refuse_unknown", "rolling_kmers"]
 
 _BASES = "ATCG"  # DNABERT's order: A=0, T=1, C=2, G=3
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_UNK = 1
 _OTHER = 4
 
 
@@ -64,7 +60,7 @@ def _any_in_window(flags: np.ndarray, k: int) -> np.ndarray:
     return half[:n] | half[k // 2 : k // 2 + n]
 
 
-class KmerTokenizer(ArrayTokenizer):
+class KmerTokenizer(WordTokenizer):
     """Tokenizer of DNA and RNA into overlapping k-mers.
 
     Ids are DNABERT's: `[PAD]` 0, `[UNK]` 1, `[CLS]` 2, `[SEP]` 3, `[MASK]` 4, then all k-mers in base order A, T, C,
@@ -97,57 +93,28 @@ class KmerTokenizer(ArrayTokenizer):
         (2, 5)
     """
 
-    vocab_files_names = {"vocab_file": "vocab.txt"}  # noqa: RUF012 (the base class's form)
-
     def __init__(
         self,
         k: int | None = None,
         stride: int = 1,
         do_upper_case: bool = True,
         legacy_stride: bool = False,
-        on_unknown: str = "unk",
-        unknown_warning_share: float = 0.05,
         vocab_file: str | None = None,
-        unk_token: str = "[UNK]",
-        cls_token: str = "[CLS]",
-        sep_token: str = "[SEP]",
-        pad_token: str = "[PAD]",
-        mask_token: str = "[MASK]",
         molecule: str = "dna",
         **kwargs: Any,
     ):
         k = _checked_k(k, vocab_file)
         if not 1 <= stride <= k:
             raise ValueError(f"stride must be between 1 and k={k}, got {stride}: a larger one would skip bases")
-        if on_unknown not in ("unk", "error"):
-            raise ValueError(f"on_unknown must be 'unk' or 'error', got {on_unknown!r}")
         if molecule not in ("dna", "rna"):
             raise ValueError(f"molecule must be 'dna' or 'rna', got {molecule!r}")
         self.molecule = molecule
         self.k = k
         self.stride = stride
-        self.do_upper_case = do_upper_case
         self.legacy_stride = legacy_stride
-        self.on_unknown = on_unknown
-        self.unknown_warning_share = unknown_warning_share
-        self.letters_per_token = k
-        self.token_step = stride
-        kwargs.pop("do_lower_case", None)  # DNABERT's files carry it, and obeying it turns everything into [UNK]
+        self.word_name = f"{k}-mers"
         kwargs.setdefault("model_max_length", 512)
-        super().__init__(
-            k=k,
-            stride=stride,
-            do_upper_case=do_upper_case,
-            legacy_stride=legacy_stride,
-            on_unknown=on_unknown,
-            unknown_warning_share=unknown_warning_share,
-            unk_token=unk_token,
-            cls_token=cls_token,
-            sep_token=sep_token,
-            pad_token=pad_token,
-            mask_token=mask_token,
-            **kwargs,
-        )
+        super().__init__(k=k, stride=stride, do_upper_case=do_upper_case, legacy_stride=legacy_stride, **kwargs)
 
     # -- sequences to ids --------------------------------------------------------------------------------------------
 
@@ -179,10 +146,10 @@ class KmerTokenizer(ArrayTokenizer):
             refuse_unknown(texts, lengths, int(np.argmax(unknown)))
         kmers = self._at_starts(rolling_kmers(codes, self.k), lengths, counts)
         ids = kmers.astype(ids_type, copy=kmers.dtype != ids_type or not kmers.flags.writeable)
-        np.add(ids, len(_SPECIAL), out=ids, casting="unsafe")
+        np.add(ids, len(SPECIAL), out=ids, casting="unsafe")
         if has_unknown:
             bad = self._at_starts(_any_in_window(unknown, self.k), lengths, counts)
-            ids[bad] = _UNK
+            ids[bad] = UNK
             self._warn_about_unknown(int(np.count_nonzero(bad)), len(ids))
         if not counts.all():
             self._warn_about_short(lengths)
@@ -207,100 +174,37 @@ class KmerTokenizer(ArrayTokenizer):
         before = np.cumsum(counts) - counts
         return windows[np.repeat(first - before * self.stride, counts) + np.arange(int(counts.sum())) * self.stride]
 
-    def _warn_about_unknown(self, unknown: int, total: int) -> None:
-        if unknown > self.unknown_warning_share * total:
-            warnings.warn(
-                f"{unknown} of {total} tokens ({unknown / total:.1%}) are [UNK]: these {self.k}-mers hold a letter "
-                f"other than A, C, G, T, U{'' if self.do_upper_case else ' in upper case'}. Is this DNA or RNA?",
-                stacklevel=6,
-            )
-
-    def _warn_about_short(self, lengths: np.ndarray) -> None:
-        short = int(np.count_nonzero(self.num_tokens(lengths) == 0))
-        if short:
-            warnings.warn(
-                f"{short} of {len(lengths)} sequences are shorter than one token ({self.k} bases) and give none",
-                stacklevel=6,
-            )
-
     # -- tokens, ids and bases ---------------------------------------------------------------------------------------
 
     @property
     def vocab_size(self) -> int:
         """Number of ids: 5 special tokens and 4^k k-mers."""
-        return len(_SPECIAL) + 4**self.k
+        return len(SPECIAL) + 4**self.k
 
     @property
     def kmer_ids(self) -> range:
         """Ids of the k-mers."""
-        return range(len(_SPECIAL), self.vocab_size)
+        return range(len(SPECIAL), self.vocab_size)
 
     def words_like(self, ids: np.ndarray) -> tuple[int, int]:
         """First id and number of the k-mers that are as long as each of `ids`: what may stand in its place."""
-        return len(_SPECIAL), 4**self.k
+        return len(SPECIAL), 4**self.k
 
-    @cached_property
-    def _vocab(self) -> dict[str, int]:
-        kmers = map("".join, product(_BASES, repeat=self.k))
-        return {token: index for index, token in enumerate([*_SPECIAL, *kmers])}
+    def _words(self) -> Iterable[str]:
+        return map("".join, product(_BASES, repeat=self.k))
 
-    def get_vocab(self) -> dict[str, int]:
-        """Token -> id, added tokens included."""
-        return {**self._vocab, **self.added_tokens_encoder}
-
-    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:
-        ids, _ = self._ids_of_texts([text])
-        return [self._convert_id_to_token(index) for index in ids.tolist()]
-
-    def _convert_token_to_id(self, token: str) -> int:
-        return self._vocab.get(token, _UNK)
-
-    def _convert_id_to_token(self, index: int) -> str:
-        if index < len(_SPECIAL):
-            return _SPECIAL[index]
-        number = index - len(_SPECIAL)
-        if number >= 4**self.k:
-            return _SPECIAL[_UNK]
+    def _word(self, number: int) -> str:
         return "".join(_BASES[number >> 2 * (self.k - 1 - i) & 3] for i in range(self.k))
 
-    def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """Join overlapping k-mers back into bases; see `decode`."""
-        return self._join(np.array(self.convert_tokens_to_ids(tokens), dtype=np.int64), skip_special=False)
-
-    def _decode(  # type: ignore[override]
-        self,
-        token_ids: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: Any = None,
-        **kwargs: Any,
-    ) -> str:
-        """Ids back to bases: neighbouring k-mers overlap by `k - stride` bases and are merged.
-
-        A base covered only by `[UNK]` or `[MASK]` is written N, also with `skip_special_tokens=True`, so that
-        positions stay right. Where k-mers disagree, as predicted ones may, the later one wins.
-        """
-        return self._join(np.asarray(token_ids, dtype=np.int64).reshape(-1), skip_special=skip_special_tokens)
-
-    def _join(self, ids: np.ndarray, *, skip_special: bool) -> str:
-        return merged_bases(self, ids, self._merge, skip_special=skip_special)
-
     def _merge(self, run: np.ndarray) -> str:
-        letters = np.full((len(run) - 1) * self.stride + self.k, ord("N"), dtype=np.uint8)
+        letters = np.full((len(run) - 1) * self.stride + self.k, ord(self.unknown_letter), dtype=np.uint8)
         alphabet = np.frombuffer(_BASES.encode(), dtype=np.uint8)
-        known = np.flatnonzero(run >= len(_SPECIAL))
-        number = run[known] - len(_SPECIAL)
+        known = np.flatnonzero(run >= len(SPECIAL))
+        number = run[known] - len(SPECIAL)
         # From the last base to the first, so that of two k-mers over one base the later one writes last.
         for offset in reversed(range(self.k)):
             letters[known * self.stride + offset] = alphabet[number >> 2 * (self.k - 1 - offset) & 3]
         return letters.tobytes().decode()
-
-    # -- files -------------------------------------------------------------------------------------------------------
-
-    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
-        """Write `vocab.txt`, one token a line in id order, as DNABERT's repositories have it."""
-        path = Path(save_directory) / f"{filename_prefix + '-' if filename_prefix else ''}vocab.txt"
-        path.write_text("\n".join(self._vocab) + "\n", encoding="utf-8")
-        return (str(path),)
 
     def _portable_backend(self) -> Tokenizer:
         return kmer_backend(
@@ -318,28 +222,14 @@ def _checked_k(k: int | None, vocab_file: str | None) -> int:
     else:
         tokens = Path(vocab_file).read_text(encoding="utf-8").split()
         found = len(tokens[-1]) if tokens else 0
-        if tuple(tokens[:5]) != _SPECIAL or len(tokens) != 5 + 4**found or tokens[-2:] != _last_two(found):
-            raise ValueError(f"{vocab_file} is not a vocabulary of k-mers in the order A, T, C, G after {_SPECIAL}")
+        if tuple(tokens[:5]) != SPECIAL or len(tokens) != 5 + 4**found or tokens[-2:] != _last_two(found):
+            raise ValueError(f"{vocab_file} is not a vocabulary of k-mers in the order A, T, C, G after {SPECIAL}")
         if k is not None and k != found:
             raise ValueError(f"{vocab_file} holds {found}-mers, but k={k} was asked for")
         k = found
     if not 1 <= k <= 8:
         raise ValueError(f"k must be between 1 and 8, got {k}")
     return k
-
-
-def merged_bases(tokenizer: Any, ids: np.ndarray, merge: Callable[[np.ndarray], str], *, skip_special: bool) -> str:
-    """Ids as text: runs of k-mers by `merge`, what stands between them as it is or left out, blanks between."""
-    hidden = {_UNK, tokenizer.mask_token_id}
-    breaks = [i for i in (*tokenizer.all_special_ids, *tokenizer._added_tokens_decoder) if i not in hidden]
-    edges = np.flatnonzero(np.diff(np.isin(ids, breaks).astype(np.int8))) + 1
-    parts: list[str] = []
-    for run in np.split(ids, edges):
-        if len(run) and run[0] in breaks:
-            parts += [] if skip_special else tokenizer.convert_ids_to_tokens(run.tolist())
-        elif len(run):
-            parts.append(merge(run))
-    return " ".join(parts)
 
 
 def _last_two(k: int) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,20 +10,18 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from .tokenization_arrays import ENDLESS, ArrayTokenizer, ranges
-from .tokenization_kmer import merged_bases
+from .tokenization_arrays import ENDLESS, ranges
 from .tokenization_protein import refuse_unknown_residue
+from .tokenization_words import SPECIAL, UNK, WordTokenizer
 
 __all__ = ["ResidueWordTokenizer"]
 
 _RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_UNK = 1
 _OTHER = len(_RESIDUES)
 _LONGEST = 4  # residues of a word: 160,005 ids
 
 
-class ResidueWordTokenizer(ArrayTokenizer):
+class ResidueWordTokenizer(WordTokenizer):
     """Tokenizer of proteins into overlapping words of `k` residues.
 
     Ids: `[PAD]` 0, `[UNK]` 1, `[CLS]` 2, `[SEP]` 3, `[MASK]` 4, then all words over the 20 residues in alphabetical
@@ -56,55 +52,29 @@ class ResidueWordTokenizer(ArrayTokenizer):
     """
 
     molecule = "protein"
-    vocab_files_names = {"vocab_file": "vocab.txt"}  # noqa: RUF012 (the base class's form)
+    text_name, letter_name, known_letters = "protein", "residue", "that is none of the 20 residues"
+    read_as, unknown_letter = "a protein", "X"
 
     def __init__(
         self,
         k: int | None = None,
         stride: int = 1,
         do_upper_case: bool = True,
-        on_unknown: str = "unk",
-        unknown_warning_share: float = 0.05,
         vocab_file: str | None = None,
-        unk_token: str = "[UNK]",
-        cls_token: str = "[CLS]",
-        sep_token: str = "[SEP]",
-        pad_token: str = "[PAD]",
-        mask_token: str = "[MASK]",
         **kwargs: Any,
     ):
         k = _checked_k(k, vocab_file)
         if not 1 <= stride <= k:
             raise ValueError(f"stride must be between 1 and k={k}, got {stride}: a larger one would skip residues")
-        if on_unknown not in ("unk", "error"):
-            raise ValueError(f"on_unknown must be 'unk' or 'error', got {on_unknown!r}")
         self.k = k
         self.stride = stride
-        self.do_upper_case = do_upper_case
-        self.on_unknown = on_unknown
-        self.unknown_warning_share = unknown_warning_share
-        self.letters_per_token = k
-        self.token_step = stride
         table = bytearray([_OTHER] * 256)
         for number, letter in enumerate(_RESIDUES):
             for form in {letter, letter.lower()} if do_upper_case else {letter}:
                 table[ord(form)] = number
         self._table = bytes(table)
-        kwargs.pop("do_lower_case", None)
         kwargs.setdefault("model_max_length", ENDLESS)
-        super().__init__(
-            k=k,
-            stride=stride,
-            do_upper_case=do_upper_case,
-            on_unknown=on_unknown,
-            unknown_warning_share=unknown_warning_share,
-            unk_token=unk_token,
-            cls_token=cls_token,
-            sep_token=sep_token,
-            pad_token=pad_token,
-            mask_token=mask_token,
-            **kwargs,
-        )
+        super().__init__(k=k, stride=stride, do_upper_case=do_upper_case, **kwargs)
 
     # -- sequences to ids --------------------------------------------------------------------------------------------
 
@@ -136,93 +106,33 @@ class ResidueWordTokenizer(ArrayTokenizer):
             letters = codes[starts + offset]
             ids = ids * len(_RESIDUES) + letters
             unknown |= letters == _OTHER
-        ids += len(_SPECIAL)
-        ids[unknown] = _UNK
+        ids += len(SPECIAL)
+        ids[unknown] = UNK
         self._warn_about_unknown(int(np.count_nonzero(unknown)), total)
         return ids, counts
-
-    def _warn_about_unknown(self, unknown: int, total: int) -> None:
-        if unknown > self.unknown_warning_share * total:
-            warnings.warn(
-                f"{unknown} of {total} tokens ({unknown / total:.1%}) are [UNK]: these words hold a letter that is "
-                f"none of the 20 residues{'' if self.do_upper_case else ' in upper case'}. Is this a protein?",
-                stacklevel=6,
-            )
-
-    def _warn_about_short(self, lengths: np.ndarray) -> None:
-        short = int(np.count_nonzero(self.num_tokens(lengths) == 0))
-        warnings.warn(
-            f"{short} of {len(lengths)} proteins are shorter than one token ({self.k} residues) and give none",
-            stacklevel=6,
-        )
 
     # -- tokens, ids and residues ------------------------------------------------------------------------------------
 
     @property
     def vocab_size(self) -> int:
         """Number of ids: 5 special tokens and 20^k words."""
-        return len(_SPECIAL) + len(_RESIDUES) ** self.k
+        return len(SPECIAL) + len(_RESIDUES) ** self.k
 
-    @cached_property
-    def _vocab(self) -> dict[str, int]:
-        words = map("".join, product(_RESIDUES, repeat=self.k))
-        return {token: index for index, token in enumerate([*_SPECIAL, *words])}
+    def _words(self) -> Iterable[str]:
+        return map("".join, product(_RESIDUES, repeat=self.k))
 
-    def get_vocab(self) -> dict[str, int]:
-        """Token -> id, added tokens included."""
-        return {**self._vocab, **self.added_tokens_encoder}
-
-    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:
-        return [self._convert_id_to_token(index) for index in self._ids_of_texts([text])[0].tolist()]
-
-    def _convert_token_to_id(self, token: str) -> int:
-        return self._vocab.get(token, _UNK)
-
-    def _convert_id_to_token(self, index: int) -> str:
-        if index < len(_SPECIAL):
-            return _SPECIAL[index]
-        if index >= self.vocab_size:
-            return _SPECIAL[_UNK]
-        number, size = index - len(_SPECIAL), len(_RESIDUES)
+    def _word(self, number: int) -> str:
+        size = len(_RESIDUES)
         return "".join(_RESIDUES[number // size ** (self.k - 1 - i) % size] for i in range(self.k))
 
-    def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """Join overlapping words back into residues; see `decode`."""
-        return self._join(np.array(self.convert_tokens_to_ids(tokens), dtype=np.int64), skip_special=False)
-
-    def _decode(  # type: ignore[override]
-        self,
-        token_ids: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: Any = None,
-        **kwargs: Any,
-    ) -> str:
-        """Ids back to residues: neighbouring words overlap by `k - stride` residues and are merged.
-
-        A residue covered only by `[UNK]` or `[MASK]` is written X, also with `skip_special_tokens=True`. Where words
-        disagree, as predicted ones may, the later one wins.
-        """
-        return self._join(np.asarray(token_ids, dtype=np.int64).reshape(-1), skip_special=skip_special_tokens)
-
-    def _join(self, ids: np.ndarray, *, skip_special: bool) -> str:
-        return merged_bases(self, ids, self._merge, skip_special=skip_special)
-
     def _merge(self, run: np.ndarray) -> str:
-        letters = np.full((len(run) - 1) * self.stride + self.k, ord("X"), dtype=np.uint8)
+        letters = np.full((len(run) - 1) * self.stride + self.k, ord(self.unknown_letter), dtype=np.uint8)
         alphabet, size = np.frombuffer(_RESIDUES.encode(), dtype=np.uint8), len(_RESIDUES)
-        known = np.flatnonzero(run >= len(_SPECIAL))
-        number = run[known] - len(_SPECIAL)
+        known = np.flatnonzero(run >= len(SPECIAL))
+        number = run[known] - len(SPECIAL)
         for offset in reversed(range(self.k)):  # so that of two words over one residue the later one writes last
             letters[known * self.stride + offset] = alphabet[number // size ** (self.k - 1 - offset) % size]
         return letters.tobytes().decode()
-
-    # -- files -------------------------------------------------------------------------------------------------------
-
-    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
-        """Write `vocab.txt`, one token a line in id order."""
-        path = Path(save_directory) / f"{filename_prefix + '-' if filename_prefix else ''}vocab.txt"
-        path.write_text("\n".join(self._vocab) + "\n", encoding="utf-8")
-        return (str(path),)
 
     def _portable_backend(self) -> Tokenizer:
         raise ValueError(
@@ -237,8 +147,8 @@ def _checked_k(k: int | None, vocab_file: str | None) -> int:
     else:
         tokens = Path(vocab_file).read_text(encoding="utf-8").split()
         found = len(tokens[-1]) if tokens else 0
-        if tuple(tokens[:5]) != _SPECIAL or len(tokens) != 5 + len(_RESIDUES) ** found or tokens[-1] != "Y" * found:
-            raise ValueError(f"{vocab_file} is not a vocabulary of words of residues after {_SPECIAL}")
+        if tuple(tokens[:5]) != SPECIAL or len(tokens) != 5 + len(_RESIDUES) ** found or tokens[-1] != "Y" * found:
+            raise ValueError(f"{vocab_file} is not a vocabulary of words of residues after {SPECIAL}")
         if k is not None and k != found:
             raise ValueError(f"{vocab_file} holds words of {found} residues, but k={k} was asked for")
         k = found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,17 @@ from tokenizers import Tokenizer
 
 from .portable import variable_kmer_backend
 from .token_inputs import refuse_split_texts
-from .tokenization_arrays import ArrayTokenizer, ranges
-from .tokenization_kmer import base_codes, merged_bases, refuse_unknown, rolling_kmers
+from .tokenization_arrays import ranges
+from .tokenization_kmer import base_codes, refuse_unknown, rolling_kmers
+from .tokenization_words import SPECIAL, UNK, WordTokenizer
 
 __all__ = ["VariableKmerTokenizer"]
 
 _BASES = "ATCG"  # DNABERT's order: A=0, T=1, C=2, G=3
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_UNK = 1
 _OTHER = 4
 
 
-class VariableKmerTokenizer(ArrayTokenizer):
+class VariableKmerTokenizer(WordTokenizer):
     """Tokenizer of DNA and RNA into overlapping k-mers whose lengths differ from place to place.
 
     Ids: `[PAD]` 0, `[UNK]` 1, `[CLS]` 2, `[SEP]` 3, `[MASK]` 4, then all k-mers, the shortest first, each length in
@@ -58,57 +55,29 @@ class VariableKmerTokenizer(ArrayTokenizer):
         87365
     """
 
-    vocab_files_names = {"vocab_file": "vocab.txt"}  # noqa: RUF012 (the base class's form)
+    word_name = "k-mers"
+    stride = 1
 
     def __init__(
         self,
         k: int | None = None,
         k_max: int | None = None,
-        do_upper_case: bool = True,
-        on_unknown: str = "unk",
-        unknown_warning_share: float = 0.05,
         vocab_file: str | None = None,
-        unk_token: str = "[UNK]",
-        cls_token: str = "[CLS]",
-        sep_token: str = "[SEP]",
-        pad_token: str = "[PAD]",
-        mask_token: str = "[MASK]",
         molecule: str = "dna",
         **kwargs: Any,
     ):
         k, k_max = _checked_lengths(k, k_max, vocab_file)
-        if on_unknown not in ("unk", "error"):
-            raise ValueError(f"on_unknown must be 'unk' or 'error', got {on_unknown!r}")
         if molecule not in ("dna", "rna"):
             raise ValueError(f"molecule must be 'dna' or 'rna', got {molecule!r}")
         self.molecule = molecule
         self.k = k
         self.k_max = k_max
-        self.stride = 1
-        self.do_upper_case = do_upper_case
-        self.on_unknown = on_unknown
-        self.unknown_warning_share = unknown_warning_share
-        self.letters_per_token = k
-        self.token_step = 1
         self._chance: np.ndarray | None = None
         # First id of each length, and behind the last one.
         sizes = [4**length for length in range(k, k_max + 1)]
-        self._edges = len(_SPECIAL) + np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        kwargs.pop("do_lower_case", None)
+        self._edges = len(SPECIAL) + np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         kwargs.setdefault("model_max_length", 512)
-        super().__init__(
-            k=k,
-            k_max=k_max,
-            do_upper_case=do_upper_case,
-            on_unknown=on_unknown,
-            unknown_warning_share=unknown_warning_share,
-            unk_token=unk_token,
-            cls_token=cls_token,
-            sep_token=sep_token,
-            pad_token=pad_token,
-            mask_token=mask_token,
-            **kwargs,
-        )
+        super().__init__(k=k, k_max=k_max, **kwargs)
 
     # -- sequences to ids --------------------------------------------------------------------------------------------
 
@@ -155,7 +124,7 @@ class VariableKmerTokenizer(ArrayTokenizer):
                 refuse_unknown(texts, lengths, int(np.argmax(unknown)))
             before = np.concatenate([[0], np.cumsum(unknown)])
             bad = before[starts + widths] > before[starts]
-            ids[bad] = _UNK
+            ids[bad] = UNK
             self._warn_about_unknown(int(np.count_nonzero(bad)), total)
         return ids, counts
 
@@ -170,21 +139,6 @@ class VariableKmerTokenizer(ArrayTokenizer):
             )
         return self.k + (self._chance * lengths).astype(np.int64)
 
-    def _warn_about_unknown(self, unknown: int, total: int) -> None:
-        if unknown > self.unknown_warning_share * total:
-            warnings.warn(
-                f"{unknown} of {total} tokens ({unknown / total:.1%}) are [UNK]: these k-mers hold a letter other "
-                f"than A, C, G, T, U{'' if self.do_upper_case else ' in upper case'}. Is this DNA or RNA?",
-                stacklevel=6,
-            )
-
-    def _warn_about_short(self, lengths: np.ndarray) -> None:
-        short = int(np.count_nonzero(self.num_tokens(lengths) == 0))
-        warnings.warn(
-            f"{short} of {len(lengths)} sequences are shorter than one token ({self.k} bases) and give none",
-            stacklevel=6,
-        )
-
     # -- tokens, ids and bases ---------------------------------------------------------------------------------------
 
     @property
@@ -195,7 +149,7 @@ class VariableKmerTokenizer(ArrayTokenizer):
     @property
     def kmer_ids(self) -> range:
         """Ids of the k-mers."""
-        return range(len(_SPECIAL), self.vocab_size)
+        return range(len(SPECIAL), self.vocab_size)
 
     def letters_of(self, ids: np.ndarray) -> np.ndarray:
         """Bases of each token, same shape; `k` of a special one."""
@@ -207,69 +161,24 @@ class VariableKmerTokenizer(ArrayTokenizer):
         lengths = self.letters_of(ids)
         return self._edges[lengths - self.k], 4**lengths
 
-    @cached_property
-    def _vocab(self) -> dict[str, int]:
-        kmers = ("".join(kmer) for size in range(self.k, self.k_max + 1) for kmer in product(_BASES, repeat=size))
-        return {token: index for index, token in enumerate([*_SPECIAL, *kmers])}
+    def _words(self) -> Iterable[str]:
+        return ("".join(kmer) for size in range(self.k, self.k_max + 1) for kmer in product(_BASES, repeat=size))
 
-    def get_vocab(self) -> dict[str, int]:
-        """Token -> id, added tokens included."""
-        return {**self._vocab, **self.added_tokens_encoder}
-
-    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:
-        ids, _ = self._ids_of_texts([text])
-        return [self._convert_id_to_token(index) for index in ids.tolist()]
-
-    def _convert_token_to_id(self, token: str) -> int:
-        return self._vocab.get(token, _UNK)
-
-    def _convert_id_to_token(self, index: int) -> str:
-        if index < len(_SPECIAL):
-            return _SPECIAL[index]
-        if index >= self.vocab_size:
-            return _SPECIAL[_UNK]
+    def _word(self, number: int) -> str:
+        index = number + len(SPECIAL)
         size = int(self.letters_of(np.array(index)))
         number = index - int(self._edges[size - self.k])
         return "".join(_BASES[number >> 2 * (size - 1 - i) & 3] for i in range(size))
 
-    def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """Join overlapping k-mers back into bases; see `decode`."""
-        return self._join(np.array(self.convert_tokens_to_ids(tokens), dtype=np.int64), skip_special=False)
-
-    def _decode(  # type: ignore[override]
-        self,
-        token_ids: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: Any = None,
-        **kwargs: Any,
-    ) -> str:
-        """Ids back to bases: each k-mer begins one base behind the one before it.
-
-        A base covered only by `[UNK]` or `[MASK]` is written N, also with `skip_special_tokens=True`. Where k-mers
-        disagree, as predicted ones may, the later one wins.
-        """
-        return self._join(np.asarray(token_ids, dtype=np.int64).reshape(-1), skip_special=skip_special_tokens)
-
-    def _join(self, ids: np.ndarray, *, skip_special: bool) -> str:
-        return merged_bases(self, ids, self._merge, skip_special=skip_special)
-
     def _merge(self, run: np.ndarray) -> str:
         widths = self.letters_of(run)
-        letters = np.full(int((np.arange(len(run)) + widths).max()), ord("N"), dtype=np.uint8)
+        letters = np.full(int((np.arange(len(run)) + widths).max()), ord(self.unknown_letter), dtype=np.uint8)
         alphabet = np.frombuffer(_BASES.encode(), dtype=np.uint8)
         numbers = run - self._edges[widths - self.k]
         for offset in reversed(range(self.k_max)):  # so that of two k-mers over one base the later one writes last
-            there = np.flatnonzero((run >= len(_SPECIAL)) & (widths > offset))
+            there = np.flatnonzero((run >= len(SPECIAL)) & (widths > offset))
             letters[there + offset] = alphabet[numbers[there] >> (2 * (widths[there] - 1 - offset)) & 3]
         return letters.tobytes().decode()
-
-    # -- files -------------------------------------------------------------------------------------------------------
-
-    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
-        """Write `vocab.txt`, one token a line in id order."""
-        path = Path(save_directory) / f"{filename_prefix + '-' if filename_prefix else ''}vocab.txt"
-        path.write_text("\n".join(self._vocab) + "\n", encoding="utf-8")
-        return (str(path),)
 
     def _portable_backend(self) -> Tokenizer:
         return variable_kmer_backend(self._vocab, k=self.k, k_max=self.k_max, upper_case=self.do_upper_case)
@@ -282,8 +191,8 @@ def _checked_lengths(k: int | None, k_max: int | None, vocab_file: str | None) -
         tokens = Path(vocab_file).read_text(encoding="utf-8").split()
         low, high = (len(tokens[5]), len(tokens[-1])) if len(tokens) > 5 else (0, 0)
         expected = 5 + sum(4**size for size in range(low, high + 1))
-        if tuple(tokens[:5]) != _SPECIAL or len(tokens) != expected or tokens[-1] != "G" * high:
-            raise ValueError(f"{vocab_file} is not a vocabulary of k-mers of all lengths after {_SPECIAL}")
+        if tuple(tokens[:5]) != SPECIAL or len(tokens) != expected or tokens[-1] != "G" * high:
+            raise ValueError(f"{vocab_file} is not a vocabulary of k-mers of all lengths after {SPECIAL}")
         if (k, k_max) not in ((None, None), (low, high), (low, None), (None, high)):
             raise ValueError(f"{vocab_file} holds k-mers of {low} to {high}, but k={k}, k_max={k_max} was asked for")
         k, k_max = low, high

@@ -72,7 +72,7 @@ def test_a_repository_ships_its_own_tokenizer_or_processor_only(family: Family, 
     readers = {name for name in shipped(family, tmp_path) if not name.startswith(("configuration_", "modeling_"))}
     shared = {"portable.py", "token_inputs.py", "token_rows.py", "tokenization_arrays.py"}
     expected = {
-        "dna": {"tokenization_kmer.py", *shared},
+        "dna": {"tokenization_kmer.py", "tokenization_words.py", *shared},
         "protein": {"tokenization_protein.py", *shared},
         "deepcpf1": {"processing_deepcpf1.py"},
         "pair_cnn": {"processing_pair_cnn.py"},
