@@ -417,6 +417,17 @@ def annotator() -> str:
     return "\n".join([*_table(head, rows), "", _about(found)])
 
 
+def families() -> str:
+    """Families that read DNA side by side: what the table says in short, and trained networks by task."""
+    found = _result("families")
+    if found is None:
+        return "Not measured yet."
+    from benchmarks.tables.families_page import in_short, summary
+
+    result = found["result"]
+    return "\n".join([*in_short(result), "", *summary(result, "recipes"), "", _about(found)])
+
+
 def proteins() -> str:
     """Scores of the protein tasks at small size."""
     found = _result("proteins")
@@ -644,6 +655,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "phage_detector": phage_detector,
     "phage_regions": phage_regions,
     "phage": phage,
+    "families": families,
     "sites": sites,
     "whole_utrs": whole_utrs,
     "targets": targets,

@@ -6,7 +6,8 @@ Of a family's recipe the network, the tokenizer and the learning rate are taken,
 minute of one core (`families_rows.py` says what is smaller); rows, epochs and batch size are those of this table.
 Beside the network trained from its weights as drawn stands the same network left as drawn, of which only the last
 layer is fitted (`random`, a probe), on all rows and on ten and one a class. Families that pretrain also begin with as
-many steps on the same rows without labels (`pretrained`, and its probe `frozen`). A cell is one run folder; one that
+many steps on the same rows without labels (`pretrained`, and its probe `frozen`). A task of long rows takes fewer of
+them, for all families alike (`Task.rows`). A cell is one run folder; one that
 is there is not run again, so the table can be stopped and resumed. The result is `results/families.json` and
 `tables/families.md`; cells that were not run are named there. Shortcuts read the same rows;
 `speed/families.py` measures inference. Splice junctions lie in `SEQFORMERS_DATA/splice_junctions/splice.dat` (the
@@ -21,7 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks._results import RESULTS, ROOT, data_folder, write_result
+from benchmarks._results import ROOT, data_folder, write_result
+from benchmarks.tables.families_page import page
 from benchmarks.tables.families_rows import (
     ARMS,
     BATCH,
@@ -151,79 +153,7 @@ def collect(work: Path) -> None:
     write_result(
         "families", result, data=", ".join(dict.fromkeys(name.split("/")[0] for name in cells)), seeds=list(SEEDS)
     )
-    (ROOT / "benchmarks" / "tables" / "families.md").write_text(table(result), encoding="utf-8")
-
-
-def table(result: dict[str, Any]) -> str:
-    """One table a task: scores on test, mean and spread of the seeds; then what was not run."""
-    lines = [
-        f"Every network sees the same {result['rows']:,} rows of train {result['epochs']} times (all where a "
-        f"set has fewer), {result['batch']} a step; mean and standard deviation of three seeds on test. As drawn: a "
-        "linear probe of the untrained network, on all rows, on ten and on one row a class (mean of 20 draws). CPU "
-        "minutes are of one thread and one seed, scoring included.",
-        "",
-    ]
-    speed = _speed()
-    for task, spec in TASKS.items():
-        mine = {name: cell for name, cell in result["cells"].items() if name.startswith(f"{task}/")}
-        if not mine:
-            continue
-        rows = next(iter(mine.values()))["rows"]
-        lines += [
-            f"**{task}**, {spec.letters} nt, {rows['train']:,} rows of train, {rows['test']:,} of test",
-            "",
-            "| network | | MCC | AUROC | MCC, 10 rows a class | 1 row | parameters | CPU min | nt/s |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
-        for name, cell in mine.items():
-            _, family, arm = name.split("/")
-            pace = speed.get(f"{family}/{spec.letters}") if arm == "scratch" else None
-            cost = cell["cpu_minutes_a_seed"]
-            fields = [family, ARMS[arm], _spread(cell, "mcc"), _spread(cell, "auroc"), _few(cell, "10")]
-            fields += [_few(cell, "1"), f"{cell['parameters']:,}", "" if cost is None else f"{cost:.2f}"]
-            lines.append(f"| {' | '.join([*fields, '' if pace is None else f'{pace:,.0f}'])} |")
-        for name, found in result["shortcuts"].get(task, {}).items():
-            lines.append(
-                f"| {name.replace('_', ' ')} | shortcut | {found['mcc']:.3f} | {found['auroc']:.3f} | | | | | |"
-            )
-        lines.append("")
-    if result["not_run"]:
-        lines += [f"Not run: {', '.join(_grouped(result['not_run']))}.", ""]
-    return "\n".join(lines)
-
-
-def _grouped(names: list[str]) -> list[str]:
-    """`task (family, family without this and that ...)` of what is missing; `task (all)` where nothing was run."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for name in names:
-        task, family, arm = name.split("/")
-        found.setdefault(task, {}).setdefault(family, []).append(arm)
-    return [f"{task} ({_families_of(families)})" for task, families in found.items()]
-
-
-def _families_of(missing: dict[str, list[str]]) -> str:
-    whole = [family for family in missing if len(missing[family]) == len(arms_of(family))]
-    if len(whole) == len(FAMILIES):
-        return "all"
-    part = [f"{family} {' and '.join(arms)}" for family, arms in missing.items() if family not in whole]
-    return ", ".join([*whole, *part])
-
-
-def _speed() -> dict[str, float]:
-    """Letters a second by `family/letters`, of networks of the sizes of this table."""
-    path = RESULTS / "speed_families.json"
-    if not path.is_file():
-        return {}
-    found = json.loads(path.read_text())["result"]
-    paces = found["nt_per_second"]
-    if "sizes" in found:  # earlier ones measured whole networks where the table has narrower ones
-        return dict(paces)
-    return {name: pace for name, pace in paces.items() if not FAMILIES[name.split("/")[0]].config}
-
-
-def _spread(cell: dict[str, Any], metric: str) -> str:
-    value = cell["test"][metric]
-    return f"{value['mean']:.3f} ± {value['sd']:.3f}"
+    (ROOT / "benchmarks" / "tables" / "families.md").write_text(page(result), encoding="utf-8")
 
 
 def few_rows(seeds: list[dict[str, Any]]) -> dict[str, float]:
@@ -231,11 +161,6 @@ def few_rows(seeds: list[dict[str, Any]]) -> dict[str, float]:
     counts = dict.fromkeys(count for seed in seeds for count in seed)
     means = {count: [seed[count]["mcc"]["mean"] for seed in seeds if "mcc" in seed.get(count, {})] for count in counts}
     return {count: sum(values) / len(values) for count, values in means.items() if values}
-
-
-def _few(cell: dict[str, Any], count: str) -> str:
-    value = cell["few_rows_mcc"].get(count)
-    return "" if value is None else f"{value:.3f}"
 
 
 if __name__ == "__main__":

@@ -26,13 +26,17 @@ SHOWN = ("gc_only", "kmer_4_logistic", "kmer_6_logistic", "position_logistic")
 
 @dataclass(frozen=True)
 class Task:
-    """A data set: builder and its configuration, folder of the raw data, letters of a row, options of the builder."""
+    """A data set: builder and its configuration, folder of the raw data, letters of a row, options of the builder.
+
+    Of `rows` rows of train every family learns; a quarter of them is validation and as many are test.
+    """
 
     dataset: str
     config: str
     folder: str
     letters: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    rows: int = ROWS
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def recipe_of(task: str, family: str, arm: str, data: Path) -> dict[str, Any]:
         arm (`str`): Of `ARMS`, or `"pretraining"` for what `pretrained` and `frozen` begin with.
         data (`Path`): The built data set; what a cell begins with lies beside it.
     """
-    network, learns = FAMILIES[family], arm == "pretraining"
+    network, rows, learns = FAMILIES[family], TASKS[task].rows, arm == "pretraining"
     found = _read(network.pretrain if learns else network.recipe)
     model = dict(found["model"])
     model["config"] = _config(task, family, arm)
@@ -129,7 +133,7 @@ def recipe_of(task: str, family: str, arm: str, data: Path) -> dict[str, Any]:
         "name": f"{task}-{family}-{arm}",
         "model": model,
         "tokenizer": {"max_length": None} if model["from"] else tokenizer,
-        "data": {"path": str(data), "limits": {"train": ROWS, "validation": ROWS // 4, "test": ROWS}},
+        "data": {"path": str(data), "limits": {"train": rows, "validation": rows // 4, "test": rows}},
         "training": _training(found["training"] if arm not in PROBES else None),
         "seeds": [0] if learns else list(SEEDS),
         "portable": False,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.recipe_lists import read_list
-from benchmarks.tables.families import table
+from benchmarks.tables.families_page import differs, half_width, in_short, page, summary, table
 from benchmarks.tables.families_rows import FAMILIES, RECIPES, TASKS, arms_of, recipe_of
 from seqformers._families import FAMILIES as ALL_FAMILIES
 from seqformers.settings import read_yaml
@@ -74,13 +78,60 @@ def test_recipes_of_protein_families_are_read_and_show_their_command(name: str) 
         assert plan.family is not None and plan.family.model_type == recipe.model.type
 
 
-def test_what_was_not_run_is_named() -> None:
-    spread = {"mean": 0.5, "sd": 0.1}
-    cell = {
-        "test": {"mcc": spread, "auroc": spread}, "rows": {"train": 9, "test": 9}, "parameters": 3,
-        "few_rows_mcc": {}, "cpu_minutes_a_seed": None,
+def cell(mcc: float, sd: float = 0.01, rows: int = 2000) -> dict[str, Any]:
+    spread = {"mean": mcc, "sd": sd}
+    return {
+        "test": {"mcc": spread, "auroc": spread}, "rows": {"train": 9, "test": rows}, "parameters": 3,
+        "few_rows_mcc": {}, "cpu_minutes_a_seed": 0.5,
     }  # fmt: skip
-    result = {"cells": {"splice/deepbind/scratch": cell}, "shortcuts": {}, "rows": 9, "epochs": 1, "batch": 3}
-    text = table({**result, "not_run": ["splice/deepsea/scratch", "splice/deepsea/random", "splice/gpt2/frozen"]})
+
+
+def some_result(cells: dict[str, Any], not_run: list[str]) -> dict[str, Any]:
+    words = {name: {"mcc": 0.6, "auroc": 0.7} for name in ("gc_only", "kmer_4_logistic", "kmer_6_logistic")}
+    shortcuts = {task: words for task in {name.split("/")[0] for name in cells}}
+    return {"cells": cells, "shortcuts": shortcuts, "rows": 9, "epochs": 1, "batch": 3, "not_run": not_run}
+
+
+def test_what_was_not_run_is_named() -> None:
+    missing = ["splice/deepsea/scratch", "splice/deepsea/random", "splice/gpt2/frozen"]
+    text = table(some_result({"splice/deepbind/scratch": cell(0.5, 0.1)}, missing))
     assert "| deepbind | trained | 0.500 ± 0.100 |" in text
     assert "Not run: splice (deepsea, gpt2 frozen)." in text
+
+
+def test_a_difference_is_one_beyond_seeds_and_rows() -> None:
+    """The interval by the loop: draws of two means of three seeds on n rows differ by chance in one of twenty."""
+    assert (differs(cell(0.8), 0.75), differs(cell(0.8), 0.79), differs(cell(0.7), 0.8)) == (1, 0, -1)
+    assert differs(cell(0.8, 0.05), 0.75) == 0 and differs(cell(0.8, rows=100), 0.75) == 0
+    assert differs(cell(0.8), cell(0.7)) == 1 and differs(cell(0.8), cell(0.76)) == 0
+    rng = np.random.default_rng(0)
+    right = rng.random((2000, 400)) < 0.9  # an even class: MCC is twice the accuracy less one
+    values = 2 * right.mean(0) - 1
+    assert values.std() == pytest.approx(((1 - values.mean() ** 2) / 2000) ** 0.5, rel=0.1)
+    assert half_width(cell(0.8, 0.0)) == pytest.approx(1.96 * values.std(), rel=0.1)
+
+
+def test_the_page_says_in_short_what_the_figures_say() -> None:
+    cells = {f"splice/{family}/scratch": cell(0.3) for family in FAMILIES}
+    cells |= {f"splice/{family}/random": cell(0.15) for family in FAMILIES}
+    cells |= {
+        "splice/esm/scratch": cell(0.8), "splice/gpt2/scratch": cell(0.79), "splice/gpt2/pretrained": cell(0.9),
+        "splice/gpt2/frozen": cell(0.15), "splice/gpt2/random": cell(0.15),
+    }  # fmt: skip
+    result = some_result(cells, [])
+    best, words, drawn, pretrained, cost = in_short(result)
+    assert "splice `esm` (0.800 ± 0.010, level with 1 of 18 others)" in best
+    assert f"2 above, 0 within, {len(FAMILIES) - 2} below (best +0.200 to 0.600 of 4-mers)" in words
+    assert "splice 50 %" in drawn and "splice `esm` (30 s)" in cost
+    assert "1 of 1 are above by more than the interval, 0 below (gpt2 on splice +0.110)" in pretrained
+    assert "0 of 1 are above by more than the interval, 0 below (gpt2 on splice +0.000)" in pretrained
+    rows = {line.split("]")[0].strip("| ["): line for line in summary(result) if line.startswith("| [")}
+    assert list(rows) == list(FAMILIES)
+    assert "**0.790 ± 0.010**" in rows["gpt2"] and "**" not in rows["danq"]
+    text = page(result)
+    assert all((ROOT / "benchmarks" / "tables" / link).is_file() for link in re.findall(r"\]\(([^)]*)\)", text))
+
+
+def test_the_page_of_the_repository_is_of_its_result() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "families.json").read_text(encoding="utf-8"))["result"]
+    assert (ROOT / "benchmarks" / "tables" / "families.md").read_text(encoding="utf-8") == page(result)
