@@ -11,17 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from seqformers.clusters import check_engine
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
-from seqformers.hub.load import Loaded, load_model, model_folder
+from seqformers.hub.load import Loaded
 from seqformers.inference.engine import run_records
-from seqformers.inference.openvino_engine import CompiledModel
-from seqformers.inference.predict import match_rows, note_unknown, skip_done
-from seqformers.inference.ray_engine import ENGINES, RayJob, ray_rows
-from seqformers.inference.records import describe_work, read_sequences, settle_precision
-from seqformers.inference.windowing import Windowing, check_count
-from seqformers.shards import Shard
-from seqformers.tables import TableWriter
+from seqformers.inference.record_rows import RecordRows, note_unknown
+from seqformers.inference.windowing import Windowing
 
 __all__ = ["embed", "embed_records", "residue_mask"]
 
@@ -91,40 +85,12 @@ def embed(
         raise ValueError(f"pooling must be one of {', '.join(_POOLINGS)}, not {pooling!r}")
     if Path(output).suffix not in (".parquet", ".jsonl"):
         raise ValueError(f"vectors go into .parquet or .jsonl, not {Path(output).name}")
-    windowing = Windowing(window, step, both_strands)
-    check_count("batch_size", batch_size)
-    part, remarks = Shard.parse(shard, sequences), Remarks(on_error)
-    check_engine(engine, ray_address, sequences, known=ENGINES)
-    folder = model_folder(run)
-    chosen = settle_precision(precision, device, part) | ({"engine": engine} if engine == "openvino" else {})
-    settings = describe_work(
-        folder, sequences, resume=resume, pooling=pooling, layer=layer, window=window, step=step,
-        both_strands=both_strands, on_error=on_error, **chosen, **part.settings,
+    make_rows, settings = partial(embed_records, pooling=pooling, layer=layer), {"pooling": pooling, "layer": layer}
+    return RecordRows("embed", COLUMNS, "AutoModel", "vector", make_rows, settings).write(
+        run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
+        device=device, precision=precision, on_error=on_error, shard=shard, engine=engine, ray_address=ray_address,
+        overwrite=overwrite, resume=resume, progress=progress,
     )  # fmt: skip
-    with TableWriter(
-        output, COLUMNS, job="embed", inputs=[folder, sequences], settings=settings, overwrite=overwrite, resume=resume
-    ) as table:
-        if table.finished:
-            return table.path
-        loaded = load_model(run, "AutoModel", device=device, precision=precision)
-        if engine == "openvino":
-            loaded.compiled = CompiledModel(loaded)
-        cut = windowing.for_model(loaded)
-        records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
-        rest = skip_done(part.of_records(records, sequences), table.rows_done, loaded, cut, remarks, "vector")
-        make_rows = partial(embed_records, pooling=pooling, layer=layer)
-        if engine == "ray":
-            job = RayJob(
-                make_rows, COLUMNS, folder.resolve(), "AutoModel", Path(sequences).resolve(), loaded.reading.molecule,
-                cut, batch_size, device, precision, on_error, part, table.rows_done,
-            )  # fmt: skip
-            rows = match_rows(rest, ray_rows(job, ray_address), remarks, "vector")
-        else:
-            rows = make_rows(rest, loaded, cut, batch_size=batch_size, remarks=remarks)
-        for row in rows:
-            table.write([row])
-    remarks.warn(str(sequences))
-    return table.path
 
 
 def embed_records(

@@ -6,19 +6,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from seqformers.clusters import check_engine
 from seqformers.datasets_scripts.common.remarks import OnError, Remarks
-from seqformers.hub.load import Loaded, load_model, model_folder
-from seqformers.inference.engine import known_spans
-from seqformers.inference.openvino_engine import CompiledModel
-from seqformers.inference.ray_engine import ENGINES, RayJob, ray_rows
-from seqformers.inference.records import describe_work, read_sequences, settle_precision
+from seqformers.hub.load import Loaded
+from seqformers.inference.record_rows import RecordRows, note_unknown
 from seqformers.inference.scores import RecordScore, Scorer
-from seqformers.inference.windowing import Windowing, check_count
-from seqformers.shards import Shard
-from seqformers.tables import TableWriter
+from seqformers.inference.windowing import Windowing
 
-__all__ = ["COLUMNS", "predict", "predict_records", "skip_done"]
+__all__ = ["COLUMNS", "predict", "predict_records"]
 
 COLUMNS = {"id": str, "label": str, "score": float, "num_windows": int}
 _HEAD = "AutoModelForSequenceClassification"
@@ -84,45 +78,11 @@ def predict(
             range, an output that is an input, or a resume of other work.
         OSError: another process is writing the output.
     """
-    windowing = Windowing(window, step, both_strands)
-    check_count("batch_size", batch_size)
-    part, remarks = Shard.parse(shard, sequences), Remarks(on_error)
-    check_engine(engine, ray_address, sequences, known=ENGINES)
-    folder = model_folder(run)
-    chosen = settle_precision(precision, device, part) | ({"engine": engine} if engine == "openvino" else {})
-    settings = describe_work(
-        folder, sequences, resume=resume, window=window, step=step, both_strands=both_strands, on_error=on_error,
-        **chosen, **part.settings,
+    return RecordRows("predict", COLUMNS, _HEAD, "score", predict_records).write(
+        run, sequences, output, window=window, step=step, both_strands=both_strands, batch_size=batch_size,
+        device=device, precision=precision, on_error=on_error, shard=shard, engine=engine, ray_address=ray_address,
+        overwrite=overwrite, resume=resume, progress=progress,
     )  # fmt: skip
-    with TableWriter(
-        output,
-        COLUMNS,
-        job="predict",
-        inputs=[folder, sequences],
-        settings=settings,
-        overwrite=overwrite,
-        resume=resume,
-    ) as table:
-        if table.finished:
-            return table.path
-        loaded = load_model(run, _HEAD, device=device, precision=precision)
-        if engine == "openvino":
-            loaded.compiled = CompiledModel(loaded)
-        cut = windowing.for_model(loaded)
-        records = read_sequences(sequences, loaded.reading, remarks, progress=progress)
-        rest = skip_done(part.of_records(records, sequences), table.rows_done, loaded, cut, remarks, "score")
-        if engine == "ray":
-            job = RayJob(
-                predict_records, COLUMNS, folder.resolve(), _HEAD, Path(sequences).resolve(), loaded.reading.molecule,
-                cut, batch_size, device, precision, on_error, part, table.rows_done,
-            )  # fmt: skip
-            rows = match_rows(rest, ray_rows(job, ray_address), remarks, "score")
-        else:
-            rows = predict_records(rest, loaded, cut, batch_size=batch_size, remarks=remarks)
-        for row in rows:
-            table.write([row])
-    remarks.warn(str(sequences))
-    return table.path
 
 
 def predict_records(
@@ -155,31 +115,3 @@ def _row(result: RecordScore, scorer: Scorer) -> dict[str, Any]:
         return row
     label = scorer.labels[scorer.best(result.scores)] if scorer.is_probability else ""
     return {**row, "label": label, "score": scorer.round(float(result.scores[scorer.column(None, result.scores)]))}
-
-
-def skip_done(
-    records: Iterator[Any], done: int, loaded: Loaded, windowing: Windowing, remarks: Remarks, what: str
-) -> Iterator[Any]:
-    """Pass over the records whose rows are there already, so that the counts in `remarks` cover the whole file."""
-    for number, record in enumerate(records):
-        if number >= done:
-            yield record
-        elif not known_spans(record.sequence, windowing, loaded):
-            note_unknown(remarks, record.id, what)
-
-
-def match_rows(
-    records: Iterator[Any], rows: Iterator[dict[str, Any]], remarks: Remarks, what: str
-) -> Iterator[dict[str, Any]]:
-    """Rows that were made elsewhere, beside the records read here, so that what is to be said of them is said here."""
-    for record, row in zip(records, rows, strict=True):
-        if record.id != row["id"]:
-            raise OSError(f"the row of {row['id']!r} came in place of that of {record.id!r}: was the input changed?")
-        if not row["num_windows"]:
-            note_unknown(remarks, row["id"], what)
-        yield row
-
-
-def note_unknown(remarks: Remarks, name: str, what: str) -> None:
-    """Count a record that gets no score or vector."""
-    remarks.note(f"records hold no known token (too short, or only N) and got no {what}", repr(name))

@@ -39,7 +39,7 @@ def killed_once(mark, records, *arguments, **options):
 
 def test_a_killed_worker_loses_nothing(run, fasta, tmp_path, ray_cluster, monkeypatch):
     embed(run, fasta, tmp_path / "local.jsonl", progress=False)
-    monkeypatch.setattr("seqformers.inference.embed.RayJob", partial(ray_engine.RayJob, block=8))
+    monkeypatch.setattr("seqformers.inference.record_rows.RayJob", partial(ray_engine.RayJob, block=8))
     mark = tmp_path / "killed"
     monkeypatch.setattr("seqformers.inference.embed.embed_records", partial(killed_once, str(mark)))
     embed(run, fasta, tmp_path / "ray.jsonl", engine="ray", progress=False)
