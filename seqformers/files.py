@@ -192,14 +192,15 @@ class Output:
         except (OSError, ValueError, KeyError, TypeError):
             raise ValueError(
                 f"{place} is there, but what it {how} with is not known ({record.name} is missing or torn); pass "
-                "--overwrite to start again"
+                "--overwrite in place of --resume to start again"
             ) from None
         now = self.settings or {}
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         if changed:
             what = "; ".join(f"{key}: then {before.get(key)!r}, now {now.get(key)!r}" for key in changed)
             raise ValueError(
-                f"{place} {how} with other settings ({what}); resume with those, or pass --overwrite to start again"
+                f"{place} {how} with other settings ({what}); resume with those, or pass --overwrite in place of "
+                "--resume to start again"
             )
 
     def finish(self, whole: Path | None = None) -> Path:

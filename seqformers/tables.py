@@ -142,7 +142,7 @@ class RowFile:
             if found.column_names != list(self.schema):
                 raise ValueError(
                     f"{part} has columns {', '.join(found.column_names)}, not {', '.join(self.schema)}; pass "
-                    "--overwrite to start again"
+                    "--overwrite in place of --resume to start again"
                 )
             done += found.num_rows
         return done
