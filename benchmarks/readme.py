@@ -6,14 +6,15 @@ A block between `<!-- NAME -->` and `<!-- /NAME -->` is replaced by what the fun
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks._results import RESULTS, ROOT, commit_of
 
-__all__ = ["BLOCKS", "PAGES", "SHORT", "filled", "filled_page"]
+__all__ = ["BLOCKS", "PAGES", "SHORT", "below_one_hot", "filled", "filled_page"]
 
 
 def _result(name: str) -> dict[str, Any] | None:
@@ -439,7 +440,21 @@ def proteins() -> str:
         cells = [_mean(arm["mean"][metric], arm["sd"][metric]) for arm in task["arms"].values()]
         rows.append([f"{name} ({metric})".replace("_", " "), *cells])
     head = ["task (metric)", *(arm.replace("_", " ") for arm in task["arms"])]
-    return "\n".join([*_table(head, rows), "", _about(found)])
+    return "\n".join([*_table(head, rows), "", below_one_hot(found["tasks"]), "", _about(found)])
+
+
+def below_one_hot(tasks: Mapping[str, Any]) -> str:
+    """Which networks are below the linear model of one-hot residues, in words."""
+    said = []
+    for name, task in tasks.items():
+        mean = {arm: values["mean"][task["metric"]] for arm, values in task["arms"].items()}
+        least = mean.get("one_hot_linear", -math.inf)
+        low = [arm for arm, value in mean.items() if arm not in ("majority", "composition") and value < least]
+        if low:
+            said.append(f"{name.replace('_', ' ')}: {', '.join(arm.replace('_', ' ') for arm in low)}")
+    if not said:
+        return "No network is below the linear model of one-hot residues."
+    return "Below the linear model of one-hot residues: " + "; ".join(said) + "."
 
 
 def same_family() -> str:

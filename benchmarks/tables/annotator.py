@@ -8,10 +8,11 @@ by fold 2 of TMbed, with a network that never saw that fold; every arm is decode
 has the best structures on validation proteins. `assemble` puts the packaged model together: encoder, signal and
 topology of the arm `shared`, structures of the arm so chosen, with an encoder of its own.
 
-Tests: CB513, the test rows of the signal peptides
-(first 70 residues), helical membrane proteins of fold 3 of TMbed, and all other proteins of that fold for what is
-found where nothing is. Every interval is a bootstrap over proteins (over distinct sequences where rows repeat);
-differences to the packaged model are paired.
+Tests: CB513, TS115 where its file of NetSurfP-2.0 is there (`work/TS115_HHblits.csv`), the test rows of the signal
+peptides (first 70 residues), helical membrane proteins of fold 3 of TMbed, and all other proteins of that fold for
+what is found where nothing is. Further seeds of an arm (`--seed 1` of the trainings) are scored beside. Every
+interval is a bootstrap over proteins (over distinct sequences where rows repeat); differences to the packaged model
+are paired.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from benchmarks.tables.annotator_baselines import (
     linear_signal,
     matthews,
 )
-from benchmarks.tables.annotator_data import Labelled, load_labelled, structure_rows
+from benchmarks.tables.annotator_data import Labelled, load_labelled, structure_csv, structure_rows
 from benchmarks.tables.annotator_training import ARMS, OWN_BLOCKS, VALIDATION_FOLD
 from seqformers.hub.load import packaged_model
 from seqformers.metrics.topology import segments_agree
@@ -48,13 +49,17 @@ __all__ = ["evaluate", "main"]
 
 METRICS = {
     "structure": ("q3", "q3_per_protein"),
+    "structure_ts115": ("q3", "q3_per_protein"),
     "signal": ("mcc", "accuracy"),
     "topology": ("decoded_accuracy", "residue_accuracy", "membrane_mcc", "protein_accuracy"),
 }
+_TITLES = {"structure": "Structure, CB513", "structure_ts115": "Structure, TS115"}
 MAIN = {"structure": "q3", "signal": "mcc", "topology": "decoded_accuracy"}
 _RESAMPLES = 1000
 # Networks that could give the structures; the first two share their encoder with the other tasks.
-STRUCTURES = ("joint", "shared", "scratch-structure", "tuned-structure")
+STRUCTURES = (
+    "joint", "shared", "scratch-structure", "tuned-structure", "long-structure", "consensus-structure",
+)  # fmt: skip
 _COMMAND = "python -m benchmarks.tables.annotator choose assemble evaluate --data DATA --work work/annotator"
 _COSTS = (0, 1, 2, 3, 4, 6, 8, 10, 12, 15, 20, 25, 30, 40)
 _GLOBULAR = 400  # proteins of fold 3 that are no membrane proteins, in the order of the file
@@ -226,12 +231,12 @@ def choose_structure(data: Path, work: Path) -> dict[str, Any]:
     return chosen
 
 
-def assemble(work: Path) -> None:
-    """The packaged model from its two networks, under `work/packaged.0`."""
+def assemble(work: Path, seed: int) -> None:
+    """The packaged model from its two networks of one seed, under `work/packaged.<seed>`."""
     choice = json.loads((work / "structure_choice.json").read_text())["arm"]
     if choice not in STRUCTURES[2:]:
         raise ValueError(f"structures come from a network of their own; validation proteins are for {choice}")
-    shared, structure = (load_file(work / f"{arm}.0" / "model.safetensors") for arm in ("shared", choice))
+    shared, structure = (load_file(work / f"{arm}.{seed}" / "model.safetensors") for arm in ("shared", choice))
     config = ProteinCnnConfig(
         topology_dilations=OWN_BLOCKS["topology_dilations"], structure_encoder=True,
         helix_cost=json.loads((work / "helix_cost.json").read_text())["cost"],
@@ -244,7 +249,7 @@ def assemble(work: Path) -> None:
             weights[name] = value
     model = ProteinCnnForAnnotation(config)
     model.load_state_dict(weights)
-    model.eval().save_pretrained(work / "packaged.0")
+    model.eval().save_pretrained(work / f"packaged.{seed}")
 
 
 def _annotated(folder: Path, rows: list[Labelled], cost: float) -> list[ProteinAnnotation]:
@@ -283,19 +288,22 @@ def evaluate(data: Path, work: Path) -> dict[str, Any]:
     helical = [row for row in tests["topology"] if row.kind == "alpha"]
     globular = [row for row in tests["topology"] if row.kind == "globular"][:_GLOBULAR]
     tests = tests | {"topology": helical}
+    if (further := work / "TS115_HHblits.csv").is_file():
+        tests["structure_ts115"] = structure_csv(further)
     kept = Kept(work / "answers")
     shown = [arm for arm in ARMS if not arm.startswith("validation")]
     arms = {arm: work / f"{arm}.0" for arm in shown if (work / f"{arm}.0" / "facts.json").is_file()}
-    tasks = {"packaged": tuple(METRICS)} | {arm: ARMS[arm].tasks for arm in arms}
+    tasks = {"packaged": tuple(MAIN)} | {arm: ARMS[arm].tasks for arm in arms}
     chosen = json.loads((work / "helix_cost.json").read_text())
     cost = chosen["cost"]
-    scores: dict[str, dict[str, Score]] = {task: {} for task in METRICS}
+    scores: dict[str, dict[str, Score]] = {test: {} for test in METRICS if test in tests}
     for arm, folder in {"packaged": work / "packaged.0", **arms}.items():
-        for task in tasks[arm]:
-            scores[task][arm] = _score_arm(arm, task, folder, tests[task], kept, cost)
+        for test in scores:
+            if test.split("_")[0] in tasks[arm]:
+                scores[test][arm] = _score_arm(arm, test, folder, tests[test], kept, cost)
     _add_shortcuts(scores, train, tests, kept, cost)
-    groups = {task: np.unique([row.sequence for row in tests[task]], return_inverse=True)[1] for task in METRICS}
-    result: dict[str, Any] = {"tests": {}, "data": rows}
+    groups = {test: np.unique([row.sequence for row in tests[test]], return_inverse=True)[1] for test in scores}
+    result: dict[str, Any] = {"tests": {}, "data": rows, "seeds": _seeds(tasks, work, tests, kept, cost)}
     for task, group in groups.items():
         facts = {"rows": len(group), "distinct": int(group.max() + 1)}
         result["tests"][task] = facts | {"arms": compared(scores[task], group)}
@@ -309,7 +317,12 @@ def evaluate(data: Path, work: Path) -> dict[str, Any]:
     result["training"] = {arm: _facts(folder) for arm, folder in arms.items()}
     result["pretraining"] = _facts(work / "pretrained")
     result["not_run"] = [arm for arm in shown if arm not in arms]
-    path = write_result("annotator", result, data="CB513, SignalP 5 test rows, fold 3 of TMbed", seeds=[0])
+    if (labels := work / "consensus.json").is_file():
+        result["consensus"] = json.loads(labels.read_text()) | {"training": _facts(work / "consensus.0")}
+        result["consensus"].pop("commit")
+    sets = "CB513, TS115, SignalP 5 test rows, fold 3 of TMbed"
+    seeds = sorted({int(seed) for arm in result["seeds"].values() for seed in arm["values"]})
+    path = write_result("annotator", result, data=sets, seeds=seeds)
     written = json.loads(path.read_text()) | {"command": _COMMAND}
     path.write_text(json.dumps(written, indent=2) + "\n")
     return result
@@ -320,9 +333,34 @@ def _facts(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name != "commit"}
 
 
+def _seeds(
+    tasks: dict[str, tuple[str, ...]], work: Path, tests: dict[str, Any], kept: Kept, cost: float
+) -> dict[str, dict[str, Any]]:
+    """The first metric of every test by arm and seed of the training, where there is more than one seed."""
+    found: dict[str, dict[str, Any]] = {}
+    for arm, own in tasks.items():
+        folders = {path.name.removeprefix(f"{arm}."): path for path in sorted(work.glob(f"{arm}.[0-9]"))}
+        folders = {seed: path for seed, path in folders.items() if (path / "model.safetensors").is_file()}
+        for task in own if len(folders) > 1 else ():
+            name, values = MAIN[task], {}
+            for seed, folder in folders.items():
+                shown = arm if seed == "0" else f"{arm}-seed-{seed}"
+                score = _score_arm(shown, task, folder, tests[task], kept, cost)
+                values[seed] = score(np.arange(len(tests[task])))[name]
+            sd = float(np.std(list(values.values()), ddof=1))
+            found[f"{arm}, {task}"] = {
+                "metric": name,
+                "values": values,
+                "mean": float(np.mean([*values.values()])),
+                "sd": sd,
+            }
+    return found
+
+
 def _score_arm(arm: str, task: str, folder: Path, rows: list[Labelled], kept: Kept, cost: float) -> Score:
-    if task == "structure":
-        return structure_score(kept(f"{arm}.{task}", lambda: _calls(_annotated(folder, rows, cost), task)), rows)
+    if task.startswith("structure"):
+        calls = kept(f"{arm}.{task}", lambda: _calls(_annotated(folder, rows, cost), "structure"))
+        return structure_score(calls, rows)
     if task == "signal":
         values = kept(f"{arm}.{task}", lambda: [_logit(_annotated(folder, rows, cost))])
         return signal_score(values[0], rows)
@@ -341,17 +379,18 @@ def _add_shortcuts(
     values = kept("shortcuts.signal", lambda: list(linear_signal(train["signal"], tests["signal"]).values()))
     for name, found in zip(names, values, strict=True):
         scores["signal"][name] = signal_score(found, tests["signal"])
-    calls = kept("shortcuts.structure", lambda: _linear_structure(train["structure"], tests["structure"]))
-    scores["structure"]["one-hot linear"] = structure_score(calls, tests["structure"])
+    shares = np.bincount(np.concatenate([row.structure[row.structure >= 0] for row in train["structure"]]))
+    for test in (name for name in tests if name.startswith("structure")):
+        calls = kept(f"shortcuts.{test}", lambda rows=tests[test]: _linear_structure(train["structure"], rows))
+        scores[test]["one-hot linear"] = structure_score(calls, tests[test])
+        majority = [np.full(len(row.sequence), shares.argmax()) for row in tests[test]]
+        scores[test]["majority"] = structure_score(majority, tests[test])
     both = kept("shortcuts.topology", lambda: _linear_topology(train["topology"], tests["topology"], cost))
     calls, paths = _halves(both)
     scores["topology"]["one-hot linear"] = topology_score(calls, [c == 2 for c in calls], paths, tests["topology"])
     alpha = [row for row in train["topology"] if row.kind == "alpha"]
     membrane, _ = hydropathy_membrane(alpha, tests["topology"])
     scores["topology"]["Kyte-Doolittle"] = topology_score(None, membrane, None, tests["topology"])
-    shares = np.bincount(np.concatenate([row.structure[row.structure >= 0] for row in train["structure"]]))
-    majority = [np.full(len(row.sequence), shares.argmax()) for row in tests["structure"]]
-    scores["structure"]["majority"] = structure_score(majority, tests["structure"])
 
 
 def _linear_structure(train: list[Labelled], test: list[Labelled]) -> list[np.ndarray]:
@@ -410,10 +449,12 @@ def page(outcome: dict[str, Any]) -> str:
     lines = ["# The packaged protein annotator", "", f"`{outcome['command']}`, commit {outcome['commit']}.", ""]
     lines += ["Value ± standard deviation of a bootstrap over proteins; in brackets the packaged model's paired lead."]
     for task, found in result["tests"].items():
-        lines += ["", f"## {task.capitalize()} ({found['rows']:,} rows, {found['distinct']:,} distinct)", ""]
+        title = _TITLES.get(task, task.capitalize())
+        lines += ["", f"## {title} ({found['rows']:,} rows, {found['distinct']:,} distinct)", ""]
         lines += ["| arm | " + " | ".join(METRICS[task]) + " |", "|---" * (len(METRICS[task]) + 1) + "|"]
         for arm, entry in found["arms"].items():
             lines.append(f"| {arm} | " + " | ".join(_cell(entry, name) for name in METRICS[task]) + " |")
+    lines += _seeds_page(result["seeds"])
     lines += ["", "## Whole proteins of fold 3", "", "| measured | value |", "|---|---|"]
     lines += [f"| {name.replace('_', ' ')} | {_number(value)} |" for name, value in result["whole_proteins"].items()]
     chosen = result["helix_cost"]
@@ -426,12 +467,51 @@ def page(outcome: dict[str, Any]) -> str:
         *(f"| {cost:g} | {one:.3f} | {other:.3f} |" for cost, one, other in
           zip(chosen["costs"], chosen["right"]["helical"], chosen["right"]["globular"], strict=True)),
     ]  # fmt: skip
+    if "consensus" in result:
+        lines += _consensus_page(result["consensus"])
     if result["not_run"]:
         lines += ["", "Not run (the commands of the trainings run them): " + ", ".join(result["not_run"]) + "."]
     lines += ["", "## Training", "", "| arm | steps | residues read | CPU seconds |", "|---|---|---|---|"]
-    for arm, facts in {"masked residues": result["pretraining"], **result["training"]}.items():
+    taught = {"consensus labels": result["consensus"]["training"]} if "consensus" in result else {}
+    for arm, facts in {"masked residues": result["pretraining"], **taught, **result["training"]}.items():
         lines.append(f"| {arm} | {facts['steps']:,} | {facts['residues']:,} | {facts['cpu_seconds']:.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def _seeds_page(seeds: dict[str, Any]) -> list[str]:
+    if not seeds:
+        return []
+    lines = ["", "## Seeds of the trainings", "", "| arm and task | metric | each seed | mean ± standard deviation |"]
+    lines.append("|---" * 4 + "|")
+    for name, found in seeds.items():
+        each = ", ".join(f"{value:.3f}" for value in found["values"].values())
+        lines.append(
+            f"| {name} | {found['metric'].replace('_', ' ')} | {each} | {found['mean']:.3f} ± {found['sd']:.3f} |"
+        )
+    return lines
+
+
+def _consensus_page(found: dict[str, Any]) -> list[str]:
+    """How the labels of unlabelled proteins came about, and what a consensus is worth on validation proteins."""
+    measured = found["validation"]
+    left = found.get("proteins_left", found["proteins"])
+    return [
+        "", "## Consensus over relatives", "",
+        f"`consensus-structure` is first taught the labels of {left:,} unlabelled proteins: means of the predictions "
+        f"of `scratch-structure` over aligned relatives (for {found['with_relatives']:,} of {found['proteins']:,}) "
+        f"and of true states of labelled training rows ({found['with_labelled_relatives']:,} have such relatives). "
+        f"Proteins aligned to one of CB513 ({found['close_to_tests']:,}), of TS115 "
+        f"({found.get('left_out_later', 0):,}) or of the validation rows ({found['close_to_validation']:,}) were left "
+        f"out. On {measured['proteins']:,} validation proteins with relatives the network alone has Q3 "
+        f"{measured['teacher']:.3f}, the consensus {measured['consensus']:.3f} (own prediction {measured['own']:g}, "
+        f"each relative 1, a labelled relative {measured['truth']:g} times the identity; without labelled relatives "
+        f"{_without_truth(measured):.3f}). Searching, aligning and predicting took "
+        f"{max(found['cpu_seconds'].values()):.0f} CPU seconds.",
+    ]  # fmt: skip
+
+
+def _without_truth(measured: dict[str, Any]) -> float:
+    return max(row["q3"] for row in measured["every"] if not row["truth"])
 
 
 def _cell(entry: dict[str, Any], name: str) -> str:
@@ -462,6 +542,8 @@ def _of_structures(arms: dict[str, Any], choice: dict[str, Any]) -> str:
     names = {
         "joint": "on the encoder that the three tasks share", "shared": "on that with blocks of their own",
         "scratch-structure": "alone and from nothing", "tuned-structure": "alone, from the masked residues",
+        "long-structure": "alone and from nothing, with more steps",
+        "consensus-structure": "first taught by labels of unlabelled proteins, consensus over their relatives",
     }  # fmt: skip
     known = [arm for arm in names if arm in choice["q3"]]
     said = ", ".join(f"{names[arm]} {arms[arm]['metrics']['q3']:.3f} ({choice['q3'][arm]:.3f})" for arm in known)
@@ -482,6 +564,8 @@ def _card(model: Any) -> str:
     training, before = result["training"], result["pretraining"]
     choice = result["structure_choice"]
     facts, parts = training["shared"], [before, *map(training.get, ("joint", "shared", choice["arm"]))]
+    if choice["arm"] == "consensus-structure":
+        parts += [training["scratch-structure"], result["consensus"]["training"]]
     baselines: dict[str, dict[str, float]] = {}
     for task in tests:
         for arm, entry in arms[task].items():
@@ -564,6 +648,7 @@ def main() -> None:
     parser.add_argument("actions", nargs="+", choices=["choose", "assemble", "evaluate", "report", "package"])
     parser.add_argument("--data", type=Path, help="folder of the public data")
     parser.add_argument("--work", type=Path, default=Path("work/annotator"))
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings that `assemble` puts together")
     parser.add_argument("--output", type=Path, default=packaged_model("protein_cnn"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -573,7 +658,7 @@ def main() -> None:
         choose_cost(options.data, options.work)
         choose_structure(options.data, options.work)
     if "assemble" in options.actions:
-        assemble(options.work)
+        assemble(options.work, options.seed)
     if "evaluate" in options.actions:
         evaluate(options.data, options.work)
     if {"evaluate", "report"} & set(options.actions):

@@ -12,7 +12,16 @@ import pandas as pd
 
 from seqformers.tokenization.tokenization_protein import ProteinTokenizer
 
-__all__ = ["IGNORED", "Labelled", "encode", "load_labelled", "load_unlabelled", "translated_frames"]
+__all__ = [
+    "IGNORED",
+    "Labelled",
+    "encode",
+    "load_labelled",
+    "load_unlabelled",
+    "structure_csv",
+    "structure_rows",
+    "translated_frames",
+]
 
 IGNORED = -100
 _TOPOLOGY = {"1": 0, "2": 1, "H": 2, "h": 2, "S": 3}  # strands of barrels and unknown residues are not labelled
@@ -128,6 +137,16 @@ def structure_rows(data: Path, split: str) -> list[Labelled]:
         labels = np.array([_STRUCTURE[state] for state in row.ss3])
         mask = np.array([state == "1" for state in row.resolved_mask.zfill(len(labels))])  # leading zeros are lost
         rows.append(Labelled(row.sequence.upper(), structure=np.where(mask, labels, IGNORED), kind="structure"))
+    return rows
+
+
+def structure_csv(path: Path) -> list[Labelled]:
+    """Proteins of a file of NetSurfP-2.0's tests (columns `input`, `dssp3` and `disorder`, 1 where resolved)."""
+    table, rows = pd.read_csv(path, skipinitialspace=True), []
+    for sequence, states, resolved in zip(table["input"], table["dssp3"], table["disorder"], strict=True):
+        labels = np.array([_STRUCTURE[state] for state in states.split()])
+        known = np.array([float(value) == 1 for value in resolved.split()])
+        rows.append(Labelled("".join(sequence.split()), structure=np.where(known, labels, IGNORED), kind="structure"))
     return rows
 
 

@@ -8,12 +8,17 @@
         --steps 1195
     python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator --arm tuned-structure \
         --steps 1195
+    python -m benchmarks.tables.annotator_training teach --data DATA --work work/annotator --steps 1400
+    python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator \
+        --arm consensus-structure --steps 1000
 
 A run ends by the clock or after so many steps; what was seen is written beside the weights. A killed run goes on from
 its last checkpoint. `shared` goes on from `joint` (the three heads on one encoder) with blocks of its own for the
 structures and for the topologies; the arms `scratch-*` are that encoder for one task, from nothing, with as many
-batches of the task as `joint`, and `tuned-*` the same from the weights of the masked residues; `validation-topology`
-never sees fold 2, on which the decoder's cost of a helix is chosen.
+batches of the task as `joint`, and `tuned-*` the same from the weights of the masked residues. `teach` is a training
+on the labels of unlabelled proteins that `annotator_consensus` wrote, and `consensus-structure` goes on from it;
+`long-structure` is from nothing, with the time of all that for labelled rows. `validation-topology` never sees fold
+2, on which the decoder's cost of a helix is chosen.
 """
 
 from __future__ import annotations
@@ -70,6 +75,8 @@ ARMS: dict[str, Arm] = {
     "shared": Arm(_ALL, "joint.0", {"structure": 0.55, "topology": 0.38, "signal": 0.07}, rate=1e-3),
     **{f"scratch-{task}": Arm((task,), own_blocks=False) for task in _ALL},
     **{f"tuned-{task}": Arm((task,), "pretrained", own_blocks=False) for task in _ALL},
+    "consensus-structure": Arm(("structure",), "consensus.0", own_blocks=False, rate=1e-3),
+    "long-structure": Arm(("structure",), own_blocks=False),
     "validation-topology": Arm(("topology",), "pretrained", left_out=VALIDATION_FOLD),
 }
 _CHECKPOINT_SECONDS = 120
@@ -140,6 +147,34 @@ class LabelledDraws:
             "topology_labels": torch.from_numpy(labels["topology"]),
             "structure_labels": torch.from_numpy(labels["structure"]),
         }
+
+
+class SoftDraws:
+    """Crops of proteins whose residues have probabilities of the states, of `annotator_consensus`."""
+
+    def __init__(self, path: Path):
+        with np.load(path) as saved:
+            sequences, self.chances = saved["sequences"].tolist(), saved["labels"]
+        self.ids = [encode(sequence).astype(np.uint8) for sequence in sequences]
+        lengths = np.array([len(ids) for ids in self.ids])
+        self.first = np.cumsum(lengths - 2) - (lengths - 2)  # of each protein among the probabilities
+        chance = np.minimum(lengths, 2 * LENGTH).astype(np.float64)
+        self.ends = np.cumsum(chance / chance.sum())
+
+    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids (rows, LENGTH) and probabilities (rows, LENGTH, 3), all zero where there are no residues."""
+        ids = np.full((ROWS, LENGTH), PAD, np.int64)
+        chances = np.zeros((ROWS, LENGTH, 3), np.float32)
+        for row, pick in enumerate(np.searchsorted(self.ends, rng.random(ROWS)).clip(max=len(self.ids) - 1)):
+            whole = self.ids[pick]
+            start = int(rng.integers(0, max(len(whole) - LENGTH, 0) + 1))
+            piece = whole[start : start + LENGTH]
+            ids[row, : len(piece)] = piece
+            before = int(start == 0)  # the start token stands before the residues
+            begin = self.first[pick] + start + before - 1
+            count = len(piece) - before - int(start + len(piece) == len(whole))
+            chances[row, before : before + count] = self.chances[begin : begin + count] / 255
+        return torch.from_numpy(ids), torch.from_numpy(chances)
 
 
 class Run:
@@ -326,6 +361,33 @@ def annotate(data: Path, work: Path, limit: tuple[float, int], seed: int, name: 
     print(json.dumps(facts, indent=1), flush=True)
 
 
+def teach(data: Path, work: Path, limit: tuple[float, int], seed: int) -> None:
+    """The head of structures on probabilities of unlabelled proteins, every third batch of labelled ones."""
+    train, _, facts = load_labelled(data)
+    torch.manual_seed(seed)
+    model = ProteinCnnForAnnotation(ProteinCnnConfig()).train()
+    soft, labelled = SoftDraws(work / "consensus.npz"), LabelledDraws("structure", train["structure"])
+    run = Run(work / f"consensus.{seed}", model, ARMS["scratch-structure"].rate, limit, seed)
+
+    def step(rng: np.random.Generator) -> tuple[str, torch.Tensor, int]:
+        if rng.random() < 1 / 3:
+            batch = labelled.batch(rng)
+            loss = model(inputs_embeds=embedded(model, batch.pop("input_ids")), **batch).loss
+            return "structure", loss, int(batch["attention_mask"].sum())
+        ids, chances = soft.batch(rng)
+        mask = (ids != PAD).long()
+        logits = model(inputs_embeds=embedded(model, ids), attention_mask=mask).structure_logits
+        losses = -(logits.float().log_softmax(-1) * chances).sum(-1)
+        return "consensus", losses.sum() / (chances.sum(-1) > 0).sum(), int(mask.sum())
+
+    run.train(step)
+    run.finish()
+    model.eval().save_pretrained(work / f"consensus.{seed}")
+    facts |= run.facts | {"seed": seed, "minutes": limit[0], "commit": commit(), "proteins": len(soft.ids)}
+    (work / f"consensus.{seed}" / "facts.json").write_text(json.dumps(facts, indent=1))
+    print(json.dumps(facts, indent=1), flush=True)
+
+
 def start_from(model: ProteinCnnForAnnotation, folder: Path | None) -> None:
     """Load the encoder (and the heads, where the folder has them); blocks that are new begin as if they were not."""
     if folder is None:
@@ -342,7 +404,7 @@ def start_from(model: ProteinCnnForAnnotation, folder: Path | None) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["pretrain", "annotate"])
+    parser.add_argument("what", choices=["pretrain", "annotate", "teach"])
     parser.add_argument("--data", type=Path, required=True, help="folder of the public data")
     parser.add_argument("--work", type=Path, default=Path("work/annotator"))
     parser.add_argument("--minutes", type=float, default=0, help="end by the clock")
@@ -357,6 +419,8 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     if options.what == "pretrain":
         pretrain(options.data, options.work, limit, options.seed)
+    elif options.what == "teach":
+        teach(options.data, options.work, limit, options.seed)
     else:
         annotate(options.data, options.work, limit, options.seed, options.arm)
 

@@ -58,7 +58,12 @@ TASKS: dict[str, dict[str, Any]] = {
         "metrics": ["q3", "q3_per_protein", "f1_macro"],
         "length_bins": [100, 200, 400],
     },
-    "signal_peptide": {"head": "AutoModelForSequenceClassification", "data": {}, "metrics": ["mcc", "auroc"]},
+    "signal_peptide": {
+        "head": "AutoModelForSequenceClassification",
+        "data": {},
+        "metrics": ["mcc", "auroc"],
+        "balance": {"weights": "balanced"},  # one protein in eight has one; else short trainings call them all alike
+    },
 }
 # Linear probes: labelled proteins that are fitted, and that choose the strength of the ridge; one draw a seed.
 PROBES = {"secondary_structure": (400, 50), "signal_peptide": (1_500, 300)}
@@ -104,6 +109,7 @@ def recipe_of(arm: Mapping[str, Any], work: Path, task: str | None, source: Path
         "data": data,
         "masking": arm["pretrain"]["masking"] if task is None else {},
         "probe": {"cache": False} if probed else {},
+        "balance": {} if task is None or probed else part.get("balance", {}),
         "training": {"per_device_eval_batch_size": 64, "use_cpu": True} if probed else {
             "max_steps": _ENDLESS, "per_device_train_batch_size": 32, "per_device_eval_batch_size": 64,
             "learning_rate": float(part["rate"]), "weight_decay": 0.0, "lr_scheduler_type": "constant",

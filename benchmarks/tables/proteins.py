@@ -28,6 +28,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import matthews_corrcoef
 
 from benchmarks._results import RESULTS, about, commit
+from benchmarks.readme import below_one_hot
 from benchmarks.tables.proteins_data import TASKS, Task, load, rows_of
 from benchmarks.tables.proteins_networks import NETWORKS, PRETRAINING, RNN, TFM, fine_tune, pretrain
 from benchmarks.tables.proteins_shortcuts import SHORTCUTS, shortcut
@@ -133,7 +134,7 @@ def page(outcome: dict[str, Any]) -> str:
     """The results as a page: table, what differs from the published figures, pretraining, what was not run."""
     lines = ["# Protein tasks at small size", "", f"`{outcome['command']}`, commit {outcome['commit']},"]
     lines += [f"{outcome['device']}. Mean ± standard deviation over seeds (training rows and weights)."]
-    lines += ["", markdown(outcome), ""]
+    lines += ["", markdown(outcome), "", below_one_hot(outcome["tasks"]), ""]
     lines += [
         "What differs from the published figures, beside the size of the pretraining:",
         "",
