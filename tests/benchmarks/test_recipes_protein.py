@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -12,13 +13,14 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from benchmarks.tables.hsp import FOLDS, RECIPE, read_rows, run_fold
+from benchmarks.tables import hsp
 from benchmarks.tables.protein_arms import TASKS, read_arms, recipe_of
 from seqformers import ProteinTokenizer
 from seqformers._families import family_of
 from seqformers.datasets import builder_class, builder_options, load_dataset
 from seqformers.datasets_scripts.tape.tape import contact_labels
 from seqformers.metrics.contacts import contact_precision
+from seqformers.metrics.intervals import bootstrap_intervals
 from seqformers.training import evaluate, finetune, pretrain
 from seqformers.training.batches import Batches
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
@@ -79,21 +81,32 @@ def test_an_arm_is_a_recipe(arm, tmp_path):
         assert trained < whole / 2 if recipe.model.freeze else trained > 0
 
 
-def test_heat_shock_families_from_frozen_residues(tmp_path):
-    """Four families told by a residue that is frequent in them; every fold is scored once, and the encoder stays."""
+def test_heat_shock_families_from_frozen_residues(tmp_path, monkeypatch):
+    """The whole command on families told by a residue that is frequent in them: every fold is scored once."""
     rng = np.random.default_rng(0)
     names, rows = ["HSP20", "HSP40", "non-HSP"], []
     for index in range(90):
         letters = list("ACDEFGHIKLMNPQRSTVWY") + ["WKC"[index % 3]] * 12
         rows.append(f">p{index} {names[index % 3]}\n{''.join(rng.choice(letters, 40))}\n")
     (tmp_path / "hsp.fasta").write_text("".join(rows))
-    table, what = read_rows(tmp_path)
-    assert what == "heat shock proteins" and len(table) == 90 and set(table["fold"]) == set(range(FOLDS))
-    changes = ["model.from=null", "tokenizer.preset=plus", "model.config.hidden_size=8",
-               "model.config.num_hidden_layers=1", "training.num_train_epochs=6", "training.learning_rate=2e-2",
-               "training.use_cpu=true"]  # fmt: skip
-    found = run_fold(table, 0, RECIPE, changes, tmp_path / "work")
-    assert found["f1_macro"] > 0.5 and found["composition_f1_macro"] > 0.5
+    table, what = hsp.read_rows(tmp_path)
+    assert what == "heat shock proteins" and len(table) == 90 and set(table["fold"]) == set(range(hsp.FOLDS))
+    few = partial(bootstrap_intervals, resamples=3)  # most of the time would be spent here
+    monkeypatch.setattr("seqformers.training.folder.bootstrap_intervals", few)
+    written = {}
+    monkeypatch.setattr(hsp, "write_result", lambda name, result, **about: written.update({name: result, **about}))
+    changes = ["tokenizer.preset=plus", "model.config.hidden_size=8", "model.config.num_hidden_layers=1",
+               "training.num_train_epochs=3", "training.learning_rate=5e-2", "training.use_cpu=true"]  # fmt: skip
+    changes += ["training.save_strategy=no", "training.eval_strategy=no", "training.load_best_model_at_end=false"]
+    folders = ["--data", str(tmp_path), "--work", str(tmp_path / "work")]
+    monkeypatch.setattr("sys.argv", ["hsp", *folders, "--", *changes])
+    hsp.main()
+    assert written["hsp"]["rows"] == dict.fromkeys(names, 30) and written["data"] == what
+    folds = written["hsp"]["encoders"]["random weights"]
+    assert [fold["fold"] for fold in folds] == list(range(hsp.FOLDS))
+    for name in ("f1_macro", "composition_f1_macro"):
+        assert np.mean([fold[name] for fold in folds]) > 0.5
+    assert (tmp_path / "work" / "f1.png").stat().st_size > 1000
 
 
 def test_the_small_recipe_runs(tmp_path):
