@@ -400,22 +400,22 @@ def annotator() -> str:
     found = _result("annotator")
     if found is None:
         return "Not measured yet."
-    columns = {"structure": "q3", "signal": "mcc", "topology": "decoded_accuracy"}
-    tests = {task: found["result"]["tests"][task]["arms"] for task in columns}
-    names = {"packaged": "packaged", "one-hot linear": "one-hot linear model"}
-    rows = []
-    for arm, name in names.items():
-        values = [
-            (tests[task][arm]["metrics"][metric], tests[task][arm]["sd"][metric]) for task, metric in columns.items()
-        ]
-        rows.append([name, *(_mean(*value) for value in values)])
-    scratch = []
-    for task, metric in columns.items():
-        entry = tests[task].get(f"scratch-{task}")
-        scratch.append("not run" if entry is None else _mean(entry["metrics"][metric], entry["sd"][metric]))
-    rows.append(["same network, one task, from scratch", *scratch])
-    head = ["", "CB513, Q3", "signal peptides, MCC", "helical membrane proteins, residues right"]
-    return "\n".join([*_table(head, rows), "", _about(found)])
+    heads = {
+        "structure": "CB513, Q3", "structure_ts115": "TS115, Q3", "signal": "signal peptides, MCC",
+        "topology": "helical membrane proteins, residues right",
+    }  # fmt: skip
+    metrics = {"structure": "q3", "structure_ts115": "q3", "signal": "mcc", "topology": "decoded_accuracy"}
+    tests = {test: found["result"]["tests"][test]["arms"] for test in heads if test in found["result"]["tests"]}
+
+    def row(title: str, arm: str) -> list[str]:
+        entries = [(tests[test].get(arm.format(test.split("_")[0])), metrics[test]) for test in tests]
+        return [title, *("-" if e is None else _mean(e["metrics"][name], e["sd"][name]) for e, name in entries)]
+
+    rows = [row("packaged", "packaged"), row("one-hot linear model", "one-hot linear")]
+    rows.append(row("same network, one task, from scratch", "scratch-{}"))
+    if "long-structure" in tests["structure"]:
+        rows.append(row("the same, with the steps of all trainings behind the packaged structures", "long-{}"))
+    return "\n".join([*_table(["", *(heads[test] for test in tests)], rows), "", _about(found)])
 
 
 def families() -> str:
