@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
@@ -64,6 +65,13 @@ def pytest_configure() -> None:
     if foreign := foreign_rooms(ROOT):
         listed = ", ".join(f"{package} from {place}" for package, place in foreign.items())
         raise pytest.UsageError(f"these are not of {ROOT}: {listed}. Run `pip install -e .` here, in its environment")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _modules_stay() -> None:
+    """Spare the garbage collection at the end of each `Trainer.train` the search of all that has been imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
