@@ -97,8 +97,8 @@ def _gc(sequence: str) -> float:
     return (sequence.count("G") + sequence.count("C")) / len(sequence)
 
 
-def write_genomes(source: Path, target: Path, folds: dict[str, int], *, held: int) -> None:
-    """The genomes of the task: one fold, which pretraining does not see, as `test`, and the others as `train`."""
+def link_letters(source: Path, target: Path) -> None:
+    """The letters of genomes under another index: links to those that are there."""
     (target / "genomes").mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():
         if file.is_file() and file.name not in ("build.json", "README.md", "report.json", ".seqformers.json"):
@@ -106,6 +106,11 @@ def write_genomes(source: Path, target: Path, folds: dict[str, int], *, held: in
             if link.is_symlink():  # of an earlier call; a file of its own is not ours to remove
                 link.unlink()
             link.symlink_to(file.resolve())
+
+
+def write_genomes(source: Path, target: Path, folds: dict[str, int], *, held: int) -> None:
+    """The genomes of the task: one fold, which pretraining does not see, as `test`, and the others as `train`."""
+    link_letters(source, target)
     table = pa.concat_tables([pq.read_table(path) for path in sorted((source / "genomes").glob("*.parquet"))])
     fold = np.array([folds.get(name, -1) for name in table["group"].to_pylist()])
     for split, chosen in (("train", (fold >= 0) & (fold != held)), ("test", fold == held)):
