@@ -54,7 +54,9 @@ def write(source: Path, target: Path) -> dict[str, Any]:
     split = np.full(len(genomes), -1)
     split[held] = 2
     shares = [1 - VALIDATION, VALIDATION]
-    split[kept] = split_groups(group[kept].tolist(), genomes.label[kept].tolist(), genomes.length[kept].tolist(), shares)
+    split[kept] = split_groups(
+        group[kept].tolist(), genomes.label[kept].tolist(), genomes.length[kept].tolist(), shares
+    )
     link_letters(source, target)
     table = pa.concat_tables([pq.read_table(path) for path in sorted((source / "genomes").glob("*.parquet"))])
     facts: dict[str, Any] = {"left out, they share sequence with the fold": _facts(genomes, related)}
