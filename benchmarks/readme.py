@@ -52,6 +52,17 @@ def phage() -> str:
     return f"{markdown(found['result'])}\n\n{said[:1].upper()}{said[1:]}.\n{_about(found)}"
 
 
+def reads_in_short() -> str:
+    """Reads of phages and other viruses: what pretraining gains, in few rows."""
+    found = _result("virbert_arms")
+    if found is None:
+        return "Not measured yet."
+    from benchmarks.tables.virbert import short_lines
+
+    cells = [(length, "matched", fraction) for length in (150, 1000) for fraction in (1.0, 0.01)]
+    return "\n".join(short_lines(found["result"], cells))
+
+
 def phage_detector() -> str:
     """Phages against hosts and other viruses, by length, on groups that training had not seen."""
     found = _result("phage_detector")

@@ -6,7 +6,8 @@
     python -m benchmarks.tables.virbert_cells --work runs/virbert-arms                             # regressions
     python -m benchmarks.tables.virbert --work runs/virbert-arms
 
-writes `results/virbert_arms.json` and `tables/virbert.md`.
+writes `results/virbert_arms.json` and `tables/virbert.md`: the rows that matter, what becomes of the goal
+(`virbert_verdicts`), then all rows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from itertools import product
+from collections.abc import Sequence
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from benchmarks._results import ROOT, write_result
 from benchmarks.recipe_lists import read_list
 from benchmarks.tables.virbert_arms import ARMS
 from benchmarks.tables.virbert_cells import (
+    FOLDS,
     FRACTIONS,
     LENGTHS,
     SEEDS,
@@ -35,6 +38,7 @@ from benchmarks.tables.virbert_cells import (
     test_rows,
 )
 from benchmarks.tables.virbert_networks import KINDS, network_path
+from benchmarks.tables.virbert_verdicts import SCRATCH, verdict_lines, verdicts
 
 TITLES = {
     "gc": "GC alone",
@@ -48,8 +52,9 @@ TITLES = {
     "fresh": "network from scratch, fresh reads without end",
     "kmer6-fresh": "6-mer regression, fresh reads without end",
 }
-SCRATCH = ("scratch", "profile-scratch")
 _VARIANTS = {"matched": "GC-matched", "plain": "plain"}
+CONTRASTS = ("contrast", "profile-contrast")
+HIDDEN = ("stride3", "base-space", "base", "mask8", "dnavec", "bpe")  # pretrained by hidden letters or words alone
 _DIGEST = ("macro_recall", "auroc", "called_phage")
 
 
@@ -62,16 +67,33 @@ def main() -> None:
         "arms": {name: _of_arm(work, name, arm) for name, arm in read_list(ARMS).items()},
         "rows": gather(work),
     }
-    measured = [name for name, arm in result["arms"].items() if arm["measured"] and name != "random"]
-    result["verdicts"] = verdicts(result["rows"], measured)
+    result["verdicts"] = verdicts(result["rows"], judged_arms(result))
     path = write_result(
         "virbert_arms", result, data="public genomes of phages and other viruses, five folds of groups", seeds=[*SEEDS]
     )
     page = ROOT / "benchmarks" / "tables" / "virbert.md"
-    head, mark, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
-    rest = rest.partition("<!-- /table -->")[2]
-    page.write_text(f"{head}{mark}{markdown(result, folds=True)}\n<!-- /table -->{rest}", encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    blocks = {
+        "short": "\n".join(short_lines(result)),
+        "goal": "\n".join(verdict_lines(result, name_of_cell)),
+        "table": markdown(result, folds=True),
+    }
+    for name, block in blocks.items():
+        head, mark, rest = text.partition(f"<!-- {name} -->\n")
+        end = f"<!-- /{name} -->"
+        text = f"{head}{mark}{block}\n{end}{rest.partition(end)[2]}"
+    page.write_text(text, encoding="utf-8")
     print(path)
+
+
+def judged_arms(result: dict[str, Any]) -> list[str]:
+    """Arms that may be chosen; of those that tell genomes apart only what was pretrained anew without each fold.
+
+    Telling apart the groups of a fold, unlabelled, is half of the task there, as hiding k-mers is not.
+    """
+    anew = {row["method"].removesuffix(UNSEEN) for row in result["rows"] if row["method"].endswith(UNSEEN)}
+    known = [name for name, arm in result["arms"].items() if arm["measured"] and name != "random"]
+    return [name for name in known if name in anew or name not in CONTRASTS]
 
 
 def _of_arm(work: Path, name: str, arm: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +129,8 @@ def gather(work: Path) -> list[dict[str, Any]]:
 
 def _row(key: tuple[Any, ...], values: dict[tuple[int, int], dict[str, Any]]) -> dict[str, Any]:
     seeds = [value for (fold, _), value in sorted(values.items()) if fold == 0]
-    folds = [value for (_, seed), value in sorted(values.items()) if seed == 0]
+    whole = takewhile(lambda fold: (fold, 0) in values, range(FOLDS))
+    folds = [values[fold, 0] for fold in whole]
     row: dict[str, Any] = dict(zip(("length", "variant", "fraction", "method"), key, strict=True))
     row["labelled"] = seeds[0].get("labelled")
     row["seeds"] = {name: _spread([value[name] for value in seeds]) for name in _DIGEST}
@@ -123,68 +146,37 @@ def _spread(values: list[float]) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "sd": sd, "n": len(values)}
 
 
-def verdicts(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, Any]:
-    """Whether pretraining, frozen or fine-tuned, and combined heads are above what they are compared with, by cell.
+def name_of_cell(cell: dict[str, Any]) -> str:
+    """Of a cell, or of a row."""
+    return f"{cell['length']} nt, {_VARIANTS[cell['variant']]}, {100 * cell['fraction']:.4g} %"
 
-    Compared are scores of the same fold and labelled reads. The arm is chosen on fold 1 to 4. Against regressions and
-    the random encoder all folds count, and a difference does where its mean over them is larger than its standard
-    deviation; against networks the seeds of fold 0 do, and a difference counts that is larger than the larger standard
-    deviation over them. Of an arm that was pretrained anew without the tested fold only that is judged (`-unseen`), on
-    the folds for which this was done.
-    """
-    groups: dict[tuple[Any, ...], dict[str, Any]] = defaultdict(dict)
-    for row in rows:
-        groups[row["length"], row["variant"], row["fraction"]][row["method"]] = row
-    found = []
-    for (length, variant, fraction), own in sorted(groups.items(), reverse=True):
-        about: dict[str, Any] = {"length": length, "variant": variant, "fraction": fraction}
-        by_fold = {name: row["by_fold"] for name, row in own.items() if len(row.get("by_fold", [])) > 2}
-        by_fold = {name: value for name, value in by_fold.items() if f"{name.split('+')[0]}{UNSEEN}" not in by_fold}
-        joined = [name for name in by_fold if "+" in name]
-        frozen = [name for name in by_fold if name.removesuffix(UNSEEN) in arms]
-        for kind, names, others in (
-            ("frozen above random", frozen, ["random"]),
-            ("frozen above regressions", frozen, ["kmer4", "kmer6"]),
-            ("combined above regressions", joined, ["kmer4", "kmer6"]),
-        ):
-            one, other = (_best(by_fold, part) for part in (names, others))
-            if one is not None and other is not None:
-                common = min(len(by_fold[one]), len(by_fold[other]))
-                difference = np.subtract(by_fold[one][:common], by_fold[other][:common])
-                about[kind] = {
-                    "arm": one, "against": other, "mean": float(difference.mean()),
-                    "sd": float(difference.std(ddof=1)), "folds": common,
-                    "holds": bool(difference.mean() > difference.std(ddof=1)),
-                }  # fmt: skip
-        of_seeds = {name: row["seeds"]["macro_recall"] for name, row in own.items()}
-        scratch = max((name for name in SCRATCH if name in own), key=lambda name: of_seeds[name]["mean"], default=None)
-        for kind, name, other in (
-            ("frozen above the best from scratch", _best(by_fold, frozen), scratch),
-            ("stride3 fine-tuned above scratch", "finetuned", "scratch"),
-            ("contrast fine-tuned above scratch", "contrast-finetuned", "scratch"),
-            ("profile-contrast fine-tuned above scratch", "profile-finetuned", "profile-scratch"),
-        ):
-            if name in own and other in own:
-                about[kind] = {"arm": name, "against": other} | _gain(of_seeds[name], of_seeds[other])
-        found.append(about)
-    kinds = dict.fromkeys(key for about in found for key, value in about.items() if isinstance(value, dict))
-    counts = {
-        kind: [sum(a[kind]["holds"] for a in found if kind in a), sum(kind in a for a in found)] for kind in kinds
+
+def short_lines(result: dict[str, Any], cells: Sequence[tuple[int, str, float]] | None = None) -> list[str]:
+    """The rows that matter as columns, a row a cell: fold 0, mean and deviation over its seeds."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = defaultdict(dict)
+    for row in result["rows"]:
+        rows[row["length"], row["variant"], row["fraction"]][row["method"]] = row["seeds"]["macro_recall"]
+    columns: dict[str, Sequence[str]] = {
+        "GC alone": ["gc"],
+        "4-mer regression": ["kmer4"],
+        "6-mer regression": ["kmer6"],
+        "from scratch": SCRATCH,
+        "hidden k-mers, frozen": HIDDEN,
+        "genome contrast, frozen": ["profile-contrast"],
+        "fine-tuned": ["profile-finetuned"],
+        "beside 4-mers": ["profile-contrast+kmer4"],
     }
-    return {"cells": found, "counts": counts}
-
-
-def _gain(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """How far one spread of seeds lies above another; with one seed it says nothing."""
-    noise = max(one["sd"] or 0.0, other["sd"] or 0.0)
-    gain = one["mean"] - other["mean"]
-    return {"mean": gain, "sd": noise, "n": min(one["n"], other["n"]), "holds": bool(gain > noise > 0)}
-
-
-def _best(by_fold: dict[str, list[float]], names: list[str]) -> str | None:
-    """Best on fold 1 to 4."""
-    known = [name for name in names if name in by_fold]
-    return max(known, key=lambda name: np.mean(by_fold[name][1:])) if known else None
+    lines = [f"| reads, share of labels | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for key in cells or [*product(LENGTHS, VARIANTS, FRACTIONS)]:
+        own = rows[key]
+        best = [
+            max((own[n] for n in names if n in own), key=lambda v: v["mean"], default=None)
+            for names in columns.values()
+        ]
+        shown = [_shown(value) if value else "" for value in best]
+        cell = dict(zip(("length", "variant", "fraction"), key, strict=True))
+        lines.append(f"| {name_of_cell(cell)} | {' | '.join(shown)} |")
+    return lines
 
 
 def title_of(method: str, arms: dict[str, Any]) -> str:
@@ -193,7 +185,7 @@ def title_of(method: str, arms: dict[str, Any]) -> str:
         arm, kmers = method.split("+")
         return f"{arm.replace(UNSEEN, ' (unseen)')} beside {kmers.removeprefix('kmer')}-mers"
     if method.endswith(UNSEEN):
-        return f"{method.removesuffix(UNSEEN)} (unseen): fold left out of its pretraining, folds 0 to 3"
+        return f"{method.removesuffix(UNSEEN)} (unseen): pretrained anew without the tested fold"
     return TITLES.get(method) or f"{method}: {arms[method]['title']}"
 
 

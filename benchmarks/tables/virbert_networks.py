@@ -3,9 +3,10 @@
     python -m benchmarks.tables.virbert_networks --work runs/virbert-arms
 
 Cells are those of `virbert_cells`: the seeds of fold 0 first, then the other folds. A seed draws the labelled reads,
-the same for all arms, the new weights and their order. `fresh` is the stride-3 network from scratch on reads drawn
-anew all the time. A cell is one file of scores and is not run again; `--minutes` stops before the next cell, so that a
-long job can be had in parts.
+the same for all arms, the new weights and their order. What is fine-tuned was pretrained without the fold that is
+tested (`virbert_arms --without 1 2 3 4`); a fold for which this was not done is passed over. `fresh` is the stride-3
+network from scratch on reads drawn anew all the time. A cell is one file of scores and is not run again; `--minutes`
+stops before the next cell, so that a long job can be had in parts, and `--folds 1 2 --fractions 1.0` picks cells.
 """
 
 from __future__ import annotations
@@ -23,8 +24,17 @@ import pandas as pd
 import torch
 
 from benchmarks.recipe_lists import laid_over, read_list
-from benchmarks.tables.virbert_arms import ARMS
-from benchmarks.tables.virbert_cells import FOLDS, LENGTHS, SEEDS, VARIANTS, cells, labelled_rows, test_rows
+from benchmarks.tables.virbert_arms import ARMS, name_without
+from benchmarks.tables.virbert_cells import (
+    FOLDS,
+    FRACTIONS,
+    LENGTHS,
+    SEEDS,
+    VARIANTS,
+    cells,
+    labelled_rows,
+    test_rows,
+)
 from seqformers.hub.load import load_model
 from seqformers.training.recipe import load_recipe
 from seqformers.training.running import train
@@ -51,9 +61,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="of wall time; no cell begins after them")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    parser.add_argument("--fractions", type=float, nargs="+", default=FRACTIONS, help="shares of the labels")
+    parser.add_argument("--folds", type=int, nargs="+", default=range(FOLDS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     arguments = parser.parse_args()
     ends = time.monotonic() + 60 * arguments.minutes
     for kind, cell in network_cells(arguments.kinds):
+        if any(value not in vars(arguments)[f"{key}s"] for key, value in cell.items()):
+            continue
         if time.monotonic() > ends:
             print("out of time: call again for the rest")
             return
@@ -80,8 +97,12 @@ def network_path(work: Path, kind: str, cell: dict[str, Any]) -> Path:
 
 def run_cell(work: Path, kind: str, cell: dict[str, Any]) -> None:
     """Train one network, and write its scores (logit of phage) on the test reads."""
-    target = network_path(work, kind, cell)
+    target, (source, pretrained) = network_path(work, kind, cell), KINDS[kind]
     if target.is_file():
+        return
+    encoder = work / "arms" / name_without(source, cell["fold"]) if pretrained else None
+    if encoder is not None and not encoder.is_dir():
+        print(f"{target.stem}: passed over, there is no {encoder}", flush=True)
         return
     reads = pd.read_parquet(work / f"reads-{cell['length']}.parquet")
     rows = labelled_rows(reads, **{key: cell[key] for key in ("fold", "variant", "fraction", "seed")})
@@ -91,7 +112,7 @@ def run_cell(work: Path, kind: str, cell: dict[str, Any]) -> None:
         data, run = Path(place) / "data", Path(place) / "run"
         data.mkdir()
         reads.iloc[rows][["sequence", "label"]].to_parquet(data / "train-00000-of-00001.parquet")
-        train(load_recipe(_recipe(work, data, kind, cell)), run)
+        train(load_recipe(_recipe(work, data, kind, cell, encoder)), run)
         scores = scores_of(run, test["sequence"].tolist())
     target.parent.mkdir(exist_ok=True)
     np.save(target, scores)
@@ -109,9 +130,9 @@ def scores_of(run: Path, sequences: list[str]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _recipe(work: Path, data: Path, kind: str, cell: dict[str, Any]) -> dict[str, Any]:
-    length, (source, pretrained) = cell["length"], KINDS[kind]
-    arm = read_list(ARMS)[source]["recipe"]
+def _recipe(work: Path, data: Path, kind: str, cell: dict[str, Any], encoder: Path | None) -> dict[str, Any]:
+    length = cell["length"]
+    arm = read_list(ARMS)[KINDS[kind][0]]["recipe"]
     by_fraction = PROFILE_STEPS if arm["model"]["type"] == "coding_profile" else STEPS[length]
     steps = FRESH_STEPS[length] if kind == "fresh" else by_fraction[cell["fraction"]]
     pooling = {"classifier_pooling": "mean"} if arm["model"]["type"] == "kmer_bert" else {}
@@ -121,16 +142,16 @@ def _recipe(work: Path, data: Path, kind: str, cell: dict[str, Any]) -> dict[str
         "data": {"path": str(data), "splits": {"validation": None, "test": None}},
         "training": {
             "per_device_train_batch_size": 32 if kind == "fresh" else 16, "max_steps": steps,
-            "learning_rate": RATES[pretrained], "warmup_steps": 0.1, "eval_strategy": "no", "save_strategy": "no",
-            "load_best_model_at_end": False, "logging_steps": 50,
+            "learning_rate": RATES[encoder is not None], "warmup_steps": 0.1, "logging_steps": 50,
+            "eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False,
         },
         "seeds": [cell["seed"]],
         "metrics": ["macro_recall"],
         "baselines": {"names": []},
         "portable": False,
     }  # fmt: skip
-    if pretrained:
-        recipe["model"]["from"] = str(work / "arms" / source)
+    if encoder is not None:
+        recipe["model"]["from"] = str(encoder)
     else:
         recipe["model"]["config"] |= arm["model"]["config"]
         recipe["tokenizer"] = arm["tokenizer"]

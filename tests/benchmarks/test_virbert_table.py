@@ -20,6 +20,7 @@ from benchmarks.tables import (
     virbert_trials,
 )
 from benchmarks.tables.virbert_cells import fit, labelled_rows, macro_recall, measure, root_counts
+from benchmarks.tables.virbert_verdicts import verdict_lines, verdicts
 from seqformers.datasets import build_dataset
 from seqformers.datasets_scripts.genomes.arrays import GenomeArrays
 
@@ -117,16 +118,20 @@ def test_a_difference_counts_where_it_is_larger_than_its_spread():
         _row("finetuned", [0.8]),
         _row("scratch", [0.795]),
     ]
-    found = virbert.verdicts(rows, ["good", "lucky"])
+    found = verdicts(rows, ["good", "lucky"])
     (cell,) = found["cells"]
     assert cell["frozen above random"]["arm"] == "good" and cell["frozen above random"]["holds"]
-    assert not cell["frozen above regressions"]["holds"]
-    assert cell["combined above regressions"]["holds"]
+    assert not cell["pretrained above regressions"]["holds"]
+    assert cell["combined above regressions"]["holds"] and cell["combined above its arm"]["against"] == "good"
     assert not cell["stride3 fine-tuned above scratch"]["holds"]
-    assert cell["frozen above the best from scratch"] == {
+    assert cell["pretrained above the best from scratch"] == {
         "arm": "good", "against": "scratch", "mean": pytest.approx(-0.095), "sd": 0.01, "n": 3, "holds": False,
     }  # fmt: skip
+    assert "pretrained above from scratch, five folds" not in cell  # no network on more than fold 0
     assert found["counts"]["frozen above random"] == [1, 1]
+    lines = verdict_lines({"verdicts": found}, virbert.name_of_cell)
+    assert "| 150 nt, plain, 100 % | **no**, -9.5 (1.0) |" in lines[2]
+    assert "- Frozen above random: in 1 of 1 cells." in lines
     arms = {name: {"title": name, "measured": True} for name in ("random", "good", "lucky")}
     text = virbert.markdown({"rows": rows, "arms": arms}, folds=True)
     assert "| good beside 4-mers | 75.0 ± 1.0 |" in text and text.count("**") == 8
@@ -140,11 +145,43 @@ def test_an_arm_is_judged_on_folds_that_its_pretraining_had_not_seen():
         _row("good+kmer6", [0.90, 0.95, 0.96, 0.95, 0.96]),
         _row("kmer6", [0.80, 0.81]),  # on too few folds: not compared
     ]
-    (cell,) = virbert.verdicts(rows, ["good"])["cells"]
-    found = cell["frozen above regressions"]
+    (cell,) = verdicts(rows, ["good"])["cells"]
+    found = cell["pretrained above regressions"]
     assert (found["arm"], found["against"], found["holds"]) == ("good-unseen", "kmer4", False)
     assert "combined above regressions" not in cell
     assert virbert.title_of("good-unseen+kmer4", {}) == "good (unseen) beside 4-mers"
+
+
+def test_fine_tuning_is_compared_on_the_folds_that_both_networks_have():
+    rows = [
+        _row("profile-finetuned", [0.80, 0.84, 0.83, 0.85, 0.84]),
+        _row("profile-scratch", [0.79, 0.80, 0.80, 0.80]),
+        _row("arm", [0.70, 0.70, 0.70, 0.70, 0.70]),
+    ]
+    (cell,) = verdicts(rows, ["arm"])["cells"]
+    found = cell["pretrained above from scratch, five folds"]
+    assert (found["arm"], found["against"], found["folds"]) == ("profile-finetuned", "profile-scratch", 4)
+    assert found["mean"] == pytest.approx(0.0325) and found["holds"]
+    assert cell["profile-contrast fine-tuned above scratch, five folds"] == found
+
+
+def test_what_tells_genomes_apart_is_judged_only_where_it_was_pretrained_without_the_fold():
+    arms = {name: {"measured": True} for name in ("random", "stride3", "contrast", "profile-contrast")}
+    rows = [_row(name, [0.7] * 5) for name in ("stride3", "contrast", "profile-contrast-unseen")]
+    assert virbert.judged_arms({"arms": arms, "rows": rows}) == ["stride3", "profile-contrast"]
+
+
+def test_folds_of_a_row_end_where_one_is_missing():
+    value = {"macro_recall": 0.7, "auroc": 0.7, "called_phage": 0.5, "confusion": [[1, 0], [0, 1]]}
+    key = (150, "plain", 1.0, "scratch")
+    row = virbert._row(key, {(fold, 0): value | {"macro_recall": fold / 10} for fold in (0, 1, 3)})
+    assert row["by_fold"] == [0.0, 0.1]
+
+
+def test_the_rows_that_matter_are_columns():
+    rows = [_row("gc", [0.5]), _row("scratch", [0.6]), _row("profile-scratch", [0.65]), _row("dnavec", [0.55])]
+    lines = virbert.short_lines({"rows": rows}, [(150, "plain", 1.0)])
+    assert lines[2] == "| 150 nt, plain, 100 % | 50.0 ± 1.0 |  |  | 65.0 ± 1.0 | 55.0 ± 1.0 |  |  |  |"
 
 
 def test_vectors_of_an_unseen_arm_are_those_of_the_tested_fold(tmp_path):
@@ -166,6 +203,23 @@ def test_networks_come_a_seed_at_a_time_and_test_folds_last():
     assert len(found) == 2 * 2 * 4 * 7 and len({str(cell) for _, cell in found}) == len(found)
     assert all(cell["fold"] == 0 and cell["seed"] == 0 for _, cell in found[:16])
     assert found[-1][1]["fold"] == 4
+
+
+def test_cells_are_picked_and_a_fold_that_pretraining_saw_is_passed_over(tmp_path, monkeypatch, capsys):
+    reads = pd.DataFrame({"sequence": ["ACGT"] * 40, "label": [0, 1] * 20, "fold": np.arange(40) % 5, "matched": True})
+    reads.to_parquet(tmp_path / "reads-150.parquet")
+    (tmp_path / "arms" / "profile-contrast-without-2").mkdir(parents=True)
+    begun = []
+    monkeypatch.setattr(virbert_networks, "train", lambda recipe, run: begun.append(recipe.model.from_))
+    monkeypatch.setattr(virbert_networks, "scores_of", lambda run, sequences: np.zeros(len(sequences)))
+    picked = ["--kinds", "profile-finetuned", "--folds", "1", "2", "--fractions", "1.0", "--lengths", "150"]
+    picked += ["--variants", "plain"]
+    monkeypatch.setattr("sys.argv", ["virbert_networks", "--work", str(tmp_path), *picked])
+    virbert_networks.main()
+    assert begun == [str(tmp_path / "arms" / "profile-contrast-without-2")]
+    assert "passed over" in capsys.readouterr().out
+    made = [path.name for path in (tmp_path / "networks").iterdir()]
+    assert made == ["profile-finetuned-150-plain-1.0-2-0.npy"]
 
 
 def test_pictures_of_runs_and_of_the_table(tmp_path, monkeypatch, capsys):
