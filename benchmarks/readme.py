@@ -45,22 +45,11 @@ def phage() -> str:
     found = _result("virbert_arms")
     if found is None:
         return "Not measured yet."
-    from benchmarks.tables.virbert import markdown
+    from benchmarks.tables.virbert import name_of_cell, short_lines
+    from benchmarks.tables.virbert_verdicts import verdict_lines
 
-    counts = found["result"]["verdicts"]["counts"]
-    said = "; ".join(f"{kind} in {true} of {cells} cells" for kind, (true, cells) in counts.items())
-    return f"{markdown(found['result'])}\n\n{said[:1].upper()}{said[1:]}.\n{_about(found)}"
-
-
-def reads_in_short() -> str:
-    """Reads of phages and other viruses: what pretraining gains, in few rows."""
-    found = _result("virbert_arms")
-    if found is None:
-        return "Not measured yet."
-    from benchmarks.tables.virbert import short_lines
-
-    cells = [(length, "matched", fraction) for length in (150, 1000) for fraction in (1.0, 0.01)]
-    return "\n".join(short_lines(found["result"], cells))
+    lines = [*short_lines(found["result"]), "", *verdict_lines(found["result"], name_of_cell), "", _about(found)]
+    return "\n".join(lines)
 
 
 def phage_detector() -> str:
@@ -251,7 +240,25 @@ def in_short() -> str:
             shown = f"{ours['metrics'][metric]:.3f} ± {ours['sd'][metric]:.3f}"
             what = {"structure": "secondary structure, CB513", "signal": "signal peptides"}[task]
             rows.append([what, title, shown, f"one-hot linear {other['metrics'][metric]:.3f}"])
-    return "\n".join(_table(["packaged model for", "measure", "here", "beside it"], rows))
+    if found := _result("virbert_arms"):
+        rows += _reads_in_short(found["result"]["rows"])
+    return "\n".join(_table(["model for", "measure", "here", "beside it"], rows))
+
+
+def _reads_in_short(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Reads of phages and other viruses with all labels, and with few: the frozen encoder, and what stands beside it."""
+    lines = []
+    for length, fraction in ((150, 1.0), (1000, 1.0), (1000, 0.01)):
+        key = (length, "matched", fraction)
+        own = {r["method"]: r for r in rows if (r["length"], r["variant"], r["fraction"]) == key}
+        frozen, regression, scratch = (
+            "{:.3f}".format(own[name]["seeds"]["macro_recall"]["mean"])
+            + (" ± {:.3f}".format(sd) if (sd := own[name]["seeds"]["macro_recall"]["sd"]) else "")
+            for name in ("profile-contrast", "kmer6", "profile-scratch")
+        )
+        what = f"phage reads of {length:,} nt, GC-matched, {own['kmer6']['labelled']:,} labels"
+        lines.append([what, "macro recall", frozen, f"6-mer regression {regression}, from scratch {scratch}"])
+    return lines
 
 
 def speed() -> str:

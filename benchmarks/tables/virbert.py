@@ -76,7 +76,7 @@ def main() -> None:
     blocks = {
         "short": "\n".join(short_lines(result)),
         "goal": "\n".join(verdict_lines(result, name_of_cell)),
-        "table": markdown(result, folds=True),
+        "table": markdown(result),
     }
     for name, block in blocks.items():
         head, mark, rest = text.partition(f"<!-- {name} -->\n")
@@ -189,39 +189,30 @@ def title_of(method: str, arms: dict[str, Any]) -> str:
     return TITLES.get(method) or f"{method}: {arms[method]['title']}"
 
 
-def markdown(result: dict[str, Any], *, folds: bool = False) -> str:
-    """Test macro recall in percent; one table a read length and variant.
-
-    Args:
-        result (`dict`): Of `results/virbert_arms.json`.
-        folds (`bool`): All methods, with the spread over folds and what was called phage; else a choice for readers.
-    """
+def markdown(result: dict[str, Any]) -> str:
+    """Test macro recall of every method in percent; one table a read length and variant."""
     parts = []
     for length, variant in product(LENGTHS, VARIANTS):
         rows = [row for row in result["rows"] if (row["length"], row["variant"]) == (length, variant)]
-        parts += [f"**{length} nt, {_VARIANTS[variant]} reads**", "", *_table(rows, result, folds=folds), ""]
+        parts += [f"**{length} nt, {_VARIANTS[variant]} reads**", "", *_table(rows, result), ""]
     return "\n".join(parts).rstrip()
 
 
-def _table(rows: list[dict[str, Any]], result: dict[str, Any], *, folds: bool) -> list[str]:
+def _table(rows: list[dict[str, Any]], result: dict[str, Any]) -> list[str]:
     methods = dict.fromkeys(row["method"] for row in rows)
     arms = [name for arm in result["arms"] for name in (arm, f"{arm}{UNSEEN}")]
     order = [name for name in (*TITLES, *arms) if name in methods]
     joined = [method for method in methods if "+" in method]
-    best = {row["method"]: row["seeds"]["macro_recall"]["mean"] for row in rows if row["fraction"] == 1}
-    if not folds:
-        joined = sorted(joined, key=lambda method: -best.get(method, 0))[:1]
     labelled = {row["fraction"]: row["labelled"] for row in rows if row["labelled"]}
     head = [f"{fraction:.4g} % ({labelled.get(fraction / 100, '?')})" for fraction in (100 * f for f in FRACTIONS)]
-    head += ["five folds, all labels; pretraining saw 1 to 4, unlabelled", "called phage"] if folds else []
+    head += ["five folds, all labels", "called phage"]
     lines = [f"| labels (reads) | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
     for method in [*order, *joined]:
         own = {row["fraction"]: row for row in rows if row["method"] == method}
         shown = [_shown(own[f]["seeds"]["macro_recall"]) if f in own else "" for f in FRACTIONS]
-        if folds:
-            full = own.get(1.0, {})
-            shown.append(_shown(full["folds"]["macro_recall"]) if "folds" in full else "")
-            shown.append(f"{100 * full['seeds']['called_phage']['mean']:.0f} %" if full else "")
+        full = own.get(1.0, {})
+        shown.append(_shown(full["folds"]["macro_recall"]) if "folds" in full else "")
+        shown.append(f"{100 * full['seeds']['called_phage']['mean']:.0f} %" if full else "")
         lines.append(f"| {title_of(method, result['arms'])} | {' | '.join(shown)} |")
     return lines
 

@@ -117,7 +117,7 @@ def verdict_lines(result: dict[str, Any], name_of_cell: Any) -> list[str]:
     lines.append("")
     for kind, (true, total) in counts.items():
         failed = [name_of_cell(cell) for cell in cells if kind in cell and not cell[kind]["holds"]]
-        said = f"; not in {', '.join(failed)}" if 0 < len(failed) <= total / 2 else ""
+        said = f"; not in {'; '.join(failed)}" if 0 < len(failed) <= total / 2 else ""
         lines.append(f"- {kind[:1].upper()}{kind[1:]}: in {true} of {total} cells{said}.")
     return lines
 

@@ -133,7 +133,7 @@ def test_a_difference_counts_where_it_is_larger_than_its_spread():
     assert "| 150 nt, plain, 100 % | **no**, -9.5 (1.0) |" in lines[2]
     assert "- Frozen above random: in 1 of 1 cells." in lines
     arms = {name: {"title": name, "measured": True} for name in ("random", "good", "lucky")}
-    text = virbert.markdown({"rows": rows, "arms": arms}, folds=True)
+    text = virbert.markdown({"rows": rows, "arms": arms})
     assert "| good beside 4-mers | 75.0 ± 1.0 |" in text and text.count("**") == 8
 
 
