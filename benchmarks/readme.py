@@ -246,15 +246,14 @@ def in_short() -> str:
 
 
 def _reads_in_short(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Reads of phages and other viruses with all labels, and with few: the frozen encoder, and what stands beside it."""
+    """Reads of phages and other viruses: the frozen encoder after genome contrast, and what stands beside it."""
     lines = []
     for length, fraction in ((150, 1.0), (1000, 1.0), (1000, 0.01)):
         key = (length, "matched", fraction)
         own = {r["method"]: r for r in rows if (r["length"], r["variant"], r["fraction"]) == key}
+        spreads = (own[name]["seeds"]["macro_recall"] for name in ("profile-contrast", "kmer6", "profile-scratch"))
         frozen, regression, scratch = (
-            "{:.3f}".format(own[name]["seeds"]["macro_recall"]["mean"])
-            + (" ± {:.3f}".format(sd) if (sd := own[name]["seeds"]["macro_recall"]["sd"]) else "")
-            for name in ("profile-contrast", "kmer6", "profile-scratch")
+            f"{spread['mean']:.3f}" + (f" ± {spread['sd']:.3f}" if spread["sd"] else "") for spread in spreads
         )
         what = f"phage reads of {length:,} nt, GC-matched, {own['kmer6']['labelled']:,} labels"
         lines.append([what, "macro recall", frozen, f"6-mer regression {regression}, from scratch {scratch}"])
