@@ -81,6 +81,10 @@ def _interval(value: list[float]) -> str:
     return "{:.3f} ({:.3f}-{:.3f})".format(*value)
 
 
+def _gain(value: list[float]) -> str:
+    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*value)
+
+
 def _detector_folds() -> str:
     """The detector on genera and phyla that training had not seen, from more folds."""
     found = _result("phage_folds")
@@ -115,13 +119,17 @@ def _detector_folds() -> str:
         rows = []
         for length, table in phyla.items():
             for phylum, row in table.items():
-                theirs = [peers.get(length, {}).get(tool, {}).get(phylum) for tool in tools]
-                cells = [_interval(row["auroc"]), *(_interval(value) if value else "" for value in theirs)]
+                cells = [_interval(row["auroc"])]
+                for tool in tools:
+                    theirs = peers.get(length, {}).get(tool, {}).get(phylum)
+                    cells += [_interval(theirs["tool"]), _gain(theirs["gain"])] if theirs else ["", ""]
                 rows.append([f"{int(length):,}", phylum, f"{row['hosts']} of {row['host_groups']}", *cells])
-        head = ["nt", "phylum", "hosts, of genera", "AUROC, unseen in training", *tools.values()]
+        head = ["nt", "phylum", "hosts, of genera", "AUROC, unseen in training"]
+        head += [title for tool in tools.values() for title in (tool, f"detector above {tool} by")]
         said = (
-            "Phages against the hosts of one phylum, which the network had not seen (the other tools may have; they "
-            "were asked about the phages of all folds):"
+            "Phages against the hosts of one phylum, which the network had not seen, nor those phages (the other tools "
+            "may have seen both; a difference is of the contigs that the tool was given, with 95 % of a bootstrap "
+            "over groups):"
         )
         parts.append("\n".join([said, "", *_table(head, rows)]))
     return "\n\n".join([*parts, _about(found)])
@@ -152,7 +160,15 @@ def _detector_peers() -> str:
         "Beside other tools, on the same contigs (the difference of phage, or virus, and host score; both tools were "
         "probably trained on many of these genomes, which cannot be told apart here):"
     )
-    return "\n".join([said, "", *_table(head, rows), "", _about(found)])
+    lines = [said, "", *_table(head, rows)]
+    plasmids = [
+        f"{titles[tool]} {_interval(row['tool'])}, the detector on the same contigs {_interval(row['detector'])} "
+        f"({int(length):,} nt, {row['phages']:,} phages, {row['plasmids']:,} plasmids)"
+        for length, table in found["result"].get("plasmids", {}).items()
+        for tool, row in table.items()
+    ]
+    lines += ["", f"Phages against plasmids, AUROC: {'; '.join(plasmids)}."] if plasmids else []
+    return "\n".join([*lines, "", _about(found)])
 
 
 def phage_regions() -> str:

@@ -50,7 +50,7 @@ POOL, CHUNK = 150_000, 5_000  # reads
 READS, BATCH = 100_000, 128  # of a training, as in benchmarks/recipes/phage/detector.yaml
 PHYLUM_CONTIGS, PHYLUM_LENGTHS = 60, (3_000, 10_000)
 HOSTS = ("bacterium", "archaeon")
-_RECIPE = ReadOptions(
+RECIPE = ReadOptions(
     length={"lower": 500, "upper": 2000, "bias": 0.25}, classes={name: [name] for name in CLASSES}, max_unknown=0.0
 )
 
@@ -61,11 +61,16 @@ def read_records(work: Path) -> pd.DataFrame:
     return records[records["class"].isin(CLASSES)].assign(nt=lambda table: table["sequence"].str.len())
 
 
+def pool_sampler(work: Path) -> ReadSampler:
+    """Draws the reads of the pool."""
+    return ReadSampler(GenomeArrays.open(work / "genomes" / "all", "train"), RECIPE, seed=7)
+
+
 def fill_pool(work: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Profiles (float16, a chunk an array), classes and groups of the pool's reads."""
     folder = work / "pool"
     folder.mkdir(exist_ok=True)
-    reads = ReadSampler(GenomeArrays.open(work / "genomes" / "all", "train"), _RECIPE, seed=7)
+    reads = pool_sampler(work)
     counter = CodingProfileForSequenceClassification(
         CodingProfileConfig.from_pretrained(work / "models" / "all")
     ).base_model.counter
@@ -88,29 +93,30 @@ def fill_pool(work: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     return chunks, np.concatenate(labels), np.concatenate(groups)
 
 
-def balanced_rows(allowed: np.ndarray, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def balanced_rows(
+    allowed: np.ndarray, labels: np.ndarray, generator: np.random.Generator, reads: int | None = None
+) -> np.ndarray:
     """Rows of the pool to learn from, in a random order: as many of each class, each as seldom again as can be."""
     rows = []
     for kind in range(len(CLASSES)):
-        own, wanted = np.flatnonzero(allowed & (labels == kind)), READS // len(CLASSES)
+        own, wanted = np.flatnonzero(allowed & (labels == kind)), (reads or READS) // len(CLASSES)
         rounds = [generator.permutation(own) for _ in range(-(-wanted // len(own)))]
         rows.append(np.concatenate(rounds)[:wanted])
     return generator.permutation(np.concatenate(rows))
 
 
-class _Given(torch.nn.Module):
+class Given(torch.nn.Module):
     """In place of the counter: the profiles are given."""
 
     def forward(self, profiles: torch.Tensor, mask: Any = None) -> torch.Tensor:
+        """The profiles as they are."""
         return profiles
 
 
-def train(work: Path, folder: Path, chunks: list[np.ndarray], labels: np.ndarray, rows: np.ndarray, seed: int) -> None:
-    """One network by the recipe's optimiser, written to `folder`."""
+def learn_profiles(model: Any, chunks: list[np.ndarray], labels: np.ndarray, rows: np.ndarray, seed: int) -> None:
+    """Train a network whose counter is `Given` on rows of the pool, by the recipe's optimiser."""
     torch.manual_seed(seed)
-    config = CodingProfileConfig.from_pretrained(work / "models" / "all")
-    model = CodingProfileForSequenceClassification(config).train()
-    counter, model.base_model.counter = model.base_model.counter, _Given()
+    model.train()
     steps = -(-len(rows) // BATCH)
     decayed = [p for name, p in model.named_parameters() if not name.endswith("bias")]
     plain = [p for name, p in model.named_parameters() if name.endswith("bias")]
@@ -126,6 +132,15 @@ def train(work: Path, folder: Path, chunks: list[np.ndarray], labels: np.ndarray
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
+
+
+def train(work: Path, folder: Path, chunks: list[np.ndarray], labels: np.ndarray, rows: np.ndarray, seed: int) -> None:
+    """One network by the recipe's optimiser, written to `folder`."""
+    torch.manual_seed(seed)
+    config = CodingProfileConfig.from_pretrained(work / "models" / "all")
+    model = CodingProfileForSequenceClassification(config).train()
+    counter, model.base_model.counter = model.base_model.counter, Given()
+    learn_profiles(model, chunks, labels, rows, seed)
     model.base_model.counter = counter
     model.save_pretrained(folder)
     for name in ("config.json", "tokenizer_config.json", "vocab.txt"):
@@ -256,28 +271,50 @@ def mean_of_folds(
     return dict(zip(orders, ([round(float(v), 4) for v in row] for row in values), strict=True))
 
 
-def of_phyla(work: Path, contigs: pd.DataFrame) -> dict[str, Any]:
-    """Phages against the further hosts of each phylum, both unseen by the same network: AUROC by length and phylum."""
+def unseen_phyla(work: Path, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Phages of `draw_again` and hosts of `draw_phyla` of one length, by networks that knew no host of the phylum.
+
+    Returns:
+        Calibrated scores of phages and their folds, and scores of hosts and their folds. A network that had not seen a
+        phylum had not seen the phages of its fold.
+    """
     records = read_records(work)
-    folds, hosts = deal(records, "phylum"), draw_phyla(records)
+    folds, hosts, contigs = deal(records, "phylum"), draw_phyla(records), draw_again(work, records)
     place = work / "folds" / "phylum-seed0"
     means, host_means = np.load(place / "scored-contigs.npy"), np.load(place / "scored-phyla.npy")
     fold, host_fold = (table["group"].map(folds).to_numpy() for table in (contigs, hosts))
+    phage = ((contigs["class"] == CLASSES[PHAGE]) & (contigs["length"] == length)).to_numpy()
+    host = (hosts["length"] == length).to_numpy()
+    scores, host_scores = calibrated(means, contigs, fold), np.zeros_like(host_means)
     truth, lengths = contigs["class"].map(CLASSES.index).to_numpy(), contigs["length"].to_numpy()
-    found: dict[str, Any] = {str(length): {} for length in PHYLUM_LENGTHS}
-    for (phylum, length), rows in hosts.groupby(["phylum", "length"]).indices.items():
-        (own,) = set(host_fold[rows])
+    for own in np.unique(host_fold):
         calibration = fit_calibration(means[fold != own], lengths[fold != own], truth[fold != own])
-        phages = np.flatnonzero((fold == own) & (truth == PHAGE) & (lengths == length))
-        both = np.concatenate([means[phages], host_means[rows]])
-        scores = calibration.scores(both, np.full(len(both), length))
-        kinds = np.repeat([PHAGE, 0], [len(phages), len(rows)])  # all hosts as one class
-        groups = np.concatenate([contigs["group"].to_numpy()[phages], hosts["group"].to_numpy()[rows]])
-        values = with_intervals(np.log(scores), kinds, groups)
-        found[str(length)][phylum] = {
-            "auroc": values["auroc_hosts"], "auroc_by_score": values["auroc_hosts_by_score"],
-            "hosts": len(rows), "host_groups": len(set(hosts["group"].to_numpy()[rows])), "phages": len(phages),
-        }  # fmt: skip
+        rows = host & (host_fold == own)
+        host_scores[rows] = calibration.scores(host_means[rows], np.full(rows.sum(), length))
+    return scores[phage], fold[phage], host_scores[host], host_fold[host]
+
+
+def of_phyla(work: Path) -> dict[str, Any]:
+    """Phages against the further hosts of each phylum, both unseen by the same network: AUROC by length and phylum."""
+    hosts_of, contigs_of = (
+        {length: own.reset_index(drop=True) for length, own in table.groupby("length")}
+        for table in (draw_phyla(read_records(work)), draw_again(work, read_records(work)))
+    )
+    found: dict[str, Any] = {}
+    for length in PHYLUM_LENGTHS:
+        scores, fold, host_scores, host_fold = unseen_phyla(work, length)
+        phage_groups = contigs_of[length].query("`class` == 'phage'")["group"].to_numpy()
+        hosts = hosts_of[length]
+        for phylum, rows in hosts.groupby("phylum").indices.items():
+            phages = np.flatnonzero(fold == host_fold[rows][0])
+            both = np.concatenate([scores[phages], host_scores[rows]])
+            kinds = np.repeat([PHAGE, 0], [len(phages), len(rows)])  # all hosts as one class
+            groups = np.concatenate([phage_groups[phages], hosts["group"].to_numpy()[rows]])
+            values = with_intervals(np.log(both), kinds, groups)
+            found.setdefault(str(length), {})[phylum] = {
+                "auroc": values["auroc_hosts"], "auroc_by_score": values["auroc_hosts_by_score"],
+                "hosts": len(rows), "host_groups": len(set(hosts["group"].to_numpy()[rows])), "phages": len(phages),
+            }  # fmt: skip
     return found
 
 
@@ -300,7 +337,7 @@ def measured(work: Path, seeds: list[int]) -> dict[str, Any]:
                 own["table"].setdefault(name, {})[str(length)] = with_intervals(np.log(values[0]), *values[1:])
                 own["mean_of_folds"].setdefault(name, {})[str(length)] = mean_of_folds(*values, folds[rows])
     if "phylum" in result:
-        result["phylum"]["hosts_of"] = of_phyla(work, contigs)
+        result["phylum"]["hosts_of"] = of_phyla(work)
     return result
 
 

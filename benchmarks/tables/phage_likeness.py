@@ -1,11 +1,11 @@
 """What is like the genomes of the phage detector's classes and what is not: the check behind `reliable`.
 
-A linear function of the profile tells windows of training genomes from letters that were permuted, drawn by their own
+A small network over the profile tells windows of training genomes from letters that were permuted, drawn by their own
 pairs (a Markov chain of order 1) or at random, from tandem repeats, and from pieces of eukaryotes. `phage_detector`
 calls it; the scores of contigs are kept in `WORK/likeness.pkl`.
 
 Limits are chosen on contigs of groups that training had not seen, and measured on those of another fold; each group of
-eukaryotes is scored by a function that was fitted without it.
+eukaryotes is scored by a network that was fitted without it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from benchmarks.tables.phage_data import CLASSES, FOLDS
 from seqformers.datasets_scripts.genomes.arrays import GenomeArrays
 from seqformers.datasets_scripts.genomes.reads import ReadOptions, ReadSampler
 from seqformers.phages.contig import IDS, WINDOW
-from seqformers.phages.detector import PhageDetector
+from seqformers.phages.detector import PhageDetector, likeness_of
 
 __all__ = ["LENGTHS", "LOST", "measure_likeness"]
 
 LENGTHS = (500, 1000, 2000, 10_000)
 LOST = 0.03  # share of contigs of the five classes that the check may refuse
-_WIDTHS, _ROWS = (500, 1000, 2000), 1500  # windows of each width that the function is fitted on
+_UNITS, _EPOCHS = 64, 8
+_WIDTHS, _ROWS = (500, 1000, 2000), 1500  # windows of each width that the network is fitted on
 _EUKARYOTES = 600  # windows of each width
 _CONTIGS, _MADE = 120, 200  # contigs of a class, and made-up ones, that it is measured on
 _LETTERS = np.frombuffer(b"ACGT", np.uint8)
@@ -86,24 +87,27 @@ def profiles(detector: PhageDetector, letters: Letters) -> torch.Tensor:
     return torch.cat([model(part.long(), output_hidden_states=True).hidden_states[0][:, 0] for part in ids.split(128)])
 
 
-def fit(real: torch.Tensor, unreal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weight and bias of a logistic regression of `real` against `unreal`."""
+def fit(real: torch.Tensor, unreal: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Weights of `likeness_of` that tell `real` from `unreal`."""
     torch.manual_seed(0)
     rows = torch.cat([real, unreal])
     labels = torch.cat([torch.ones(len(real)), torch.zeros(len(unreal))])
-    layer = nn.Linear(rows.shape[1], 1)
-    nn.init.zeros_(layer.weight)
-    steps = 6 * len(rows) // 128
-    optimizer = torch.optim.AdamW(layer.parameters(), lr=5e-4, weight_decay=1e-2)
+    hidden, last = nn.Linear(rows.shape[1], _UNITS), nn.Linear(_UNITS, 1)
+    model = nn.Sequential(nn.Dropout(0.5), hidden, nn.ReLU(), nn.Dropout(0.3), last).train()
+    steps = _EPOCHS * len(rows) // 128
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, steps)
     for _ in range(steps):
         drawn = torch.randint(0, len(rows), (128,))
-        loss = nn.functional.binary_cross_entropy_with_logits(layer(rows[drawn])[:, 0], labels[drawn])
+        loss = nn.functional.binary_cross_entropy_with_logits(model(rows[drawn])[:, 0], labels[drawn])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    return layer.weight.detach()[0], layer.bias.detach()
+    return {
+        "hidden.weight": hidden.weight.detach(), "hidden.bias": hidden.bias.detach(),
+        "weight": last.weight.detach()[0].clone(), "bias": last.bias.detach(),
+    }  # fmt: skip
 
 
 def _training_rows(
@@ -158,8 +162,8 @@ def _scores(work: Path, records: pd.DataFrame) -> pd.DataFrame:
         for length in LENGTHS:
             for kind, (held_out, letters) in _contigs(records, fold, length).items():
                 windows = letters.reshape(-1, min(WINDOW, length))
-                weight, bias = fits[held_out]
-                likeness = (profiles(detector, windows) @ weight + bias).view(len(letters), -1).mean(1).numpy()
+                alike = likeness_of(profiles(detector, windows), fits[held_out])
+                likeness = alike.view(len(letters), -1).mean(1).numpy()
                 tables.append(pd.DataFrame({"fold": fold, "length": length, "kind": kind, "likeness": likeness}))
     table = pd.concat(tables, ignore_index=True)
     table.to_pickle(kept)
@@ -183,8 +187,8 @@ def measure_likeness(work: Path) -> tuple[dict[str, torch.Tensor], list[float], 
     }
     detector = PhageDetector(work / "models" / "all", "cpu")
     rows = _training_rows(detector, work / "genomes" / "all", records)
-    weight, bias = fit(rows[0], torch.cat([rows[1], rows[2]]))
+    weights = fit(rows[0], torch.cat([rows[1], rows[2]]))
     limits = [
         round(float(np.quantile(table["likeness"][real & (table["length"] == length)], LOST)), 4) for length in LENGTHS
     ]
-    return {"weight": weight, "bias": bias}, limits, result
+    return weights, limits, result

@@ -13,7 +13,9 @@ the tool was given: of the networks that had not seen a third of the groups (`ph
 of a tool once a batch. A phage is called where its score is above that of hosts, which the macro recall takes.
 
 Jaeger leaves contigs below 2,000 nt out; it is given windows of their length (`--fsize`), for which it was not made.
-`--phyla` asks about the further hosts of each phylum that `phage_folds` draws, beside the phages of the same length.
+`--phyla` asks about the further hosts of each phylum that `phage_folds` draws. They stand beside phages of the same
+length: of those that the tool was given, the ones that the network without that phylum had not seen either, so that
+tool and detector answer for the same contigs. The tools may have seen all of them. `--plasmids` asks about plasmids.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from benchmarks.tables.phage_folds import (
     draw_phyla,
     read_records,
     unseen,
+    unseen_phyla,
 )
 from seqformers.phages.contig import CLASSES, WINDOW
 
@@ -48,13 +51,18 @@ DRAWS = 1000
 
 
 def contigs_again(work: Path) -> pd.DataFrame:
-    """Hosts and phages among the contigs of `phage_detector`, with letters, name and the detectors' margins."""
-    contigs = draw_again(work, read_records(work))
+    """Hosts, plasmids and phages of `phage_detector`, with letters, name and the margins of the detectors."""
+    contigs = draw_again(work, read_records(work)).assign(plasmid_thirds=np.nan)
     for name, by in {"thirds": "third", "fifths": "genus"}.items():
         found = unseen(work, by, contigs)
         contigs[name] = np.nan if found is None else margin_of(found[0])
-    contigs = contigs[contigs["class"].isin([*HOSTS, CLASSES[PHAGE]])].reset_index(drop=True)
-    return contigs.assign(name=[f"contig{number}" for number in range(len(contigs))])
+        if by == "third" and found is not None:
+            contigs["plasmid_thirds"] = np.log(found[0][:, PHAGE]) - np.log(found[0][:, 2])
+    kept = contigs["class"].isin([*HOSTS, CLASSES[PHAGE]])
+    contigs = pd.concat([contigs[kept], contigs[contigs["class"] == "plasmid"]], ignore_index=True)
+    numbers = np.r_[np.arange(kept.sum()), np.arange(len(contigs) - kept.sum())]
+    kinds = np.where(contigs["class"] == "plasmid", "plasmid", "contig")
+    return contigs.assign(name=[f"{kind}{number}" for kind, number in zip(kinds, numbers, strict=True)])
 
 
 def hosts_of_phyla(work: Path) -> pd.DataFrame:
@@ -224,17 +232,86 @@ def summary(rows: pd.DataFrame, done: list[dict[str, Any]], *, measure: bool) ->
     return found
 
 
-def by_phylum(hosts: pd.DataFrame, phages: pd.DataFrame, host_said: Any, phage_said: Any) -> dict[str, list[float]]:
-    """Phages against the hosts of each phylum, as far as the tool was asked: AUROC with its interval."""
+def side_by_side(rows: pd.DataFrame, phage: np.ndarray) -> dict[str, list[float]]:
+    """AUROC by the columns `tool` and `detector`, and how far the detector is above; bootstrap over groups."""
+    generator = np.random.default_rng(0)
+    groups = rows["group"].to_numpy()
+    margins = [rows[name].to_numpy() for name in ("tool", "detector")]
+    members = [[np.flatnonzero((groups == group) & (phage == kind)) for group in np.unique(groups[phage == kind])]
+               for kind in (False, True)]  # fmt: skip
+
+    def values(own: np.ndarray) -> list[float]:
+        tool, detector = (auroc(phage[own], margin[own]) for margin in margins)
+        return [tool, detector, detector - tool]
+
+    draws = [
+        values(np.concatenate([own[i] for own in members for i in generator.integers(0, len(own), len(own))]))
+        for _ in range(DRAWS)
+    ]
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    found = zip(values(np.arange(len(rows))), low, high, strict=True)
+    return dict(zip(("tool", "detector", "gain"), ([round(float(v), 4) for v in row] for row in found), strict=True))
+
+
+def by_phylum(
+    hosts: pd.DataFrame, phages: pd.DataFrame, host_said: dict[str, float], phage_said: dict[str, float]
+) -> dict[str, Any]:
+    """Phages against the hosts of each phylum: tool and detector on the contigs that the tool was given."""
+    hosts = hosts.assign(tool=hosts["name"].map(host_said)).dropna(subset="tool")
+    phages = phages.assign(tool=phages["name"].map(phage_said)).dropna(subset="tool")
     found = {}
-    phages = phages[phages["name"].isin(phage_said)]
-    for phylum, own in hosts[hosts["name"].isin(host_said)].groupby("phylum"):
-        both = pd.concat([own.assign(margin=own["name"].map(host_said)),
-                          phages.assign(margin=phages["name"].map(phage_said))])  # fmt: skip
-        kind = np.where(both["class"] == CLASSES[PHAGE], CLASSES[PHAGE], "host")
-        phage = kind == CLASSES[PHAGE]
-        found[str(phylum)] = with_interval(both["margin"].to_numpy(), phage, both["group"].to_numpy(), kind)["auroc"]
+    for phylum, own in hosts.groupby("phylum"):
+        (fold,) = set(own["phylum_fold"])
+        beside = phages[phages["phylum_fold"] == fold]
+        rows = pd.concat([own, beside], ignore_index=True)
+        phage = np.arange(len(rows)) >= len(own)
+        found[str(phylum)] = side_by_side(rows, phage) | {
+            "hosts": len(own), "host_groups": own["group"].nunique(), "phages": len(beside),
+            "phage_groups": beside["group"].nunique(),
+        }  # fmt: skip
     return found
+
+
+def phyla(given: argparse.Namespace, contigs: pd.DataFrame) -> dict[str, Any]:
+    """Ask the tools about the hosts of each phylum; detector and tool by length and phylum."""
+    hosts = hosts_of_phyla(given.work)
+    folder, result = given.work / "peers", {}
+    for length in given.phyla:
+        rows = hosts[hosts["length"] == length].copy()
+        phages = contigs[(contigs["length"] == length) & (contigs["class"] == CLASSES[PHAGE])].copy()
+        scores, fold, host_scores, host_fold = unseen_phyla(given.work, length)
+        rows["detector"], rows["phylum_fold"] = margin_of(host_scores), host_fold
+        phages["detector"], phages["phylum_fold"] = margin_of(scores), fold
+        for name in (name for name in given.tools if name != "seqformers"):
+            done = ask(name, given.bin, rows, folder / f"phyla-{length}-{name}.jsonl", given.minutes)
+            path = folder / f"{length}-{name}.jsonl"
+            if done and path.exists():
+                earlier = margins([json.loads(line) for line in path.read_text().splitlines()])
+                found = by_phylum(rows, phages, margins(done), earlier)
+                result.setdefault(str(length), {})[name] = found
+    return result
+
+
+def plasmids(given: argparse.Namespace, contigs: pd.DataFrame) -> dict[str, Any]:
+    """Ask the tools about plasmids; phages against them by length and tool, with the detector on the same contigs.
+
+    A tool's margin is the same as against hosts: a plasmid is no chromosome and no virus, so it lies between.
+    """
+    folder, result = given.work / "peers", {}
+    for length in given.plasmids:
+        own = contigs[contigs["length"] == length]
+        rows = own[own["class"] == "plasmid"]
+        for name in (name for name in given.tools if name != "seqformers"):
+            done = ask(name, given.bin, rows, folder / f"plasmids-{length}-{name}.jsonl", given.minutes)
+            path = folder / f"{length}-{name}.jsonl"
+            if done and path.exists():
+                said = margins(done) | margins([json.loads(line) for line in path.read_text().splitlines()])
+                both = own[own["class"].isin(["plasmid", CLASSES[PHAGE]])]
+                both = both.assign(tool=both["name"].map(said), detector=both["plasmid_thirds"]).dropna(subset="tool")
+                phage = (both["class"] == CLASSES[PHAGE]).to_numpy()
+                counts = {"phages": int(phage.sum()), "plasmids": int((~phage).sum())}
+                result.setdefault(str(length), {})[name] = side_by_side(both, phage) | counts
+    return result
 
 
 def main() -> None:
@@ -245,6 +322,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), choices=LENGTHS)
     parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=list(TOOLS))
     parser.add_argument("--phyla", type=int, nargs="*", default=[3000], choices=PHYLUM_LENGTHS)
+    parser.add_argument("--plasmids", type=int, nargs="*", default=[3000], choices=LENGTHS)
     parser.add_argument("--minutes", type=float, default=10, help="Of a tool and length, after which no batch begins.")
     given = parser.parse_args()
     contigs = contigs_again(given.work)
@@ -252,24 +330,15 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     result: dict[str, Any] = {}
     for length in given.lengths:
-        rows = contigs[contigs["length"] == length]
+        rows = contigs[(contigs["length"] == length) & (contigs["class"] != "plasmid")]
         result[str(length)] = {"contigs": len(rows)}
         for name in given.tools:
             done = ask(name, given.bin, rows, folder / f"{length}-{name}.jsonl", given.minutes)
             if done:
                 result[str(length)][name] = summary(rows, done, measure=name != "seqformers")
                 print(length, name, result[str(length)][name], flush=True)
-    hosts = hosts_of_phyla(given.work) if given.phyla else None
-    for length in given.phyla:
-        rows, phages = hosts[hosts["length"] == length], contigs[contigs["length"] == length]
-        phages = phages[phages["class"] == CLASSES[PHAGE]]
-        for name in given.tools:
-            done = ask(name, given.bin, rows, folder / f"phyla-{length}-{name}.jsonl", given.minutes)
-            path = folder / f"{length}-{name}.jsonl"
-            if done and path.exists() and name != "seqformers":
-                earlier = margins([json.loads(line) for line in path.read_text().splitlines()])
-                found = by_phylum(rows, phages, margins(done), earlier)
-                result.setdefault("phyla", {}).setdefault(str(length), {})[name] = found
+    result["phyla"] = phyla(given, contigs)
+    result["plasmids"] = plasmids(given, contigs)
     write_result("phage_peers", result, data="genomes, virus_genomes", seeds=[0])
 
 

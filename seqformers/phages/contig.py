@@ -57,8 +57,7 @@ class Calibration:
         lengths (`list[int]`), distances (`list[float]`): Windows of these lengths lay, all but one in a hundred, at
             most so far from what training saw (mean squared standard deviations of the profile).
         like_lengths (`list[int]`), like_limits (`list[float]`): Contigs of these lengths were, all but three in a
-            hundred, at least so much like genomes of the five classes (mean over windows of a linear function of the
-            profile).
+            hundred, at least so much like genomes of the five classes (mean over windows).
         fdr_confidences (`list[float]`), fdr (`list[list[float]]`): Of each class, the share of wrong ones among the
             contigs that were called so with at least these confidences.
     """

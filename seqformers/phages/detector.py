@@ -2,13 +2,13 @@
 
 The calibration (`calibration.json` beside the weights) was fitted on groups of genomes that training had not seen: how
 much the mean log-probability of windows says grows with the letters read, by a power law, and classes have a bias.
-`likeness.safetensors` holds a linear function of the profile that tells genomes of the five classes from shuffled and
+`likeness.safetensors` holds a small network over the profile that tells genomes of the five classes from shuffled and
 random letters and from eukaryotes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,23 @@ from safetensors.torch import load_file
 from seqformers.hub.load import load_model, model_folder
 from seqformers.phages.contig import CLASSES, Calibration, ContigScore, encode_windows, score_contig, window_bounds
 
-__all__ = ["LIKENESS", "PhageDetector"]
+__all__ = ["LIKENESS", "PhageDetector", "likeness_of"]
 
 LIKENESS = "likeness.safetensors"
 _WINDOWS_AT_ONCE = 128
 _PACKAGED = "coding_profile"
+
+
+def likeness_of(profile: torch.Tensor, weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """How much windows are like genomes of the five classes, `(windows,)`: a layer with ReLU and one number of it.
+
+    Args:
+        profile (`torch.Tensor` of shape `(windows, numbers)`): Standardised, as the network's first hidden state.
+        weights (`Mapping[str, torch.Tensor]`): `hidden.weight` `(units, numbers)`, `hidden.bias`, `weight` `(units,)`,
+            `bias`.
+    """
+    units = torch.relu(profile @ weights["hidden.weight"].T + weights["hidden.bias"])
+    return units @ weights["weight"] + weights["bias"]
 
 
 class PhageDetector:
@@ -114,4 +126,4 @@ class PhageDetector:
         profile = output.hidden_states[0].float()[:, 0]
         unlike[:, 0], unlike[:, 1] = profile.square().mean(1).cpu().numpy(), 0.0
         if self._likeness is not None:
-            unlike[:, 1] = (profile @ self._likeness["weight"] + self._likeness["bias"]).cpu().numpy()
+            unlike[:, 1] = likeness_of(profile, self._likeness).cpu().numpy()

@@ -31,6 +31,12 @@ calibration = Calibration.read(MODEL)
 likeness = load_file(MODEL / "likeness.safetensors") if (MODEL / "likeness.safetensors").is_file() else None
 
 
+def likeness_of(profile: torch.Tensor) -> torch.Tensor:
+    """How much windows are like genomes of the five classes, `(windows,)`."""
+    units = torch.relu(profile @ likeness["hidden.weight"].T + likeness["hidden.bias"])
+    return units @ likeness["weight"] + likeness["bias"]
+
+
 @torch.inference_mode()
 def score(name: str, sequence: str) -> ContigScore:
     """Windows of a contig, and what they say together."""
@@ -40,7 +46,7 @@ def score(name: str, sequence: str) -> ContigScore:
         ids, fact = encode_windows(sequence, bounds[start : start + BATCH])
         output = model(torch.from_numpy(ids).long(), output_hidden_states=True)
         profile = output.hidden_states[0][:, 0].float()
-        alike = profile @ likeness["weight"] + likeness["bias"] if likeness else torch.zeros(len(profile))
+        alike = likeness_of(profile) if likeness else torch.zeros(len(profile))
         logs.append(output.logits.float().log_softmax(-1)[:, order].double().numpy())
         unlike.append(torch.stack([profile.square().mean(1), alike], 1).double().numpy())
         facts.append(fact)
