@@ -127,8 +127,8 @@ def _detector_folds() -> str:
         head = ["nt", "phylum", "hosts, of genera", "AUROC, unseen in training"]
         head += [title for tool in tools.values() for title in (tool, f"detector above {tool} by")]
         said = (
-            "Phages against the hosts of one phylum, which the network had not seen, nor those phages (the other tools "
-            "may have seen both; a difference is of the contigs that the tool was given, with 95 % of a bootstrap "
+            "Phages against the hosts of one phylum; the network had seen neither these nor those phages (other tools "
+            "may have; a difference is of the contigs that the tool was given, with 95 % of a bootstrap "
             "over groups):"
         )
         parts.append("\n".join([said, "", *_table(head, rows)]))

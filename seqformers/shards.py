@@ -77,18 +77,19 @@ class Shard:
         """This shard's share of `total` items that take equally long."""
         return islice(iter(items), *self.span(total))
 
-    def of_records(self, records: Iterable[Any], source: str | Path) -> Iterator[Any]:
+    def of_records(self, records: Iterable[Any], source: str | Path, *, held: int | None = None) -> Iterator[Any]:
         """This shard's records (each has a `sequence`) out of all of them, balanced by letters.
 
         Args:
             records (iterable): All records that can be used, in file order; they are read to the end, so that what
                 there is to say about the file is said by every shard.
             source (`str` or `Path`): The file they come from, which is read once more to count its letters.
+            held (`int`, *optional*): Letters of a record that are held meanwhile, as of `read_fasta`.
         """
         if self.count == 1:
             yield from records
             return
-        total, before = max(_count_letters(source), 1), 0
+        total, before = max(_count_letters(source, held), 1), 0
         for record in records:
             length = len(record.sequence)
             # Whose share the middle of the record lies in.
@@ -98,11 +99,11 @@ class Shard:
                 yield record
 
 
-def _count_letters(source: str | Path) -> int:
+def _count_letters(source: str | Path, held: int | None) -> int:
     """Letters of all records of a file; what cannot be read is left to who reads it for good."""
     total = 0
     try:
-        for record in read_fasta(source, remarks=Remarks("skip")):
+        for record in read_fasta(source, remarks=Remarks("skip"), held=held):
             total += len(record.sequence)
     except ValueError:
         pass

@@ -29,7 +29,7 @@ import torch
 from safetensors.torch import save_file
 from scipy.optimize import minimize
 
-from benchmarks._results import ROOT, about, write_result
+from benchmarks._results import RESULTS, ROOT, about, write_result
 from benchmarks.tables.phage_data import CLASSES, FOLDS
 from benchmarks.tables.phage_likeness import LENGTHS as LIKE_LENGTHS
 from benchmarks.tables.phage_likeness import measure_likeness
@@ -384,6 +384,7 @@ def render_card(result: dict[str, Any]) -> str:
             "Refused by the check behind `reliable` (share of contigs; classes of unseen groups, made-up letters,",
             "eukaryotes of groups that the check was fitted without):", "", *unlike, "",
             f"Phages against hosts of phyla of which training had none (3,000 nt, AUROC): {phyla or 'none'}.", "",
+            *_card_folds(),
             "## Shortcuts and leakage", "",
             "Regressions on words of four to six letters and GC alone stand in the table. Copies (85 % of a 21-mer",
             "sketch) are left out, and groups that share a tenth of it are one; more distant relatives may stand in",
@@ -399,6 +400,38 @@ def render_card(result: dict[str, Any]) -> str:
             "five classes count as equally frequent. Not for clinical decisions.", "",
         ]
     )  # fmt: skip
+
+
+def _card_folds() -> list[str]:
+    """The card's lines on more folds, genera and phyla; none where `phage_folds` was not run."""
+    path = RESULTS / "phage_folds.json"
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))["result"]
+    titles = {
+        "third": "a third of the groups unseen",
+        "genus": "a fifth unseen",
+        "phylum": "whole phyla of hosts unseen",
+    }
+    ways = [by for by in titles if by in found]
+    lines = ["AUROC of `score_phage`, phages against hosts, as the mean of folds: one network each, as a user has one",
+             "(the table above puts the scores of all networks in one order):", "",
+             f"| nt | {' | '.join(titles[by] for by in ways)} |", "|---|" + "---|" * len(ways)]  # fmt: skip
+    for length in LENGTHS:
+        means = [found[by]["mean_of_folds"]["seed 0"][str(length)]["auroc_hosts_by_score"] for by in ways]
+        lines.append(f"| {length:,} | " + " | ".join("{:.3f} ({:.3f}-{:.3f})".format(*mean) for mean in means) + " |")
+    if hosts_of := found.get("phylum", {}).get("hosts_of"):
+        lines += [
+            "",
+            "The same against the hosts of one phylum alone, which the network had not seen:",
+            "",
+            f"| phylum | {' | '.join(f'{int(nt):,} nt' for nt in hosts_of)} |",
+            "|---|" + "---|" * len(hosts_of),
+        ]
+        for phylum in next(iter(hosts_of.values())):
+            cells = ["{:.3f} ({:.3f}-{:.3f})".format(*rows[phylum]["auroc_by_score"]) for rows in hosts_of.values()]
+            lines.append(f"| {phylum} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def refit_likeness(work: Path) -> None:

@@ -78,18 +78,20 @@ class Contigs:
     def of(cls, work: Path, counter: torch.nn.Module) -> Contigs:
         """Count the windows, or take what was counted before."""
         table = draw_again(work, read_records(work))
-        path = work / "contig-profiles.npz"
-        if not path.is_file():
-            found = [_counted(counter, text) for text in table["sequence"]]
-            parts = {
-                "profiles": np.concatenate([row for row, _ in found]),
-                "letters": np.concatenate([own for _, own in found]),
-                "contig": np.repeat(np.arange(len(found)), [len(own) for _, own in found]),
-            }
-            np.savez(path.with_name("contig-partial.npz"), **parts)
-            path.with_name("contig-partial.npz").rename(path)
-        with np.load(path) as kept:
-            return cls(table.drop(columns="sequence"), kept["profiles"], kept["letters"], kept["contig"])
+        parts: dict[str, list[np.ndarray]] = {"profiles": [], "letters": [], "contig": []}
+        for fold, own in table.groupby("fold"):
+            path = work / f"contig-profiles-{fold}.npz"
+            if not path.is_file():
+                found = [_counted(counter, text) for text in own["sequence"]]
+                rows = np.repeat(own.index, [len(letters) for _, letters in found])
+                partial = path.with_name(f"partial-{fold}.npz")
+                np.savez(partial, contig=rows, profiles=np.concatenate([counts for counts, _ in found]),
+                         letters=np.concatenate([letters for _, letters in found]))  # fmt: skip
+                partial.rename(path)
+            with np.load(path) as kept:
+                for name, values in parts.items():
+                    values.append(kept[name])
+        return cls(table.drop(columns="sequence"), *(np.concatenate(values) for values in parts.values()))
 
     @torch.no_grad()
     def score(self, model: torch.nn.Module, wanted: np.ndarray) -> np.ndarray:
@@ -270,7 +272,7 @@ def compared(work: Path, contigs: Contigs, place: str) -> dict[str, Any]:
         if all(part in found for part in parts):
             found[name] = [np.mean([found[part][fold] for part in parts], axis=0) for fold in range(FOLDS)]
     result: dict[str, Any] = {}
-    for length in LENGTHS:
+    for length in LENGTHS if "recipe" in found else ():
         tables = {name: summary(means, contigs.table, length) for name, means in found.items()}
         names = list(measured(np.zeros((5, 5)), np.arange(5)))
         for name, table in tables.items():

@@ -230,7 +230,7 @@ def find_phage_files(
         sinks = _sinks(stack, outputs, preset)
         report.resumed = done = table.rows_done
         records = part.of_records(
-            read_sequences(sequences, _READING, report.remarks, progress=progress, held=_HELD), sequences
+            read_sequences(sequences, _READING, report.remarks, progress=progress, held=_HELD), sequences, held=_HELD
         )
         kept = _long_enough(records, min_length, report.remarks)
         if not sinks:
