@@ -23,7 +23,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from benchmarks._results import write_result
 from benchmarks.tables.phage_data import CLASSES, FOLDS, deal_folds
-from benchmarks.tables.phage_detector import DRAWS, LENGTHS, PHAGE, VIRUS, auroc
+from benchmarks.tables.phage_detector import DRAWS, LENGTHS, PHAGE, VIRUS, auroc, collect
 from benchmarks.tables.phage_folds import (
     CHUNK,
     POOL,
@@ -77,21 +77,22 @@ class Contigs:
     @classmethod
     def of(cls, work: Path, counter: torch.nn.Module) -> Contigs:
         """Count the windows, or take what was counted before."""
-        table = draw_again(work, read_records(work))
-        parts: dict[str, list[np.ndarray]] = {"profiles": [], "letters": [], "contig": []}
-        for fold, own in table.groupby("fold"):
-            path = work / f"contig-profiles-{fold}.npz"
-            if not path.is_file():
+        paths = [work / f"contig-profiles-{fold}.npz" for fold in range(FOLDS)]
+        if not all(path.is_file() for path in paths):
+            table = draw_again(work, read_records(work))
+            for fold, own in table.groupby("fold"):
                 found = [_counted(counter, text) for text in own["sequence"]]
                 rows = np.repeat(own.index, [len(letters) for _, letters in found])
-                partial = path.with_name(f"partial-{fold}.npz")
+                partial = work / f"partial-{fold}.npz"
                 np.savez(partial, contig=rows, profiles=np.concatenate([counts for counts, _ in found]),
                          letters=np.concatenate([letters for _, letters in found]))  # fmt: skip
-                partial.rename(path)
+                partial.rename(paths[fold])
+        parts: dict[str, list[np.ndarray]] = {"profiles": [], "letters": [], "contig": []}
+        for path in paths:
             with np.load(path) as kept:
                 for name, values in parts.items():
                     values.append(kept[name])
-        return cls(table.drop(columns="sequence"), *(np.concatenate(values) for values in parts.values()))
+        return cls(collect(work)[0], *(np.concatenate(values) for values in parts.values()))
 
     @torch.no_grad()
     def score(self, model: torch.nn.Module, wanted: np.ndarray) -> np.ndarray:
