@@ -31,10 +31,10 @@ calibration = Calibration.read(MODEL)
 likeness = load_file(MODEL / "likeness.safetensors") if (MODEL / "likeness.safetensors").is_file() else None
 
 
-def likeness_of(profile: torch.Tensor) -> torch.Tensor:
+def likeness_of(profile: torch.Tensor, weights: dict[str, torch.Tensor]) -> torch.Tensor:
     """How much windows are like genomes of the five classes, `(windows,)`."""
-    units = torch.relu(profile @ likeness["hidden.weight"].T + likeness["hidden.bias"])
-    return units @ likeness["weight"] + likeness["bias"]
+    units = torch.relu(profile @ weights["hidden.weight"].T + weights["hidden.bias"])
+    return units @ weights["weight"] + weights["bias"]
 
 
 @torch.inference_mode()
@@ -46,7 +46,7 @@ def score(name: str, sequence: str) -> ContigScore:
         ids, fact = encode_windows(sequence, bounds[start : start + BATCH])
         output = model(torch.from_numpy(ids).long(), output_hidden_states=True)
         profile = output.hidden_states[0][:, 0].float()
-        alike = likeness_of(profile) if likeness else torch.zeros(len(profile))
+        alike = likeness_of(profile, likeness) if likeness else torch.zeros(len(profile))
         logs.append(output.logits.float().log_softmax(-1)[:, order].double().numpy())
         unlike.append(torch.stack([profile.square().mean(1), alike], 1).double().numpy())
         facts.append(fact)
