@@ -74,7 +74,8 @@ def phage_detector() -> str:
     alone = ", ".join(f"{name} {row['auroc_3000']:.3f} ({row['contigs']} contigs)" for name, row in phyla.items())
     said = f"(95 % of a bootstrap over groups of genomes.) Hosts of phyla not in training, 3,000 nt, AUROC: {alone}."
     first = "\n".join([*lines, "", f"{said} {_about(found)}"])
-    return "\n\n".join(part for part in (first, _detector_folds(), _detector_peers()) if part)
+    parts = (first, _detector_folds(), _detector_peers(), _detector_networks(), _detector_training())
+    return "\n\n".join(part for part in parts if part)
 
 
 def _interval(value: list[float]) -> str:
@@ -165,10 +166,53 @@ def _detector_peers() -> str:
         f"{titles[tool]} {_interval(row['tool'])}, the detector on the same contigs {_interval(row['detector'])} "
         f"({int(length):,} nt, {row['phages']:,} phages, {row['plasmids']:,} plasmids)"
         for length, table in found["result"].get("plasmids", {}).items()
+        if length.isdigit()
         for tool, row in table.items()
     ]
     lines += ["", f"Phages against plasmids, AUROC: {'; '.join(plasmids)}."] if plasmids else []
     return "\n".join([*lines, "", _about(found)])
+
+
+def _detector_networks() -> str:
+    """Networks that could stand in the detector."""
+    found = _result("phage_networks")
+    if found is None:
+        return ""
+    rows = []
+    for name, row in found["result"]["networks"].items():
+        cells = [_interval(table["auroc_hosts_by_score"]) for table in row["table"].values()]
+        recall = _interval(row["table"]["1000"]["macro_recall_phage_virus"])
+        cost = f"{row['scoring_seconds_per_megabase']:.1f}"
+        rows.append([name, f"{row['parameters']:,}", f"{row['reads']:,}", *cells, recall, cost])
+    head = ["network", "weights", "reads seen", *(f"AUROC, {nt} nt" for nt in ("500", "1,000", "3,000", "10,000")),
+            "macro recall, phage and virus, 1,000 nt", "s a Mb, one core"]  # fmt: skip
+    said = (
+        f"Networks trained for {found['result']['seconds']:.0f} s of one core each on the reads of two folds, and "
+        "measured on the third, phage against host by the phage score (before calibration, one seed):"
+    )
+    return "\n".join([said, "", *_table(head, rows), "", _about(found)])
+
+
+def _detector_training() -> str:
+    """Other trainings of the shipped network: seeds, reads, pretraining."""
+    found = _result("phage_training")
+    if found is None:
+        return ""
+    titles = {"validation": "validation groups", "test": "groups of the fold"}
+    rows = []
+    for place, arms in found["result"].items():
+        for name, arm in arms.items():
+            lengths = [key for key in arm if key.isdigit()]
+            cells = [_interval(arm[length]["auroc_hosts_by_score"]) for length in lengths]
+            gains = [
+                _gain(arm[length]["auroc_hosts_by_score_gain"]) for length in lengths if length in ("1000", "10000")
+            ]
+            folds = ", ".join(str(fold) for fold in arm["folds"])
+            rows.append([titles[place], name, folds, *cells, *(gains if name != "recipe" else [""] * len(gains))])
+    head = ["measured on", "training", "folds", *(f"AUROC, {nt} nt" for nt in ("500", "1,000", "3,000", "10,000")),
+            "above the recipe, 1,000 nt", "above the recipe, 10,000 nt"]  # fmt: skip
+    said = "Other trainings of the same network, phage against host by the phage score, before calibration:"
+    return "\n".join([said, "", *_table(head, rows), "", _about(found)])
 
 
 def phage_regions() -> str:
@@ -229,7 +273,8 @@ def detector_in_short() -> str:
         rows.append([f"{int(length):,}", *cells])
     note = (
         "(95 % of a bootstrap over groups of genomes; a third of them unseen at a time. A mean of folds is of "
-        "one network each. The other tools were probably trained on many of these genomes.)"
+        "one network each. The other tools were probably trained on many of these genomes, and do not tell phages "
+        "from other viruses. Aimed at: AUROC 0.97 at 3,000 nt and 0.99 at 10,000 nt, recall 0.95 at 1,000 nt.)"
     )
     return "\n".join([*_table(head, rows), "", f"{note} {_about(found)}"])
 

@@ -16,6 +16,7 @@ Jaeger leaves contigs below 2,000 nt out; it is given windows of their length (`
 `--phyla` asks about the further hosts of each phylum that `phage_folds` draws. They stand beside phages of the same
 length: of those that the tool was given, the ones that the network without that phylum had not seen either, so that
 tool and detector answer for the same contigs. The tools may have seen all of them. `--plasmids` asks about plasmids.
+`--lengths` without a number leaves the rest of the result as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks._results import write_result
+from benchmarks._results import RESULTS, about, write_result
 from benchmarks.tables.phage_detector import LENGTHS, PHAGE, auroc
 from benchmarks.tables.phage_folds import (
     HOSTS,
@@ -319,7 +320,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--bin", type=Path, required=True)
-    parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), choices=LENGTHS)
+    parser.add_argument("--lengths", type=int, nargs="*", default=list(LENGTHS), choices=LENGTHS)
     parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=list(TOOLS))
     parser.add_argument("--phyla", type=int, nargs="*", default=[3000], choices=PHYLUM_LENGTHS)
     parser.add_argument("--plasmids", type=int, nargs="*", default=[3000], choices=LENGTHS)
@@ -337,9 +338,15 @@ def main() -> None:
             if done:
                 result[str(length)][name] = summary(rows, done, measure=name != "seqformers")
                 print(length, name, result[str(length)][name], flush=True)
-    result["phyla"] = phyla(given, contigs)
-    result["plasmids"] = plasmids(given, contigs)
-    write_result("phage_peers", result, data="genomes, virus_genomes", seeds=[0])
+    further = {"phyla": phyla(given, contigs), "plasmids": plasmids(given, contigs)}
+    if given.lengths:
+        write_result("phage_peers", result | further, data="genomes, virus_genomes", seeds=[0])
+        return
+    path = RESULTS / "phage_peers.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    command = about(data="")["command"]
+    found["result"] |= {name: own | {"command": command} for name, own in further.items() if own}
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -188,6 +188,11 @@ def validation_groups(records: pd.DataFrame, fold: int) -> set[str]:
     return set(rest["group"][deal_folds(rest, PARTS, seed=fold) == 0])
 
 
+def scored_path(work: Path, place: str, fold: int, name: str) -> Path:
+    """Where the scores of an arm's network are kept."""
+    return work / "training" / f"{place}-{fold}-{name.replace(' ', '_')}.npy"
+
+
 def run_arms(work: Path, names: list[str], places: list[str], minutes: float) -> Contigs:
     """Train and score what is missing."""
     begun = time.monotonic()
@@ -201,7 +206,7 @@ def run_arms(work: Path, names: list[str], places: list[str], minutes: float) ->
     for place in places:
         for name in names:
             for fold in range(FOLDS):
-                path = work / "training" / f"{place}-{fold}-{name.replace(' ', '_')}.npy"
+                path = scored_path(work, place, fold, name)
                 if path.is_file():
                     continue
                 if time.monotonic() - begun > minutes * 60:
@@ -263,26 +268,26 @@ def summary(means: list[np.ndarray], contigs: pd.DataFrame, length: int) -> np.n
 
 
 def compared(work: Path, contigs: Contigs, place: str) -> dict[str, Any]:
-    """Every arm that is complete: values, intervals, and the difference to the recipe on the same draws."""
-    found = {}
+    """Every arm, of the folds that it was trained for: values, intervals, and the difference to the recipe there."""
+    found: dict[str, dict[int, np.ndarray]] = {}
     for name in ARMS:
-        paths = [work / "training" / f"{place}-{fold}-{name.replace(' ', '_')}.npy" for fold in range(FOLDS)]
-        if all(path.is_file() for path in paths):
-            found[name] = [np.load(path) for path in paths]
+        paths = {fold: scored_path(work, place, fold, name) for fold in range(FOLDS)}
+        if own := {fold: np.load(path) for fold, path in paths.items() if path.is_file()}:
+            found[name] = own
     for name, parts in MEANS.items():
-        if all(part in found for part in parts):
-            found[name] = [np.mean([found[part][fold] for part in parts], axis=0) for fold in range(FOLDS)]
+        of_all = set.intersection(*(set(found.get(part, {})) for part in parts))
+        if of_all:
+            found[name] = {fold: np.mean([found[part][fold] for part in parts], axis=0) for fold in sorted(of_all)}
     result: dict[str, Any] = {}
-    for length in LENGTHS if "recipe" in found else ():
-        tables = {name: summary(means, contigs.table, length) for name, means in found.items()}
-        names = list(measured(np.zeros((5, 5)), np.arange(5)))
-        for name, table in tables.items():
-            own = result.setdefault(name, {}).setdefault(str(length), {})
-            for number, what in enumerate(names):
-                value, draws = table[0, number], table[1:, number]
-                gain = table[:, number] - tables["recipe"][:, number]
-                own[what] = [round(float(v), 4) for v in (value, *np.quantile(draws, [0.025, 0.975]))]
-                own[f"{what}_gain"] = [round(float(v), 4) for v in (gain[0], *np.quantile(gain[1:], [0.025, 0.975]))]
+    for name, scored in found.items():
+        folds = sorted(set(scored) & set(found.get("recipe", {})))
+        for length in LENGTHS if folds else ():
+            table = summary([scored[fold] for fold in folds], contigs.table, length)
+            gains = table - summary([found["recipe"][fold] for fold in folds], contigs.table, length)
+            own = result.setdefault(name, {"folds": folds}).setdefault(str(length), {})
+            for number, what in enumerate(measured(np.eye(len(CLASSES)), np.arange(len(CLASSES)))):
+                for title, values in ((what, table[:, number]), (f"{what}_gain", gains[:, number])):
+                    own[title] = [round(float(v), 4) for v in (values[0], *np.quantile(values[1:], [0.025, 0.975]))]
     return result
 
 
@@ -300,7 +305,7 @@ def main() -> None:
     write_result("phage_training", result, data="genomes and virus_genomes, as phage_detector", seeds=[0, 1, 2])
     for place, found in result.items():
         for name, table in found.items():
-            row = {length: values["auroc_hosts_by_score"] for length, values in table.items()}
+            row = {str(length): table[str(length)]["auroc_hosts_by_score"] for length in LENGTHS}
             print(place, name, row, flush=True)
 
 
