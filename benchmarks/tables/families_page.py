@@ -171,7 +171,8 @@ def _pretrained(result: dict[str, Any]) -> str:
         for each in (parts, probes)
     )
     return (
-        "As many steps of pretraining on the same rows, without labels, before training, MCC beside from scratch: "
+        "As many steps of pretraining on the same rows, without labels (one seed), before training, MCC beside from "
+        "scratch: "
         f"{fine}. Only the last layer fitted, beside weights as drawn: {probe}."
     )
 

@@ -23,8 +23,8 @@ from seqformers.inference.scores import Scorer
 from seqformers.inference.windowing import Span, Windowing, check_count
 from seqformers.interpret.attention import attention_of_spans
 from seqformers.interpret.filters import write_filters
-from seqformers.interpret.gradients import gradients_of_spans
-from seqformers.interpret.motifs import count_matrix, discover_motifs
+from seqformers.interpret.gradients import gradients_of_spans, has_gradients
+from seqformers.interpret.motifs import count_matrix, discover_motifs, level
 from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_effects
 from seqformers.interpret.output import ResumedTable
 from seqformers.interpret.plots import plot_logo, plot_mutations, plot_profile
@@ -94,7 +94,8 @@ def explain(
         output (`str` or `Path`): Folder to write.
         methods (`Sequence[str]`, *optional*): Of `METHODS`. Default: attention where the model has any, and mutations
             where it scores sequences. `motifs` compares the records the model takes for `label` with those it does
-            not, by attention or, without any, by gradients; `filters`, alone, shows what the filters of a
+            not, by attention or, without any, by gradients (by mutations where a model counts words and has no
+            gradients); `filters`, alone, shows what the filters of a
             convolutional network look for; `variants`, alone, scores the substitutions of a VCF file; `words`,
             alone, compares the attention that words (k-mers) receive with their tf-idf, shows which heads let words
             with CG attend to each other, and draws a map of the vectors of words;
@@ -213,10 +214,10 @@ class _Job:
     ):
         self.loaded, self.place, self.methods = loaded, place, methods
         self.label, self.layer, self.plots = label, layer, plots
-        if not hasattr(loaded.config, "max_position_embeddings"):
+        if not hasattr(loaded.config, "max_position_embeddings") and not _scores(loaded):
             raise ValueError(
-                f"{loaded.name} is a {loaded.config.model_type} model; explaining needs one that reads tokens by "
-                "attention or convolutions"
+                f"{loaded.name} is a {loaded.config.model_type} model; explaining needs one that scores sequences or "
+                "attends to them"
             )
         self.windowing = windowing.for_model(loaded)
         self.letters = _NUCLEOTIDES if loaded.reading.is_nucleic else _RESIDUES
@@ -225,7 +226,8 @@ class _Job:
             self.scorer = Scorer(loaded, batch_size=batch_size)
             if label is not None:
                 self.scorer.column(label, np.zeros(len(self.scorer.labels)))  # a wrong name ends the job here
-        self.profile = "attention" if _attends(loaded) else "gradients"  # what motifs are looked for in
+        # what motifs are looked for in
+        self.profile = "attention" if _attends(loaded) else "gradients" if has_gradients(loaded) else "mutations"
         self.tables: dict[str, ResumedTable] = {}
         self.seen: list[tuple[str, np.ndarray, bool]] = []
 
@@ -279,11 +281,14 @@ class _Job:
             if due.get("gradients") or (motifs and self.profile == "gradients"):
                 panels["gradients"] = gradients_of_spans(self.loaded, spans, len(letters), column)
                 made["gradients"] = _base_rows(name, letters, "attribution", panels["gradients"])
-            if due.get("mutations"):
+            if due.get("mutations") or (motifs and self.profile == "mutations"):
                 mutated = self._mutate(letters, spans, column)
                 made["mutations"] = self._mutation_rows(name, letters, changes, *mutated)
+                if motifs and self.profile == "mutations":
+                    panels["mutations"] = self._mean_loss(letters, *mutated)
             if motifs:
-                self.seen.append((letters.upper(), panels[self.profile], self.scorer.best(scores) == column))
+                seen = panels[self.profile] if self.profile == "attention" else level(panels[self.profile])
+                self.seen.append((letters.upper(), seen, self.scorer.best(scores) == column))
         for key, table in self.tables.items():
             table.put(rows[key], made.get(key, []))
         if draw:
@@ -301,6 +306,14 @@ class _Job:
                 lambda batch: scorer.quick(batch)[:, column], span.letters, letters=self.letters
             )
         return scores, original
+
+    def _mean_loss(self, letters: str, scores: np.ndarray, original: np.ndarray) -> np.ndarray:
+        """What changing each base takes from the score, `(bases,)`: the mean over its changes, in log-odds."""
+        assert self.scorer is not None
+        plain = self.scorer.is_probability
+        difference, odds = variant_effects(original[:, None], scores, probability=plain)
+        changed = np.array([[letter != base for letter in self.letters] for base in letters.upper()])
+        return np.where(changed, odds if plain else -difference, 0).sum(1) / changed.sum(1)
 
     def _mutation_rows(
         self, name: str, letters: str, changes: np.ndarray, scores: np.ndarray, original: np.ndarray
@@ -375,6 +388,11 @@ def _possible_methods(chosen: set[str] | None, loaded: Loaded) -> set[str]:
     if "attention" in chosen and not _attends(loaded):
         raise ValueError(
             f"{type(loaded.model).__name__} has no attention to show; choose from mutations, gradients and motifs"
+        )
+    if "gradients" in chosen and _scores(loaded) and not has_gradients(loaded):
+        raise ValueError(
+            f"{type(loaded.model).__name__} takes no embeddings in place of ids, so it has no gradients; choose from "
+            "mutations and motifs"
         )
     if not _scores(loaded) and chosen - {"attention"}:
         raise ValueError(

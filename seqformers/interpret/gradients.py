@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,16 @@ from seqformers.hub.load import Loaded
 from seqformers.inference.windowing import Span
 from seqformers.interpret.reading import read_batches, spread_to_bases
 
-__all__ = ["gradient_profile", "gradients_of_spans"]
+__all__ = ["gradient_profile", "gradients_of_spans", "has_gradients"]
+
+
+def has_gradients(loaded: Loaded) -> bool:
+    """Whether a model takes embeddings in place of ids; one that counts words does not, nor does ESM-C."""
+    try:
+        loaded.model.get_input_embeddings()
+    except NotImplementedError:
+        return False
+    return "inputs_embeds" in inspect.signature(loaded.model.forward).parameters
 
 
 def gradient_profile(loaded: Loaded, sequence: str, column: int, *, steps: int = 32) -> np.ndarray:
@@ -31,13 +41,15 @@ def gradient_profile(loaded: Loaded, sequence: str, column: int, *, steps: int =
         `np.ndarray` of shape `(len(sequence),)`: positive where the base speaks for the label.
 
     Raises:
-        ValueError: captum is not installed (`pip install seqformers[interpret]`).
+        ValueError: captum is not installed (`pip install seqformers[interpret]`), or the model reads ids alone.
     """
     try:
         from captum.attr import IntegratedGradients
     except ImportError as error:
         raise ValueError("gradients need captum: pip install 'seqformers[interpret]'") from error
     model = loaded.exact
+    if not has_gradients(loaded):
+        raise ValueError(f"{type(model).__name__} takes no embeddings in place of ids, so it has no gradients")
     _, inputs, own, places = next(iter(read_batches([Span(0, sequence)], loaded, 1)))
     ids = inputs.pop("input_ids")
     embeddings = model.get_input_embeddings()(ids).detach()
@@ -48,12 +60,7 @@ def gradient_profile(loaded: Loaded, sequence: str, column: int, *, steps: int =
         repeated = {name: value.expand(len(embedded), *value.shape[1:]) for name, value in inputs.items()}
         return model(inputs_embeds=embedded, **repeated).logits[:, column]
 
-    try:
-        parts = IntegratedGradients(logit).attribute(embeddings, baseline, n_steps=steps, internal_batch_size=8)
-    except TypeError as error:  # ESM-C reads ids alone
-        raise ValueError(
-            f"{type(model).__name__} takes no embeddings in place of ids, so it has no gradients"
-        ) from error
+    parts = IntegratedGradients(logit).attribute(embeddings, baseline, n_steps=steps, internal_batch_size=8)
     scores = parts.sum(-1)[0].detach().double().cpu().numpy()[own[0]]
     starts, ends = places[0][own[0]].T
     width = ends - starts

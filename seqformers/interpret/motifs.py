@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Motif", "count_matrix", "discover_motifs", "find_regions", "merge_motifs", "motif_enrichment"]
+__all__ = ["Motif", "count_matrix", "discover_motifs", "find_regions", "level", "merge_motifs", "motif_enrichment"]
 
 
 @dataclass
@@ -59,6 +59,17 @@ def find_regions(scores: np.ndarray, *, min_length: int = 5) -> np.ndarray:
     edges = np.diff(np.concatenate([[0], high.astype(np.int8), [0]]))
     regions = np.column_stack([np.nonzero(edges == 1)[0], np.nonzero(edges == -1)[0]])
     return regions[regions[:, 1] - regions[:, 0] >= min_length]
+
+
+def level(profile: np.ndarray) -> np.ndarray:
+    """A profile with its median taken off: attributions of a whole sequence may all be of one sign, attention is not.
+
+    Examples:
+        >>> import numpy as np
+        >>> level(np.array([5.0, 5, 9, 5])).tolist()
+        [0.0, 0.0, 4.0, 0.0]
+    """
+    return profile if np.isnan(profile).all() else profile - np.nanmedian(profile)
 
 
 def motif_enrichment(

@@ -1,6 +1,7 @@
 """A motif planted in the sequences of one class comes out first, by attribution and search, whatever the family.
 
-Filters of convolutional networks are looked at in `test_filters.py`.
+Filters are looked at where there are some; those of TargetNet and DeepCpf1 find a word in sites and contexts. Networks
+of the sizes of a table of results: `benchmarks/tables/planted.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.tables.planted import PROFILES, deepcpf1_rank, filters_of, on_it, read_profiles, targetnet_rank
 from seqformers import (
+    CodingProfileConfig,
+    CodingProfileForSequenceClassification,
     Kmer2VecConfig,
     Kmer2VecForSequenceClassification,
     KmerBertConfig,
@@ -35,6 +39,13 @@ BERT = {
     "attention_probs_dropout_prob": 0.0,
 }  # fmt: skip
 CASES: dict[str, Any] = {  # class, configuration, k, learning rate, epochs
+    "coding_profile": (
+        CodingProfileForSequenceClassification,
+        CodingProfileConfig(word_length=6, num_gaps=0, hidden_size=16),
+        1,
+        0.01,
+        15,
+    ),
     "kmer2vec": (Kmer2VecForSequenceClassification, Kmer2VecConfig(k=5, hidden_size=16), 5, 0.05, 12),
     "kmer_bert": (KmerBertForSequenceClassification, KmerBertConfig(k=4, **BERT), 4, 0.01, 12),
     "self_genomenet": (
@@ -80,9 +91,23 @@ def test_the_planted_motif_is_the_first_one(family: str, tmp_path: Path) -> None
     write_model_repository(tmp_path / "run", model, tokenizer=tokenizer)
     fasta = tmp_path / "some.fasta"
     fasta.write_text("".join(f">s{number}\n{text}\n" for number, text in enumerate(texts[:60])))
-    explain(tmp_path / "run", fasta, tmp_path / "out", methods=["gradients", "motifs"], label="1", plots=0,
-            progress=False)  # fmt: skip
+    explain(tmp_path / "run", fasta, tmp_path / "out", methods=["motifs"], label="1", plots=0, progress=False)
     first = next(csv.DictReader((tmp_path / "out" / "motifs.tsv").open(), delimiter="\t"))
     strands = (PLANTED, reverse_complement(PLANTED) if family == "deepbind" else PLANTED)  # it reads both
     assert any(first["motif"] in strand for strand in strands)
     assert int(first["positives"]) == 30 and int(first["negatives"]) * 4 < 30
+    few = tmp_path / "few.fasta"
+    few.write_text("".join(fasta.read_text().splitlines(keepends=True)[:40]))
+    explain(tmp_path / "run", few, tmp_path / "changed", methods=["mutations"], label="1", plots=0, progress=False)
+    profiles = read_profiles(tmp_path / "changed" / "mutations.tsv", PROFILES["mutations"])
+    places = [text.find(PLANTED) if label else -1 for text, label in zip(texts[:20], labels[:20], strict=True)]
+    if family not in ("danq", "self_genomenet"):  # their LSTMs learn the rows by heart besides
+        assert on_it(profiles, places) > 0.6
+    if family in PRESETS:
+        assert filters_of(tmp_path / "run", tmp_path / "filters", fasta)["rank"] == 1
+
+
+@pytest.mark.parametrize("found", [deepcpf1_rank, targetnet_rank])
+def test_filters_of_sites_and_contexts_find_a_planted_word(found: Any) -> None:
+    seen = found()
+    assert seen["rank"] == 1 and seen["accuracy"] > 0.85, seen
