@@ -6,8 +6,7 @@ Of a family's recipe the network, the tokenizer and the learning rate are taken,
 minute of one core (`families_rows.py` says what is smaller); rows, epochs and batch size are those of this table.
 Beside the network trained from its weights as drawn stands the same network left as drawn, of which only the last
 layer is fitted (`random`, a probe), on all rows and on ten and one a class. Families that pretrain also begin with as
-many steps on the same rows without labels (`pretrained`, and its probe `frozen`). A task of long rows takes fewer of
-them, for all families alike (`Task.rows`). A cell is one run folder; one that
+many steps on the same rows without labels (`pretrained`, and its probe `frozen`). A cell is one run folder; one that
 is there is not run again, so the table can be stopped and resumed. The result is `results/families.json` and
 `tables/families.md`; cells that were not run are named there. Shortcuts read the same rows;
 `speed/families.py` measures inference. Splice junctions lie in `SEQFORMERS_DATA/splice_junctions/splice.dat` (the

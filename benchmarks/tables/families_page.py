@@ -242,7 +242,7 @@ def table(result: dict[str, Any]) -> str:
     """One table a task: scores on test, mean and spread of the seeds; then what was not run."""
     lines = [
         f"Every network sees the same {result['rows']:,} rows of train {result['epochs']} times (all where a "
-        f"set has fewer{_fewer(result)}), {result['batch']} a step; mean and standard deviation of three seeds on "
+        f"set has fewer), {result['batch']} a step; mean and standard deviation of three seeds on "
         "test. As drawn: a linear probe of the untrained network, on all rows, on ten and on one row a class (mean of "
         "20 draws). CPU minutes are of one thread and one seed, scoring included.",
         "",
@@ -276,12 +276,6 @@ def table(result: dict[str, Any]) -> str:
     if result["not_run"]:
         lines += [f"Not run: {', '.join(_grouped(result['not_run']))}.", ""]
     return "\n".join(lines)
-
-
-def _fewer(result: dict[str, Any]) -> str:
-    """Tasks that take fewer rows of train than the others, whatever the family."""
-    few = [f"; of {task} {spec.rows:,}" for task, spec in TASKS.items() if spec.rows < result["rows"]]
-    return "".join(few)
 
 
 def _grouped(names: Iterable[str]) -> list[str]:

@@ -26,17 +26,13 @@ SHOWN = ("gc_only", "kmer_4_logistic", "kmer_6_logistic", "position_logistic")
 
 @dataclass(frozen=True)
 class Task:
-    """A data set: builder and its configuration, folder of the raw data, letters of a row, options of the builder.
-
-    Of `rows` rows of train every family learns; a quarter of them is validation and as many are test.
-    """
+    """A data set: builder and its configuration, folder of the raw data, letters of a row, options of the builder."""
 
     dataset: str
     config: str
     folder: str
     letters: int
     options: Mapping[str, Any] = field(default_factory=dict)
-    rows: int = ROWS
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,7 @@ class Network:
 _READS = {"max_train_reads": ROWS, "max_validation_reads": ROWS // 4, "max_test_reads": ROWS}
 TASKS = {
     "reads-150": Task("phage", "reads-150", "virus_genomes", 150, _READS),
-    # of 2,000 rows of 1,000 letters a transformer would take eight minutes
-    "reads-1000": Task("phage", "reads-1000", "virus_genomes", 1000, _READS, rows=500),
+    "reads-1000": Task("phage", "reads-1000", "virus_genomes", 1000, _READS),
     "promoters": Task("regulatory", "human_nontata_promoters", "genomic_benchmarks_test_only", 251),
     "enhancers": Task("regulatory", "enhancers", "enhancers_ienhancer", 200),
     "splice": Task("regulatory", "splice_junctions", "splice_junctions", 60),
@@ -122,7 +117,7 @@ def recipe_of(task: str, family: str, arm: str, data: Path) -> dict[str, Any]:
         arm (`str`): Of `ARMS`, or `"pretraining"` for what `pretrained` and `frozen` begin with.
         data (`Path`): The built data set; what a cell begins with lies beside it.
     """
-    network, rows, learns = FAMILIES[family], (TASKS | _MADE_UP)[task].rows, arm == "pretraining"
+    network, learns = FAMILIES[family], arm == "pretraining"
     found = _read(network.pretrain if learns else network.recipe)
     model = dict(found["model"])
     model["config"] = _config(task, family, arm)
@@ -135,7 +130,7 @@ def recipe_of(task: str, family: str, arm: str, data: Path) -> dict[str, Any]:
         "name": f"{task}-{family}-{arm}",
         "model": model,
         "tokenizer": {"max_length": None} if model["from"] else tokenizer,
-        "data": {"path": str(data), "limits": {"train": rows, "validation": rows // 4, "test": rows}},
+        "data": {"path": str(data), "limits": {"train": ROWS, "validation": ROWS // 4, "test": ROWS}},
         "training": _training(found["training"] if arm not in PROBES else None),
         "seeds": [0] if learns else list(SEEDS),
         "portable": False,
