@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 __all__ = ["Finding", "diagnose"]
@@ -249,10 +250,26 @@ def _ask_coding_profile() -> str:
     return _expect("scores of a contig sum to 1, and a repeat of 51 nt is not reliable", holds)
 
 
+def _ask_genome_encoder() -> str:
+    import numpy as np
+
+    from seqformers.hub.load import load_model
+    from seqformers.inference.embed import embed_records
+
+    repeats = ("ATGGCTAAAGGTGAATTCCTGGATCGTAACGCAATTGAAGCTCTGCGTAAA", "ATGAATTTATCAAAAGATATTTATAATGGTCCAACTTTT")
+    reads = [SimpleNamespace(id="", sequence=repeat * times) for repeat in repeats for times in (8, 12)]
+    rows = embed_records(reads, load_model("genome_encoder", device="cpu"))
+    vectors = np.array([row["embedding"] for row in rows])
+    alike = np.corrcoef(vectors)
+    holds = min(alike[0, 1], alike[2, 3]) > max(alike[0, 2], alike[1, 3])
+    return _expect("two stretches of one genome are nearer than those of two", holds)
+
+
 _SELF_TESTS = {
     "coding_profile": _ask_coding_profile,
     "deepcpf1": _ask_deepcpf1,
     "deepcpf1_best": _ask_best_guides,
+    "genome_encoder": _ask_genome_encoder,
     "pair_cnn": _ask_pair_cnn,
     "protein_cnn": _ask_protein_cnn,
     "targetnet": _ask_targetnet,

@@ -24,6 +24,7 @@ PACKAGED = {
     "targets": ("targetnet", "targetnet", "scan_targets"),
     "guides": ("deepcpf1", "deepcpf1", "score_guides"),
     "protein": ("protein_cnn", "annotator", "annotate_proteins"),
+    "dna": ("genome_encoder", "genome_encoder", "embedding"),
 }
 
 ROOMS = {"seqformers": "seqformers", **{room: f"seqformers.{room}" for room in ("modeling", "tokenization")}}
@@ -138,6 +139,7 @@ def test_numbers_of_packaged_cards_come_from_results(subject: str):
         ("results/proteins.md", "proteins"),
         ("results/annotator.md", "annotator"),
         ("tables/families.md", "*families"),
+        ("tables/genome_encoder.md", "[gv]*e[nr]*"),
     ],
 )
 def test_numbers_of_tables_come_from_results(page: str, files: str):

@@ -40,8 +40,16 @@ __all__ = [
     "read_config",
 ]
 
-PACKAGED = ("targetnet", "deepcpf1", "pair_cnn", "protein_cnn", "coding_profile")
-_CALLED = {"phage": "coding_profile", "protein": "protein_cnn"}  # what people call a packaged model
+# Models of the package, and the family of each.
+PACKAGED = {
+    "targetnet": "targetnet", "deepcpf1": "deepcpf1", "pair_cnn": "pair_cnn", "protein_cnn": "protein_cnn",
+    "coding_profile": "coding_profile", "genome_encoder": "coding_profile",
+}  # fmt: skip
+_CALLED = {
+    "phage": "coding_profile",
+    "protein": "protein_cnn",
+    "genome": "genome_encoder",
+}  # what people call a packaged model
 OWN_COMMANDS = {"pair_cnn": "scan-targets", "targetnet": "scan-targets", "deepcpf1": "score-guides"}
 
 # Numbers a model is built with, at least 1; a word or a negative number there builds another model without a word.
@@ -96,18 +104,18 @@ class Loaded:
         return copy.deepcopy(self.model).to(place).double().eval()
 
 
-def packaged_model(family: str) -> Path:
-    """Folder of the model of a family in the package: a Hub repository but for the code, which the package has.
+def packaged_model(name: str) -> Path:
+    """Folder of a model in the package: a Hub repository but for the code, which the package has.
 
     Args:
-        family (`str`): One of `PACKAGED`.
+        name (`str`): One of `PACKAGED`.
 
     Examples:
         >>> (packaged_model("deepcpf1") / "model.safetensors").is_file()
         True
     """
-    assert family in PACKAGED, family
-    return Path(str(files("seqformers.modeling"))) / family_of(family).room / "pretrained" / family
+    assert name in PACKAGED, name
+    return Path(str(files("seqformers.modeling"))) / family_of(PACKAGED[name]).room / "pretrained" / name
 
 
 def model_folder(run: str | Path) -> Path:

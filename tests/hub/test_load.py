@@ -43,19 +43,19 @@ def test_a_run_is_loaded_whole(run):
     assert type(load_model(run).model).__name__ == "KmerBertModel"
 
 
-@pytest.mark.parametrize("family", PACKAGED)
-def test_packaged_models_go_by_name(family, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "family"), PACKAGED.items())
+def test_packaged_models_go_by_name(name, family, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert model_folder(family) == packaged_model(family)
-    assert load_model(family, family=family).config.model_type == family
-    if family == "coding_profile":  # a classifier of DNA, which every verb takes
-        assert load_model(family).encoder.k == 1
+    assert model_folder(name) == packaged_model(name)
+    assert load_model(name, family=family).config.model_type == family
+    if family == "coding_profile":  # of DNA, which every verb takes
+        assert load_model(name).encoder.k == 1
         return
     if family == "protein_cnn":  # an encoder like any other: what is fine-tuned from it goes with predict
-        assert type(load_model(family).model).__name__ == "ProteinCnnModel"
+        assert type(load_model(name).model).__name__ == "ProteinCnnModel"
         return
     with pytest.raises(ValueError, match="with a command of its own: seqformers"):
-        load_model(family)
+        load_model(name)
 
 
 def test_another_family_is_refused(run):
