@@ -42,7 +42,7 @@ from seqformers.phages.contig import encode_windows, window_bounds
 from seqformers.training.learners import Contrasted
 
 PARTS = 4  # of the groups that are not of the fold; one is for validation
-PAIRS, PAIR_STEPS = 512, 300  # of genome contrast, as recipes/virbert/lists/arms.yaml has it
+PAIRS, PAIR_STEPS = 256, 200  # of genome contrast: about as many reads as training has
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Pool:
 
 
 def start_by_contrast(pool: Pool, allowed: np.ndarray, model: Any, seed: int) -> None:
-    """Pretrain the base model: two reads of one genome among 512 pairs, reads of one group not told apart."""
+    """Pretrain the base model: reads of one genome are told from those of others, those of one group are not."""
     generator = np.random.default_rng([seed, 99])
     torch.manual_seed(seed)
     base = model.base_model.train()
@@ -193,7 +193,7 @@ def scored_path(work: Path, place: str, fold: int, name: str) -> Path:
     return work / "training" / f"{place}-{fold}-{name.replace(' ', '_')}.npy"
 
 
-def run_arms(work: Path, names: list[str], places: list[str], minutes: float) -> Contigs:
+def run_arms(work: Path, names: list[str], places: list[str], minutes: float) -> None:
     """Train and score what is missing."""
     begun = time.monotonic()
     counter = CodingProfileForSequenceClassification(
@@ -210,7 +210,7 @@ def run_arms(work: Path, names: list[str], places: list[str], minutes: float) ->
                 if path.is_file():
                     continue
                 if time.monotonic() - begun > minutes * 60:
-                    return contigs
+                    return
                 pool = Pool.of(work) if pool is None else pool
                 held = validation_groups(records, fold) if place == "validation" else set()
                 fold_of_read = fold_of.reindex(pool.groups).to_numpy()
@@ -221,7 +221,6 @@ def run_arms(work: Path, names: list[str], places: list[str], minutes: float) ->
                 wanted = own if place == "validation" else contigs.table["fold"] == fold
                 np.save(path, contigs.score(model, wanted.to_numpy()))
                 print(place, fold, name, f"{time.process_time() - spent:.0f} s", flush=True)
-    return contigs
 
 
 def measured(means: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -267,7 +266,7 @@ def summary(means: list[np.ndarray], contigs: pd.DataFrame, length: int) -> np.n
     return table / len(means)
 
 
-def compared(work: Path, contigs: Contigs, place: str) -> dict[str, Any]:
+def compared(work: Path, contigs: pd.DataFrame, place: str) -> dict[str, Any]:
     """Every arm, of the folds that it was trained for: values, intervals, and the difference to the recipe there."""
     found: dict[str, dict[int, np.ndarray]] = {}
     for name in ARMS:
@@ -279,11 +278,12 @@ def compared(work: Path, contigs: Contigs, place: str) -> dict[str, Any]:
         if of_all:
             found[name] = {fold: np.mean([found[part][fold] for part in parts], axis=0) for fold in sorted(of_all)}
     result: dict[str, Any] = {}
+    of_recipe: dict[tuple[Any, ...], np.ndarray] = {}
     for name, scored in found.items():
         folds = sorted(set(scored) & set(found.get("recipe", {})))
         for length in LENGTHS if folds else ():
-            table = summary([scored[fold] for fold in folds], contigs.table, length)
-            gains = table - summary([found["recipe"][fold] for fold in folds], contigs.table, length)
+            table = summary([scored[fold] for fold in folds], contigs, length)
+            gains = table - of_recipe.setdefault((*folds, length), table)  # the recipe comes first
             own = result.setdefault(name, {"folds": folds}).setdefault(str(length), {})
             for number, what in enumerate(measured(np.eye(len(CLASSES)), np.arange(len(CLASSES)))):
                 for title, values in ((what, table[:, number]), (f"{what}_gain", gains[:, number])):
@@ -297,10 +297,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--places", nargs="+", default=["validation", "test"], choices=["validation", "test"])
-    parser.add_argument("--minutes", type=float, default=12, help="After which no further training begins.")
+    parser.add_argument("--minutes", type=float, default=12, help="After which no training begins; 0 measures.")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    contigs = run_arms(given.work, given.arms, given.places, given.minutes)
+    if given.minutes > 0:
+        run_arms(given.work, given.arms, given.places, given.minutes)
+    contigs = collect(given.work)[0]
     result = {place: compared(given.work, contigs, place) for place in given.places}
     write_result("phage_training", result, data="genomes and virus_genomes, as phage_detector", seeds=[0, 1, 2])
     for place, found in result.items():
