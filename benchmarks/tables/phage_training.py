@@ -283,7 +283,10 @@ def compared(work: Path, contigs: pd.DataFrame, place: str) -> dict[str, Any]:
         folds = sorted(set(scored) & set(found.get("recipe", {})))
         for length in LENGTHS if folds else ():
             table = summary([scored[fold] for fold in folds], contigs, length)
-            gains = table - of_recipe.setdefault((*folds, length), table)  # the recipe comes first
+            same = (*folds, length)
+            if same not in of_recipe:
+                of_recipe[same] = summary([found["recipe"][fold] for fold in folds], contigs, length)
+            gains = table - of_recipe[same]
             own = result.setdefault(name, {"folds": folds}).setdefault(str(length), {})
             for number, what in enumerate(measured(np.eye(len(CLASSES)), np.arange(len(CLASSES)))):
                 for title, values in ((what, table[:, number]), (f"{what}_gain", gains[:, number])):
