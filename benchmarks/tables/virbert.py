@@ -49,7 +49,8 @@ TITLES = {
     "contrast-finetuned": "contrast, fine-tuned",
     "profile-scratch": "network from scratch (profile)",
     "profile-finetuned": "profile-contrast, fine-tuned",
-    "fresh": "network from scratch, fresh reads without end",
+    "fresh": "network from scratch (stride 3), fresh reads without end",
+    "profile-fresh": "network from scratch (profile), fresh reads without end",
     "kmer6-fresh": "6-mer regression, fresh reads without end",
 }
 _VARIANTS = {"matched": "GC-matched", "plain": "plain"}
@@ -205,7 +206,7 @@ def _table(rows: list[dict[str, Any]], result: dict[str, Any]) -> list[str]:
     joined = [method for method in methods if "+" in method]
     labelled = {row["fraction"]: row["labelled"] for row in rows if row["labelled"]}
     head = [f"{fraction:.4g} % ({labelled.get(fraction / 100, '?')})" for fraction in (100 * f for f in FRACTIONS)]
-    head += ["five folds, all labels", "called phage"]
+    head += ["five folds, all labels", "called phage", "right of others, of phages"]
     lines = [f"| labels (reads) | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
     for method in [*order, *joined]:
         own = {row["fraction"]: row for row in rows if row["method"] == method}
@@ -213,6 +214,8 @@ def _table(rows: list[dict[str, Any]], result: dict[str, Any]) -> list[str]:
         full = own.get(1.0, {})
         shown.append(_shown(full["folds"]["macro_recall"]) if "folds" in full else "")
         shown.append(f"{100 * full['seeds']['called_phage']['mean']:.0f} %" if full else "")
+        right = np.diag(full["confusion"]) / np.sum(full["confusion"], axis=1) if full else ()
+        shown.append(", ".join(f"{share:.0%}" for share in right))
         lines.append(f"| {title_of(method, result['arms'])} | {' | '.join(shown)} |")
     return lines
 

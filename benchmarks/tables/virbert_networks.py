@@ -4,9 +4,10 @@
 
 Cells are those of `virbert_cells`: the seeds of fold 0 first, then the other folds. A seed draws the labelled reads,
 the same for all arms, the new weights and their order. What is fine-tuned was pretrained without the fold that is
-tested (`virbert_arms --without 1 2 3 4`); a fold for which this was not done is passed over. `fresh` is the stride-3
-network from scratch on reads drawn anew all the time. A cell is one file of scores and is not run again; `--minutes`
-stops before the next cell, so that a long job can be had in parts, and `--folds 1 2 --fractions 1.0` picks cells.
+tested (`virbert_arms --without 1 2 3 4`); a fold for which this was not done is passed over. `fresh` and
+`profile-fresh` are networks from scratch on reads drawn anew all the time. A cell is one file of scores and is not
+run again; `--minutes` stops before the next cell, so that a long job can be had in parts, and `--folds 1 2` picks
+cells, as `--fractions`, `--lengths`, `--variants` and `--seeds` do.
 """
 
 from __future__ import annotations
@@ -47,12 +48,14 @@ KINDS = {
     "profile-finetuned": ("profile-contrast", True),
     "profile-scratch": ("profile-contrast", False),
     "fresh": ("stride3", False),
+    "profile-fresh": ("profile-contrast", False),
 }
+FRESH = ("fresh", "profile-fresh")
 # Steps of 16 reads: enough for the training loss of few reads to reach its floor.
 STEPS = {150: {1.0: 600, 0.1: 300, 0.01: 80, 0.001: 30}, 1000: {1.0: 250, 0.1: 150, 0.01: 50, 0.001: 20}}
 # A profile is standardised by running means, which take a hundred steps to settle.
 PROFILE_STEPS = {1.0: 600, 0.1: 300, 0.01: 150, 0.001: 150}
-FRESH_STEPS = {150: 1500, 1000: 450}
+FRESH_STEPS = {"fresh": {150: 1500, 1000: 450}, "profile-fresh": {150: 3000, 1000: 1500}}  # of 32 reads
 RATES = {True: 3e-4, False: 1e-3}  # after pretraining, from scratch
 
 
@@ -85,9 +88,10 @@ def network_cells(kinds: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     for where, length in product(rounds, LENGTHS):
         for cell in cells_of[length]:
             if (cell["variant"], cell["fold"], cell["seed"]) == where:
-                yield from ((kind, cell) for kind in kinds if kind != "fresh")
-    for length, variant in product(LENGTHS, VARIANTS if "fresh" in kinds else ()):
-        yield "fresh", {"length": length, "variant": variant, "fraction": 1.0, "fold": 0, "seed": 0}
+                yield from ((kind, cell) for kind in kinds if kind not in FRESH)
+    for kind, length, variant in product(FRESH, LENGTHS, VARIANTS):
+        if kind in kinds:
+            yield kind, {"length": length, "variant": variant, "fraction": 1.0, "fold": 0, "seed": 0}
 
 
 def network_path(work: Path, kind: str, cell: dict[str, Any]) -> Path:
@@ -134,14 +138,14 @@ def _recipe(work: Path, data: Path, kind: str, cell: dict[str, Any], encoder: Pa
     length = cell["length"]
     arm = read_list(ARMS)[KINDS[kind][0]]["recipe"]
     by_fraction = PROFILE_STEPS if arm["model"]["type"] == "coding_profile" else STEPS[length]
-    steps = FRESH_STEPS[length] if kind == "fresh" else by_fraction[cell["fraction"]]
+    steps = FRESH_STEPS[kind][length] if kind in FRESH else by_fraction[cell["fraction"]]
     pooling = {"classifier_pooling": "mean"} if arm["model"]["type"] == "kmer_bert" else {}
     recipe: dict[str, Any] = {
         "task": "finetune",
         "model": {"type": arm["model"]["type"], "config": pooling},
         "data": {"path": str(data), "splits": {"validation": None, "test": None}},
         "training": {
-            "per_device_train_batch_size": 32 if kind == "fresh" else 16, "max_steps": steps,
+            "per_device_train_batch_size": 32 if kind in FRESH else 16, "max_steps": steps,
             "learning_rate": RATES[encoder is not None], "warmup_steps": 0.1, "logging_steps": 50,
             "eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False,
         },
@@ -155,7 +159,7 @@ def _recipe(work: Path, data: Path, kind: str, cell: dict[str, Any], encoder: Pa
     else:
         recipe["model"]["config"] |= arm["model"]["config"]
         recipe["tokenizer"] = arm["tokenizer"]
-    if kind == "fresh":
+    if kind in FRESH:
         classes = arm["data"]["reads"]["classes"]
         matched = cell["variant"] == "matched"
         reads = {"length": length, "gc_match": matched, "per_epoch": steps * 32, "classes": classes}

@@ -78,7 +78,7 @@ def _of_cell(own: dict[str, Any], arms: list[str]) -> dict[str, Any]:
     for arm, (one, other) in _PAIRS.items():
         found[f"{arm} fine-tuned above scratch"] = _over_seeds(own, one, other)
         found[f"{arm} fine-tuned above scratch, five folds"] = _over_folds(by_fold, one, other)
-    found["contrast above hidden k-mers, one network"] = _over_seeds(own, "contrast", "stride3")
+    found["contrast above hidden k-mers, one network"] = _over_folds(by_fold, "contrast", "stride3")
     return {kind: value for kind, value in found.items() if value is not None}
 
 
@@ -92,12 +92,13 @@ def _over_folds(by_fold: dict[str, list[float]], one: str | None, other: str | N
 
 
 def _over_seeds(own: dict[str, Any], one: str | None, other: str | None) -> dict[str, Any] | None:
-    """How far one spread of seeds lies above another; one seed of each says nothing."""
+    """How far one spread of seeds lies above another; where one has a single seed nothing is said."""
     if one not in own or other not in own:
         return None
     high, low = (own[name]["seeds"]["macro_recall"] for name in (one, other))
-    noise, gain = max(high["sd"] or 0.0, low["sd"] or 0.0), high["mean"] - low["mean"]
-    n = min(high["n"], low["n"])
+    noise, gain, n = max(high["sd"] or 0.0, low["sd"] or 0.0), high["mean"] - low["mean"], min(high["n"], low["n"])
+    if n < 2:
+        return None
     return {"arm": one, "against": other, "mean": gain, "sd": noise, "n": n, "holds": bool(gain > noise > 0)}
 
 

@@ -165,6 +165,25 @@ def test_the_search_is_that_of_the_thesis():
     assert (tune.metric, tune.n_trials, tune.startup_trials, tune.patience) == ("accuracy", 50, 3, 2)
 
 
+def _spelled_out(text: str) -> list[str]:
+    """`a-{b,c}` as `a-b` and `a-c`."""
+    found = re.search(r"\{([^{}]+)\}", text)
+    if found is None:
+        return [text]
+    return [one for word in found[1].split(",") for one in _spelled_out(text.replace(found[0], word, 1))]
+
+
+def test_commands_of_the_page_name_what_there_is():
+    text = (ROOT / "benchmarks" / "tables" / "virbert_commands.md").read_text(encoding="utf-8")
+    quoted = [one for part in re.findall(r"`([^`]+)`", text) for one in _spelled_out(part)]
+    paths = {word for part in quoted for word in part.split() if re.match(r"(benchmarks|tests)/", word)}
+    assert len(paths) > 10 and [path for path in paths if not (ROOT / path).exists()] == []
+    modules = {part for part in re.findall(r"python -m (benchmarks[\w.]+)", text)}
+    assert len(modules) > 5 and all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in modules)
+    named = {part for part in quoted if re.fullmatch(r"[\w-]+-(150|1000)-[\d.]+(-frozen)?", part)}
+    assert named == {name for name in FINE}
+
+
 def test_every_trial_is_in_one_figure():
     names = [name for figure in virbert_trials.FIGURES.values() for name in figure]
     assert sorted(names) == sorted(LISTS["trials"]) == sorted(TRIALS)

@@ -109,6 +109,7 @@ def _row(method, by_fold, **changes):
 
 
 def test_a_difference_counts_where_it_is_larger_than_its_spread():
+    one_seed = {key: {"mean": 0.9, "sd": None, "n": 1} for key in ("macro_recall", "called_phage")}
     rows = [
         _row("random", [0.60, 0.61, 0.60, 0.61, 0.60]),
         _row("good", [0.70, 0.72, 0.70, 0.71, 0.73]),
@@ -117,6 +118,7 @@ def test_a_difference_counts_where_it_is_larger_than_its_spread():
         _row("good+kmer4", [0.75, 0.76, 0.75, 0.77, 0.76]),
         _row("finetuned", [0.8]),
         _row("scratch", [0.795]),
+        _row("contrast-finetuned", [0.9], seeds=one_seed),
     ]
     found = verdicts(rows, ["good", "lucky"])
     (cell,) = found["cells"]
@@ -127,6 +129,7 @@ def test_a_difference_counts_where_it_is_larger_than_its_spread():
     assert cell["pretrained above the best from scratch"] == {
         "arm": "good", "against": "scratch", "mean": pytest.approx(-0.095), "sd": 0.01, "n": 3, "holds": False,
     }  # fmt: skip
+    assert "contrast fine-tuned above scratch" not in cell  # one seed
     assert "pretrained above from scratch, five folds" not in cell  # no network on more than fold 0
     assert found["counts"]["frozen above random"] == [1, 1]
     lines = verdict_lines({"verdicts": found}, virbert.name_of_cell)
