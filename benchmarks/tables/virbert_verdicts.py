@@ -92,12 +92,12 @@ def _over_folds(by_fold: dict[str, list[float]], one: str | None, other: str | N
 
 
 def _over_seeds(own: dict[str, Any], one: str | None, other: str | None) -> dict[str, Any] | None:
-    """How far one spread of seeds lies above another; where one has a single seed nothing is said."""
+    """How far one spread of seeds lies above another; of a single seed of the first nothing is said."""
     if one not in own or other not in own:
         return None
     high, low = (own[name]["seeds"]["macro_recall"] for name in (one, other))
     noise, gain, n = max(high["sd"] or 0.0, low["sd"] or 0.0), high["mean"] - low["mean"], min(high["n"], low["n"])
-    if n < 2:
+    if high["n"] < 2:
         return None
     return {"arm": one, "against": other, "mean": gain, "sd": noise, "n": n, "holds": bool(gain > noise > 0)}
 
