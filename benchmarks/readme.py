@@ -309,8 +309,8 @@ def in_short() -> str:
 def _reads_in_short(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Reads of phages and other viruses: the frozen encoder after genome contrast, and what stands beside it."""
     lines = []
-    for length, fraction in ((150, 1.0), (1000, 1.0), (1000, 0.01)):
-        key = (length, "matched", fraction)
+    for length in (150, 1000):
+        key = (length, "matched", 1.0)
         own = {r["method"]: r for r in rows if (r["length"], r["variant"], r["fraction"]) == key}
         spreads = (own[name]["seeds"]["macro_recall"] for name in ("profile-contrast", "kmer6", "profile-scratch"))
         frozen, regression, scratch = (

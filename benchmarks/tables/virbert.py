@@ -37,7 +37,7 @@ from benchmarks.tables.virbert_cells import (
     measure,
     test_rows,
 )
-from benchmarks.tables.virbert_networks import KINDS, network_path
+from benchmarks.tables.virbert_networks import FRESH, KINDS, network_path
 from benchmarks.tables.virbert_verdicts import SCRATCH, verdict_lines, verdicts
 
 TITLES = {
@@ -166,6 +166,7 @@ def short_lines(result: dict[str, Any], cells: Sequence[tuple[int, str, float]] 
         "genome contrast, frozen": ["profile-contrast"],
         "fine-tuned": ["profile-finetuned"],
         "beside 4-mers": ["profile-contrast+kmer4"],
+        "from scratch, fresh reads": FRESH,
     }
     lines = [f"| reads, share of labels | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for key in cells or [*product(LENGTHS, VARIANTS, FRACTIONS)]:

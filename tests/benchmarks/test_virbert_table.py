@@ -184,7 +184,7 @@ def test_folds_of_a_row_end_where_one_is_missing():
 def test_the_rows_that_matter_are_columns():
     rows = [_row("gc", [0.5]), _row("scratch", [0.6]), _row("profile-scratch", [0.65]), _row("dnavec", [0.55])]
     lines = virbert.short_lines({"rows": rows}, [(150, "plain", 1.0)])
-    assert lines[2] == "| 150 nt, plain, 100 % | 50.0 ± 1.0 |  |  | 65.0 ± 1.0 | 55.0 ± 1.0 |  |  |  |"
+    assert lines[2] == "| 150 nt, plain, 100 % | 50.0 ± 1.0 |  |  | 65.0 ± 1.0 | 55.0 ± 1.0 |  |  |  |  |"
 
 
 def test_vectors_of_an_unseen_arm_are_those_of_the_tested_fold(tmp_path):
