@@ -36,7 +36,7 @@ def demo_in_short() -> str:
     return (
         f"Its network has {said['run']} macro recall after pretraining and {said['scratch']} from scratch (reads of "
         f"150 nt, unseen families, three seeds), a regression on 4-mers of the same reads "
-        f"{shortcuts['kmer_4_logistic']:.3f}, on 6-mers {shortcuts['kmer_6_logistic']:.3f}.\n{_about(found)}"
+        f"{shortcuts['kmer_4_logistic']:.3f}, on 6-mers {shortcuts['kmer_6_logistic']:.3f}. {_about(found)}"
     )
 
 

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 __all__ = ["Finding", "diagnose"]
@@ -251,18 +250,17 @@ def _ask_coding_profile() -> str:
 
 
 def _ask_genome_encoder() -> str:
-    import numpy as np
+    import torch
 
     from seqformers.hub.load import load_model
-    from seqformers.inference.embed import embed_records
 
+    loaded = load_model("genome_encoder", device="cpu")
     repeats = ("ATGGCTAAAGGTGAATTCCTGGATCGTAACGCAATTGAAGCTCTGCGTAAA", "ATGAATTTATCAAAAGATATTTATAATGGTCCAACTTTT")
-    reads = [SimpleNamespace(id="", sequence=repeat * times) for repeat in repeats for times in (8, 12)]
-    rows = embed_records(reads, load_model("genome_encoder", device="cpu"))
-    vectors = np.array([row["embedding"] for row in rows])
-    alike = np.corrcoef(vectors)
+    batch = loaded.encoder([text * times for text in repeats for times in (8, 12)], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        alike = torch.corrcoef(loaded.model(**batch).pooler_output)
     holds = min(alike[0, 1], alike[2, 3]) > max(alike[0, 2], alike[1, 3])
-    return _expect("two stretches of one genome are nearer than those of two", holds)
+    return _expect("two stretches of one genome are nearer than those of two", bool(holds))
 
 
 _SELF_TESTS = {
