@@ -280,8 +280,9 @@ def page(outcome: Mapping[str, Any]) -> str:
         f"{budget['pretrain']:g} CPU seconds of pretraining (where it has any), then {budget['finetune']:g} of "
         "fine-tuning a task: this compares recipes at one small budget, not the papers' models. Probes fit one linear "
         "layer on the frozen encoder and few labelled proteins. Mean ± standard deviation over seeds (of probes: "
-        "draws of the labelled proteins); one seed where there is no ±. An MCC of 0 is a network that calls every "
-        "protein the same; the AUROC then says what it knows.", "",
+        "draws of the labelled proteins); one seed where there is no ±, and then differences of a few hundredths mean "
+        "nothing. Fine-tuned on signal peptides, the two classes weigh the same in the loss of every arm. An MCC of 0 "
+        "is a network that calls every protein the same; the AUROC then says what it knows.", "",
     ]  # fmt: skip
     for task in TASKS:
         arms, plain = result["arms"].get(task, {}), result.get(task, {})
