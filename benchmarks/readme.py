@@ -505,8 +505,10 @@ def annotator() -> str:
 
     rows = [row("packaged", "packaged"), row("one-hot linear model", "one-hot linear")]
     rows.append(row("same network, one task, from scratch", "scratch-{}"))
+    if "consensus-structure" in tests["structure"]:
+        rows.append(row("taught first by a consensus over relatives", "consensus-{}"))
     if "long-structure" in tests["structure"]:
-        rows.append(row("the same, with the steps of all trainings behind the packaged structures", "long-{}"))
+        rows.append(row("the same with three times the steps (packaged for structures)", "long-{}"))
     return "\n".join([*_table(["", *(heads[test] for test in tests)], rows), "", _about(found)])
 
 
