@@ -282,7 +282,8 @@ def page(result: dict[str, Any]) -> str:
         "the motif in the search over the profiles of 60 rows of test, and in brackets the share of rows whose best "
         "eight bases lie on it by half or more; of filters the rank among 61 words by how well the letters of "
         "any filter fit them, and the best one. A blank: a family without attention, gradients or filters. "
-        f"TargetNet and DeepCpf1 look for {WORD} in sites and contexts, by their filters.",
+        f"TargetNet and DeepCpf1 look for {WORD} in sites and contexts, by their filters; their "
+        "accuracy is on the rows they learnt from.",
         "",
         f"First by every way of looking: {len(first)} of {len(found)} families.",
         "",
@@ -292,6 +293,9 @@ def page(result: dict[str, Any]) -> str:
     for name, row in found.items():
         accuracy = row.get("accuracy", row.get("filters", {}).get("accuracy"))
         lines.append(f"| {name} | {accuracy:.3f} | {' | '.join(_cell(row.get(look)) for look in looks)} |")
+    missing = [name for name in FAMILIES if name not in found]
+    if missing:
+        lines += ["", f"Not run: {', '.join(missing)}."]
     return "\n".join([*lines, ""])
 
 

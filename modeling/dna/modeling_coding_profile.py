@@ -64,6 +64,17 @@ def _count(index: torch.Tensor, size: int) -> torch.Tensor:
     return counts.view(len(index), size + 1)[:, :size].float()
 
 
+def _running_maximum(values: torch.Tensor) -> torch.Tensor:
+    """Largest value so far along the last dimension; in a graph of a fixed length by doubling: ONNX has no cummax."""
+    if not _exporting() or not isinstance(values.shape[-1], int):
+        return values.cummax(-1)[0]
+    reach = 1
+    while reach < values.shape[-1]:
+        earlier = nn.functional.pad(values[..., :-reach], (reach, 0), value=-(2**30))
+        values, reach = torch.maximum(values, earlier), reach * 2
+    return values
+
+
 class CodingProfileCounter(nn.Module):
     """Profiles of rows of ids; it has tables, and no weights."""
 
@@ -144,8 +155,8 @@ class CodingProfileCounter(nn.Module):
         place = torch.arange(count, device=device)
         real = place < ((lengths - 2).clamp(min=0) // 3)[:, None]
         stops = (residue_of[frames] == _STOP) | ~real[:, None]
-        before = torch.where(stops, place, -1).cummax(2)[0]
-        after = torch.where(stops, place, count).flip(2).cummin(2)[0].flip(2)
+        before = _running_maximum(torch.where(stops, place, -1))
+        after = -_running_maximum(torch.where(stops, -place, -count).flip(2)).flip(2)
         open_codons = torch.where(stops, 0, after - before - 1)
         longest, frame = open_codons.max(1)
         codon = frames.gather(1, frame[:, None]).squeeze(1)

@@ -21,7 +21,8 @@ from tests.modeling.family_cases import (
     TARGETNET,
 )
 
-CASES = {case.model_type: case for case in (KMER_BERT, TARGETNET, DEEPCPF1, SEQ_CNN, KMER2VEC, SELF_GENOMENET)}
+_TESTED = (KMER_BERT, TARGETNET, DEEPCPF1, SEQ_CNN, KMER2VEC, SELF_GENOMENET, CODING_PROFILE)
+CASES = {case.model_type: case for case in _TESTED}
 FEW = [family for family in FAMILIES if family.model_type in CASES]
 HEADS = [(family, head) for family in FEW for head in dict.fromkeys(family.models.values())]
 every_head = pytest.mark.parametrize(("family", "head"), HEADS, ids=[head for _, head in HEADS])
@@ -129,6 +130,8 @@ def test_torch_export_gives_the_same_for_any_batch_size(family: Any, head: str) 
             "TargetNetModel",
             "SeqCnnForSequenceClassification",
             "SelfGenomeNetForSequenceClassification",
+            "Kmer2VecForSequenceClassification",
+            "CodingProfileForSequenceClassification",
         )
     ],
     ids=lambda value: value if isinstance(value, str) else "",
