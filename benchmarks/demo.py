@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from benchmarks._results import write_result
 from seqformers.datasets_scripts.phage.virome import write_virome
+from seqformers.files import MARK, is_made_here, mark_folder
 
 FOLDER = Path("demo")
 CONSOLE = Console(width=110)
@@ -30,7 +32,7 @@ _SPLITS = "split_fractions=[0.7,0.1,0.2]"
 def main() -> None:
     """Run the demo in the folder `demo/`, which is made anew."""
     begun = time.perf_counter()
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    make_room(FOLDER)
     genomes = write_virome(FOLDER, families=24, members=2) / "genomes"
     CONSOLE.print(f"wrote a made-up virome of {len(list(genomes.glob('*/*.fasta')))} genomes to {genomes}")
     run("build", "genomes", genomes, "--output", FOLDER / "arrays", f"groups_file={FOLDER / 'groups.tsv'}", _SPLITS)
@@ -41,8 +43,24 @@ def main() -> None:
     contigs.write_text("".join(path.read_text() for path in sorted(genomes.glob("*/*-1[01]-0.fasta"))))
     run("predict", FOLDER / "run", contigs, "--output", FOLDER / "predictions.tsv", "--both-strands")
     _show(time.perf_counter() - begun)
+    mark_folder(FOLDER, "demo")
     if "--record" in sys.argv[1:]:
         _record()
+
+
+def make_room(folder: Path) -> None:
+    """Remove an earlier demo as it was left; one that was broken off, added to or changed is moved aside."""
+    if not folder.exists():
+        return
+    if is_made_here(folder, "demo"):
+        marked = (folder / MARK).stat().st_mtime_ns
+        if all(path.stat().st_mtime_ns <= marked for path in folder.rglob("*")):
+            shutil.rmtree(folder)
+            return
+    names = (folder.with_name(f"{folder.name}-before-{number}") for number in count(1))
+    aside = next(path for path in names if not path.exists())
+    folder.rename(aside)
+    CONSOLE.print(f"{folder} was not as a demo leaves it, so it is {aside} now")
 
 
 def run(*words: object) -> None:
