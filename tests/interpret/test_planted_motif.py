@@ -60,7 +60,7 @@ PRESETS: dict[str, dict[str, Any]] = {  # of seq_cnn, narrow ones for rows of 60
     "deepbind": {"classifier_dropout": 0.0},
     "deepsea": {"num_filters": [16, 16, 16], "pool_widths": [2, 2, 1], "dropouts": [], "dense_sizes": [16]},
     "basset": {"num_filters": [16, 16, 16], "padding": "same", "dense_sizes": [16], "dense_dropout": 0.0},
-    "danq": {"num_filters": [16], "dropouts": [], "lstm_size": 8, "lstm_dropout": 0.0, "dense_sizes": [16]},
+    "danq": {"num_filters": [32], "dropouts": [], "lstm_size": 8, "lstm_dropout": 0.0, "dense_sizes": [16]},
     "dilated": {"num_filters": [16], "num_dilated_layers": 2, "dropouts": []},
 }
 for _name, _sizes in PRESETS.items():
