@@ -310,7 +310,8 @@ def _benchmarks() -> dict[str, str | bytes]:
     ]
     for name, block in BLOCKS.items():
         if name != "speed":
-            index += ["", f"## {name}", "", block().replace("](docs/", "](../")]
+            text = block().replace("](docs/", "](../").replace("](recipes/", "](../../benchmarks/recipes/")
+            index += ["", f"## {name}", "", text]
     speed = ["# Speed", "", "Each in one run with its contender.", "", "![ratios](speed.png)", "", BLOCKS["speed"]()]
     speed += [
         "",
