@@ -67,11 +67,11 @@ _TASKS = {
     "secondary_structure": _Task(
         "secondary_structure",
         {
-            "train": _TRAIN,
+            "train": (*_TRAIN, "Train_HHblits"),
             "validation": _VALIDATION,
-            "cb513": ("{}_cb513", "cb513", "test_cb513", "cb513-*"),
-            "casp12": ("{}_casp12", "casp12", "test_casp12", "casp12-*"),
-            "ts115": ("{}_ts115", "ts115", "test_ts115", "ts115-*"),
+            "cb513": ("{}_cb513", "cb513", "test_cb513", "cb513-*", "CB513_HHblits"),
+            "casp12": ("{}_casp12", "casp12", "test_casp12", "casp12-*", "CASP12_HHblits"),
+            "ts115": ("{}_ts115", "ts115", "test_ts115", "ts115-*", "TS115_HHblits"),
         },
         md5="2f61e8e09c215c032ef5bc8b910c8e97",
     ),
@@ -216,11 +216,7 @@ class TapeBuilder(ProteinBuilder):
             )
 
     def _held_out_sequences(self, held_out: tuple[Path, ...]) -> set[str]:
-        return {
-            clean_protein(first_present(record, ("sequence", "primary"), path.name), path.name)
-            for path in held_out
-            for record in read_records(path)
-        }
+        return {_sequence(record, path.name) for path in held_out for record in read_records(path)}
 
 
 def _features(config: TapeConfig) -> datasets.Features:
@@ -242,13 +238,12 @@ def _features(config: TapeConfig) -> datasets.Features:
 
 def _row(config: TapeConfig, record: dict[str, Any], where: str) -> dict[str, Any]:
     """One upstream record or table row -> one row of our columns."""
-    sequence = clean_protein(first_present(record, ("sequence", "primary"), where), where)
+    sequence = _sequence(record, where)
     row: dict[str, Any] = {"id": _text(record["id"]), "sequence": sequence}
     task = config.name
     if task == "secondary_structure":
         states = {letter: i for i, letter in enumerate(SS3_STATES if config.states == 3 else SS8_STATES)}
-        values = first_present(record, (f"ss{config.states}", "labels"), where)
-        known = _restore_zeros(record.get("resolved_mask", record.get("valid_mask")), values)
+        values, known = _structure(config.states, record, where)
         row["labels"] = residue_labels(values, states, len(sequence), where, known=known)
     elif task == "contact_prediction":
         row |= _coordinates(record, len(sequence), where)
@@ -265,6 +260,27 @@ def _row(config: TapeConfig, record: dict[str, Any], where: str) -> dict[str, An
     else:
         row |= {name: _text(record.get(name)) for name in ("family", "clan")}
     return row
+
+
+def _sequence(record: dict[str, Any], where: str) -> str:
+    """The residues, of a TAPE archive, a table, or a file of NetSurfP-2.0's sets."""
+    return clean_protein(first_present(record, ("sequence", "primary", "input"), where), where)
+
+
+def _structure(states: int, record: dict[str, Any], where: str) -> tuple[Any, Any]:
+    """States of a protein, and which of its residues count (None: all).
+
+    Files of NetSurfP-2.0's sets (`TS115_HHblits.csv`) have blanks between the residues and two masks: `disorder` is 1
+    where the structure is resolved, `cb513_mask` 1 where a residue belongs to the test.
+    """
+    if f"dssp{states}" not in record:
+        values = first_present(record, (f"ss{states}", "labels"), where)
+        return values, _restore_zeros(record.get("resolved_mask", record.get("valid_mask")), values)
+    masks = [record[name] for name in ("disorder", "cb513_mask") if record.get(name)]
+    known = [[number_of(cell, where, "mask") == 1 for cell in str(mask).split()] for mask in masks]
+    if len({len(mask) for mask in known}) > 1:
+        raise ValueError(f"{where}: disorder has {len(known[0])} numbers, cb513_mask {len(known[1])}")
+    return "".join(record[f"dssp{states}"].split()), [all(cell) for cell in zip(*known, strict=True)] or None
 
 
 def _restore_zeros(mask: Any, states: Any) -> Any:

@@ -295,7 +295,7 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder, or Hub repository (owner/name).")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Changes to its recipe, e.g. data.path=other.")] = None,
     *,
-    split: Annotated[str, typer.Option(help="train, validation, test or test_NAME.")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation, test, test_NAME, or all test sets.")] = "test",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Parquet file for label and scores of every row.")] = None,
     baselines: Annotated[bool, typer.Option("--baselines", help="Also fit and score the shortcuts.")] = False,
@@ -328,8 +328,15 @@ def evaluate(
         card=card,
         overwrite=overwrite,
     )
-    metrics = with_lengths({split: result["metrics"]}, {split: result.get("by_length", {})})
-    print_scores(f"{run} on {split}", metrics, result.get("baselines", {}), split)
+    splits = result["splits"] if split == "all" else {split: result}
+    bins = {name: found.get("by_length", {}) for name, found in splits.items()}
+    metrics = with_lengths({name: found["metrics"] for name, found in splits.items()}, bins)
+    shortcuts = {
+        what if split != "all" else f"{what}, {name}": scores
+        for name, found in splits.items()
+        for what, scores in found.get("baselines", {}).items()
+    }
+    print_scores(f"{run} on {split}", metrics, shortcuts, split)
     written = [str(path) for path in (output, predictions, plot) if path is not None]
     hint = (
         ""

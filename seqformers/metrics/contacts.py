@@ -19,7 +19,10 @@ CONTACT_RANGES: dict[str, tuple[int, int | None]] = {
 """Name -> smallest and largest sequence separation |i - j|. TAPE's table is `medium+long`, its package `all`."""
 
 CONTACT_METRICS = tuple(
-    f"precision_{span}_{top}{pooled}" for span in CONTACT_RANGES for top in ("L/5", "L") for pooled in ("", "_pooled")
+    f"precision_{span}_{top}{pooled}"
+    for span in CONTACT_RANGES
+    for top in ("L/5", "L/2", "L")
+    for pooled in ("", "_pooled")
 )
 """What [`contact_precision`] returns by default: range of separation, picks a protein, mean of proteins or pooled."""
 
@@ -28,15 +31,15 @@ def contact_precision(
     probabilities: Sequence[ArrayLike],
     labels: Sequence[ArrayLike],
     *,
-    top: Sequence[str] = ("L/5", "L"),
+    top: Sequence[str] = ("L/5", "L/2", "L"),
     ranges: Sequence[str] = ("all", "short", "medium", "long", "medium+long"),
     ignore_index: int = -100,
     legacy: bool = False,
 ) -> dict[str, float]:
     """Precision of the highest-scored residue pairs, per protein and pooled.
 
-    For a protein of L residues the floor(L/5) (or L) pairs i < j with the highest probability are picked among the
-    labelled pairs of a separation range; the precision is the share of them that are contacts.
+    For a protein of L residues the floor(L/5) (or L/2, or L) pairs i < j with the highest probability are picked among
+    the labelled pairs of a separation range; the precision is the share of them that are contacts.
 
     Args:
         probabilities (`Sequence` of `(L, L)` arrays): Probability of a contact; the upper triangle is read.

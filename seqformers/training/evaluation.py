@@ -45,7 +45,8 @@ def evaluate(
         run (`str` or `Path`): Run folder or Hub repository.
         overrides (`Sequence[str]`): Changes to its recipe, mostly of the data: `data.path=other`,
             `data.label=is_phage`, `metrics=[mcc]`.
-        split (`str`): `train`, `validation`, `test` or `test_<name>`, as `data.splits` names them.
+        split (`str`): `train`, `validation`, `test` or `test_<name>`, as `data.splits` names them; `"all"`: every test
+            set that the data have.
         output (`str` or `Path`, *optional*): JSON file to write.
         predictions (`str` or `Path`, *optional*): Parquet file for the label and scores of every row.
         baselines (`bool`): Also fit the shortcuts on the training split and score them here.
@@ -56,7 +57,7 @@ def evaluate(
 
     Returns:
         `dict`: `metrics`, `rows`, `split`, `rows_per_second`, `by_length` where the recipe has bins, and `baselines`
-        where asked for.
+        where asked for; of `"all"`, `splits`: each test set -> these.
 
     Raises:
         FileNotFoundError: no such run, or no such data.
@@ -68,6 +69,8 @@ def evaluate(
     name, run = str(run), model_folder(run)
     if card and not Path(name).is_dir():
         raise ValueError(f"{name} is no folder of yours; --card draws into the card of a run folder")
+    if split == "all" and (predictions or plot or card):
+        raise ValueError("predictions and pictures are of one test set; name it with --split")
     recipe = _only_what_is_scored(recipe_of_run(run, overrides), split, baselines)
     inputs = [place for place in (run, recipe.data.path, recipe.data.data_dir) if place is not None]
     with ExitStack() as stack:
@@ -76,8 +79,9 @@ def evaluate(
             None if path is None else stack.enter_context(Output(path, "evaluate", inputs=inputs, overwrite=overwrite))
             for path in (output, predictions, plot)
         ]
-        result = {"run": Path(name).name if Path(name).is_absolute() else name, "split": split}
-        result |= _score(recipe, run, split, scratch, baselines=baselines)
+        result: dict[str, Any] = {"run": Path(name).name if Path(name).is_absolute() else name, "split": split}
+        scores = _score(recipe, run, split, scratch, baselines=baselines)
+        result |= {"splits": scores} if split == "all" else scores[split]
         if written[0] is not None:
             write_json(written[0].start(), finite(result))
             written[0].finish()
@@ -130,17 +134,22 @@ def recipe_of_run(run: Path, overrides: Sequence[str] = ()) -> Recipe:
     return replace(recipe, task="pretrain" if recipe.learns == "tokens" else "finetune", distill={})
 
 
-def _score(recipe: Recipe, run: Path, split: str, scratch: Path, *, baselines: bool) -> dict[str, Any]:
+def _score(recipe: Recipe, run: Path, split: str, scratch: Path, *, baselines: bool) -> dict[str, dict[str, Any]]:
+    """What is to be said of a split, or of all test sets: its name -> metrics and the rest."""
     prepared = Run.prepare(recipe, scratch, names=names_of(AutoConfig.from_pretrained(run)))
-    if split not in prepared.table.splits:
+    chosen = [name for name in prepared.table.splits if name.startswith("test")] if split == "all" else [split]
+    if split != "all" and split not in prepared.table.splits:
         raise ValueError(f"the data has no split {recipe.data.splits.get(split)!r} (set data.splits.{split})")
     with quiet_loading():
         model = prepared.plan.model_class.from_pretrained(run)
     trainer = prepared.make_trainer(0, scratch, model, precise=True)
-    metrics, more = prepared.score(trainer, split, scratch)
-    result = {"data": prepared.table.facts, "metrics": metrics, "rows_per_second": more["rows_per_second"]}
-    result |= {"by_length": more["by_length"]} if "by_length" in more else {}
-    return result | ({"baselines": prepared.measure_baselines(split)[1]} if baselines else {})
+    found = {}
+    for name in chosen:
+        metrics, more = prepared.score(trainer, name, scratch)
+        result = {"data": prepared.table.facts, "metrics": metrics, "rows_per_second": more["rows_per_second"]}
+        result |= {"by_length": more["by_length"]} if "by_length" in more else {}
+        found[name] = result | ({"baselines": prepared.measure_baselines(name)[1]} if baselines else {})
+    return found
 
 
 def _found_again(data: DataRecipe, run: Path) -> DataRecipe:
@@ -158,10 +167,11 @@ def _found_again(data: DataRecipe, run: Path) -> DataRecipe:
 
 
 def _only_what_is_scored(recipe: Recipe, split: str, baselines: bool) -> Recipe:
-    keep = {split, "train", "validation"} if baselines else {split}
+    tests = {role for role in recipe.data.splits if role.startswith("test")}
+    keep = (tests if split == "all" else {split}) | ({"train", "validation"} if baselines else set())
     splits = {role: name if role in keep else None for role, name in recipe.data.splits.items()}
-    if splits.get(split) is None:
-        raise ValueError(f"no split {split!r}; choose train, validation or test (names: data.splits)")
+    if not any(splits.get(role) for role in (tests if split == "all" else [split])):
+        raise ValueError(f"no split {split!r}; choose train, validation, test or all (names: data.splits)")
     return replace(recipe, data=replace(recipe.data, splits=splits))
 
 

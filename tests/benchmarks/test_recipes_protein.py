@@ -21,7 +21,7 @@ from seqformers.datasets import builder_class, builder_options, load_dataset
 from seqformers.datasets_scripts.tape.tape import contact_labels
 from seqformers.metrics.contacts import contact_precision
 from seqformers.metrics.intervals import bootstrap_intervals
-from seqformers.training import evaluate, finetune, pretrain
+from seqformers.training import evaluate, finetune, pretrain, probe
 from seqformers.training.batches import Batches
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
 from seqformers.training.plan import resolve
@@ -244,6 +244,37 @@ def test_contact_recipes_run(tmp_path, model):
     assert "precision" in (run / "README.md").read_text()
     again = evaluate(run, [f"data.data_dir={tmp_path}"])["metrics"]
     assert {name: again[name] for name in names} == pytest.approx({name: found[name]["mean"] for name in names})
+
+
+@pytest.mark.parametrize("verb", ["finetune", "probe"])
+def test_one_run_scores_every_test_set_of_structures(tmp_path, verb):
+    """CB513, TS115 and CASP12, each with its metrics and bins of lengths; `evaluate` gives the same."""
+    rng, proteins = np.random.default_rng(0), _proteins(40)
+    states = ["".join(rng.choice(list("GHIBESTC"), len(sequence))) for sequence in proteins]
+    table = pd.DataFrame({"sequence": proteins, "ss8": states})
+    parts = {"train": (0, 20), "valid": (20, 24), "cb513": (24, 32), "ts115": (32, 36), "casp12": (36, 40)}
+    for split, (start, end) in parts.items():
+        table[start:end].to_parquet(tmp_path / f"{split}.parquet")
+    recipe = ROOT / "benchmarks" / "recipes" / "plus" / "secondary_structure-rnn-base.yaml"
+    small = ["model.config.hidden_size=4", "model.config.num_hidden_layers=1", "tokenizer.preset=plus"]
+    small += ["training.use_cpu=true", "seeds=[0]", "length_bins=[24]"]
+    small += ["training.num_train_epochs=1"] if verb == "finetune" else ["probe.cache=false", "probe.c=0.1"]
+    run = {"finetune": finetune, "probe": probe}[verb](
+        recipe, [f"task={verb}", f"data.data_dir={tmp_path}", "model.from=null", *small], output=tmp_path / "run"
+    )
+    found = json.loads((run / "metrics.json").read_text())
+    assert set(found["metrics"]) == {"validation", "test", "test_ts115", "test_casp12"}
+    again = evaluate(run, [f"data.data_dir={tmp_path}"], split="all", output=tmp_path / "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text())["splits"].keys() == again["splits"].keys()
+    for split in ("test", "test_ts115", "test_casp12"):
+        assert set(load_recipe(recipe).metrics) <= set(found["metrics"][split])
+        means = {name: value["mean"] for name, value in found["metrics"][split].items()}
+        assert again["splits"][split]["metrics"] == pytest.approx(means, abs=1e-6)
+        bins = found["by_length"][split]
+        assert sum(part["rows"] for part in bins.values()) == (8 if split == "test" else 4)
+        assert set(again["splits"][split]["by_length"]) == set(bins)
+    with pytest.raises(ValueError, match="of one test set; name it with --split"):
+        evaluate(run, split="all", plot=tmp_path / "a.png")
 
 
 def test_contact_labels_and_scores_of_a_batch(tmp_path):

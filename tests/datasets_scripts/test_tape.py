@@ -126,6 +126,37 @@ def test_streaming_gives_the_same_rows(tmp_path, drop):
     assert [row["sequence"] for row in found["train"]] == (["ACD"] if drop else ["ACD", "WYV"])
 
 
+def write_netsurfp(path, proteins, *, mark="", **columns):
+    """NetSurfP-2.0's sets as ProtTrans stores them: blanks between residues and after the commas of the header."""
+    names = ("input", "dssp3", "dssp8", "disorder", "cb513_mask")
+    lines = [mark + ", ".join(names)]
+    for number, (sequence, ss3, ss8) in enumerate(proteins):
+        masks = [columns.get(name, {}).get(number, ["1.0"] * len(sequence)) for name in names[3:]]
+        lines.append(",".join(" ".join(cells) for cells in (sequence, ss3, ss8, *masks)))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_netsurfp_sets_stand_beside_other_files(tmp_path):
+    """Three test sets in one data set, with 3 and 8 states; unresolved and untested residues are not labelled."""
+    folder = tmp_path / "secondary_structure"
+    folder.mkdir()
+    rows = {"sequence": ["MKVLA"], "ss3": ["CCHHE"], "ss8": ["SSHHB"]}
+    pd.DataFrame(rows).to_parquet(folder / "train_netsurfp2.parquet")
+    masked = {"disorder": {1: list("0111")}, "cb513_mask": {1: ["1.0", "1.0", "1.0", "0.0"]}}
+    write_netsurfp(folder / "CB513_HHblits.csv", [("GGX", "CCH", "TSG"), ("MKWU", "CHEC", "CIBC")], **masked)
+    write_netsurfp(folder / "TS115_HHblits.csv", [("WW", "EE", "EB")], mark="\ufeff")
+    write_netsurfp(folder / "CASP12_HHblits.csv", [("AC", "HC", "GT"), ("D", "C", "S")])
+    data = build(TapeBuilder, tmp_path, "secondary_structure", tmp_path)
+    assert {split: len(rows) for split, rows in data.items()} == {"train": 1, "cb513": 2, "casp12": 2, "ts115": 1}
+    assert data["cb513"]["sequence"][:] == ["GGX", "MKWU"]
+    assert data["cb513"]["labels"][:] == [[2, 2, 0], [-100, 0, 1, -100]]
+    eight = build(TapeBuilder, tmp_path / "8", "secondary_structure", tmp_path, states=8)
+    assert eight["ts115"]["labels"][:] == [[4, 3]] and eight["cb513"]["labels"][1] == [-100, 2, 3, -100]
+    write_netsurfp(folder / "TS115_HHblits.csv", [("WW", "EE", "EB")], disorder={0: ["1.0"]})
+    with pytest.raises(ValueError, match="record 0: disorder has 1 numbers, cb513_mask 2"):
+        build(TapeBuilder, tmp_path / "again", "secondary_structure", tmp_path)
+
+
 def test_masks_that_lost_their_zeros(tmp_path):
     rows = {"sequence": ["MKVLA"], "ss3": ["CCHHE"], "resolved_mask": ["110"]}
     pd.DataFrame(rows).to_parquet(tmp_path / "test_cb513.parquet")

@@ -42,7 +42,7 @@ def test_contact_precision_is_the_slow_version(legacy):
         labels.append(upper + upper.T)
     found = contact_precision(probabilities, labels, legacy=legacy)
     for name, low, high in (("all", 6, 999), ("short", 6, 11), ("medium", 12, 23), ("long", 24, 999)):
-        for top, divisor in (("L/5", 5), ("L", 1)):
+        for top, divisor in (("L/5", 5), ("L/2", 2), ("L", 1)):
             mean, pooled = slow_contact_precision(probabilities, labels, low, high, divisor, legacy)
             assert found[f"precision_{name}_{top}"] == pytest.approx(mean)
             assert found[f"precision_{name}_{top}_pooled"] == pytest.approx(pooled)
