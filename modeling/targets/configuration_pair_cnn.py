@@ -70,6 +70,8 @@ class PairCnnConfig(PreTrainedConfig):
             )
         if self.pair_rule is not None and set(self.pair_rule) != {"bias", "sites", "length"}:
             raise ValueError(f"pair_rule has the weights bias, sites and length; got {sorted(self.pair_rule)}")
+        if self.problem_type == "multi_label_classification":
+            raise ValueError("pair_cnn tells targets from non-targets: problem_type cannot be several labels at once")
         if self.num_members < 1:
             raise ValueError(f"num_members must be 1 or more; got {self.num_members}")
         if self.kind == "diagonal":

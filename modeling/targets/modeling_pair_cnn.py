@@ -39,11 +39,15 @@ class PairCnnOutput(ModelOutput):
             given; returned when `labels` are given.
         logits (`torch.FloatTensor`): `(batch,)`, the mean of the members'.
         member_logits (`torch.FloatTensor`, *optional*): `(members, batch)`, when there are several.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): On request, what the first layers make of the pair and
+            the output of each convolution: `(batch, members, channels, registers)`, 0 where a register is not real; of
+            `kind="matrix"` `(batch, channels, rows, columns)`, each after its pooling.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     member_logits: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
 class PairCnnPairLayer(nn.Module):
@@ -78,7 +82,7 @@ class PairCnnPairLayer(nn.Module):
         """
         kernels = self.vectors(mirna_ids, backwards=True)  # a register reads the target forwards
         letters = nn.functional.pad(letters, (self.margin, self.margin))
-        if len(kernels) == 1:
+        if kernels.shape[0] == 1:  # len() would fix the number of rows of an exported graph
             return nn.functional.conv1d(letters, kernels[0].permute(2, 1, 0))
         batch, _, columns = letters.shape
         flat = letters.transpose(1, 2).contiguous()
@@ -134,16 +138,23 @@ class PairCnnDiagonal(nn.Module):
         """Sums of the pair layer `(batch, size, registers)`, and the known cells in each `(batch, registers)`."""
         known = ((mirna_ids > 0) & (mirna_ids <= LETTERS)).to(letters.dtype).flip(1)
         facing = nn.functional.pad(letters.sum(1), (self.margin, self.margin))
-        if len(known) == 1:
+        if known.shape[0] == 1:
             cells = nn.functional.conv1d(facing[:, None], known[:, None])[:, 0]
         else:
             cells = torch.bmm(facing.unfold(1, known.shape[1], 1), known[:, :, None])[..., 0]
         return self.pair(mirna_ids, letters), cells
 
     def read(
-        self, sums: torch.Tensor, cells: torch.Tensor, letters: torch.Tensor
+        self,
+        sums: torch.Tensor,
+        cells: torch.Tensor,
+        letters: torch.Tensor,
+        states: list[torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features `(batch, channels, registers)` and which registers are real `(batch, 1, registers)`."""
+        """Features `(batch, channels, registers)` and which registers are real `(batch, 1, registers)`.
+
+        `states` takes up what the blocks read and what each of them gives.
+        """
         real = (cells > self.min_overlap - 0.5)[:, None]
         known = letters.sum(1, keepdim=True)
         target = nn.functional.pad(torch.cat([letters, known], 1), (self.left, self.right))
@@ -151,14 +162,23 @@ class PairCnnDiagonal(nn.Module):
         hidden = torch.cat([self.pair_norm(sums), target.to(sums.dtype)], 1)
         kept = real.to(hidden.dtype)  # a product with a mask of another type takes several times as long
         hidden = hidden * kept
-        for block in self.blocks:
-            hidden = block(hidden)
-            hidden = hidden * kept.to(hidden.dtype)
+        for block in (None, *self.blocks):
+            if block is not None:
+                hidden = block(hidden)
+                hidden = hidden * kept.to(hidden.dtype)
+            if states is not None:
+                states.append(hidden)
         return hidden, real
 
-    def forward(self, sums: torch.Tensor, cells: torch.Tensor, letters: torch.Tensor) -> torch.Tensor:
-        """Logits, `(batch,)`."""
-        hidden, real = self.read(sums, cells, letters)
+    def forward(
+        self,
+        sums: torch.Tensor,
+        cells: torch.Tensor,
+        letters: torch.Tensor,
+        states: list[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """Logits, `(batch,)`; `states` as in `read`."""
+        hidden, real = self.read(sums, cells, letters, states)
         batch, channels, registers = hidden.shape
         weights = self.attention(hidden).masked_fill(~real, _LOWEST).softmax(-1) * real
         values = self.value(hidden).view(batch, self.num_heads, channels // self.num_heads, registers)
@@ -473,11 +493,14 @@ class PairCnnMatrix(nn.Module):
         """The pair layer's outputs, `(batch, size, rows, columns)`."""
         return (nn.functional.embedding(kinds, self.pair.weight.t()) + self.pair.bias).permute(0, 3, 1, 2)
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Logits `(batch,)` from the pair layer's outputs."""
+    def forward(self, hidden_states: torch.Tensor, states: list[torch.Tensor] | None = None) -> torch.Tensor:
+        """Logits `(batch,)` from the pair layer's outputs; `states` takes up these and what each convolution gives."""
+        taken = [] if states is None else states
+        taken.append(hidden_states)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             hidden_states = nn.functional.leaky_relu(norm(conv(hidden_states)), 0.1)
             hidden_states = self.dropout(nn.functional.max_pool2d(hidden_states, 2))
+            taken.append(hidden_states)
         hidden = nn.functional.leaky_relu(self.hidden_norm(self.hidden(hidden_states.flatten(1))), 0.1)
         return self.classifier(self.dropout(hidden))[:, 0]
 
@@ -547,6 +570,8 @@ class PairCnnModel(PairCnnPreTrainedModel):
         target_ids: torch.Tensor,
         labels: torch.Tensor | None = None,
         row_weights: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> PairCnnOutput | tuple[torch.Tensor, ...]:
@@ -558,19 +583,28 @@ class PairCnnModel(PairCnnPreTrainedModel):
             target_ids (`torch.Tensor` of shape `(batch, t)`): 5'->3'; zeros before or behind count as nothing.
             labels (`torch.Tensor` of shape `(batch,)`, *optional*): 0 or 1, or a probability.
             row_weights (`torch.Tensor` of shape `(batch,)`, *optional*): How much each label counts; 1 by default.
+            output_hidden_states (`bool`, *optional*): Give the hidden states.
+            output_attentions (`bool`, *optional*): Refused: the weights of the pooling are of registers, not of tokens.
             return_dict (`bool`, *optional*): `False` for a tuple.
             **kwargs: Other outputs of the processor; not used.
 
         Returns:
             `PairCnnOutput`.
+
+        Raises:
+            ValueError: attentions are asked for, or a target does not fit the matrix of `kind="matrix"`.
         """
+        if output_attentions:
+            raise ValueError("pair_cnn is a network without attention; leave output_attentions out")
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         mirna_ids, target_ids = self._ids(mirna_ids), target_ids.long()
-        if self.training or target_ids.device.type != "cpu":
-            logits = self._read(mirna_ids, target_ids)
+        states = None
+        if self.training or wanted or target_ids.device.type != "cpu" or torch.compiler.is_compiling():
+            logits, states = self._read(mirna_ids, target_ids, wanted)
         else:
             parts = zip(mirna_ids.split(_ROWS_AT_ONCE), target_ids.split(_ROWS_AT_ONCE), strict=True)
-            logits = torch.cat([self._read(*part) for part in parts], 1)
-        output = PairCnnOutput(logits=logits.mean(0))
+            logits = torch.cat([self._read(*part)[0] for part in parts], 1)
+        output = PairCnnOutput(logits=logits.mean(0), hidden_states=states)
         if len(logits) > 1:
             output.member_logits = logits
         if labels is not None:
@@ -679,12 +713,22 @@ class PairCnnModel(PairCnnPreTrainedModel):
             gradient += torch.autograd.grad(self.matrix(point).sum(), point)[0] / steps
         return ((there - none) * gradient).sum(1)[:, :, : target_ids.shape[1]]
 
-    def _read(self, mirna_ids: torch.Tensor, target_ids: torch.Tensor) -> torch.Tensor:
-        """Logits of the members, `(members, batch)`."""
+    def _read(
+        self, mirna_ids: torch.Tensor, target_ids: torch.Tensor, wanted: bool = False
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...] | None]:
+        """Logits of the members, `(members, batch)`, and the hidden states where they are wanted."""
         if self.config.kind == "matrix":
-            return self.matrix(self.matrix.vectors(self.matrix.cells(mirna_ids, target_ids)))[None]
+            states: list[torch.Tensor] = []
+            logits = self.matrix(self.matrix.vectors(self.matrix.cells(mirna_ids, target_ids)), states)[None]
+            return logits, tuple(states) if wanted else None
         letters = self._letters(target_ids)
-        return torch.stack([member(*member.registers(mirna_ids, letters), letters) for member in self.members])
+        of_members: list[list[torch.Tensor]] = [[] for _ in self.members]
+        answers = [
+            member(*member.registers(mirna_ids, letters), letters, states if wanted else None)
+            for member, states in zip(self.members, of_members, strict=True)
+        ]
+        together = tuple(torch.stack(layer, 1) for layer in zip(*of_members, strict=True))
+        return torch.stack(answers), together if wanted else None
 
     def _ids(self, mirna_ids: torch.Tensor) -> torch.Tensor:
         """Exactly `max_mirna_length` columns."""

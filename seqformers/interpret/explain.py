@@ -287,7 +287,7 @@ class _Job:
                 if motifs and self.profile == "mutations":
                     panels["mutations"] = self._mean_loss(letters, *mutated)
             if motifs:
-                seen = panels[self.profile] if self.profile == "attention" else level(panels[self.profile])
+                seen = level(panels[self.profile])
                 self.seen.append((letters.upper(), seen, self.scorer.best(scores) == column))
         for key, table in self.tables.items():
             table.put(rows[key], made.get(key, []))

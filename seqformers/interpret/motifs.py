@@ -1,7 +1,9 @@
 """From per-base scores to motifs: regions that stand out, and whether they mark the positive sequences.
 
 The procedure is that of DNABERT's motif tool (Ji et al. 2021, section 3.4): high-scoring regions, hypergeometric
-enrichment with each sequence counted once, Benjamini-Hochberg, merging by ungapped alignment, fixed windows.
+enrichment with each sequence counted once, Benjamini-Hochberg, merging by ungapped alignment, fixed windows. Beyond it
+the parts that regions share are tested: where tokens overlap, a region takes some letters of the surroundings along,
+and then no two are alike.
 """
 
 from __future__ import annotations
@@ -12,7 +14,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Motif", "count_matrix", "discover_motifs", "find_regions", "level", "merge_motifs", "motif_enrichment"]
+__all__ = [
+    "Motif",
+    "count_matrix",
+    "discover_motifs",
+    "find_regions",
+    "level",
+    "merge_motifs",
+    "motif_enrichment",
+    "shared_parts",
+]
 
 
 @dataclass
@@ -62,7 +73,7 @@ def find_regions(scores: np.ndarray, *, min_length: int = 5) -> np.ndarray:
 
 
 def level(profile: np.ndarray) -> np.ndarray:
-    """A profile with its median taken off: attributions of a whole sequence may all be of one sign, attention is not.
+    """A profile with its median taken off: attributions of a sequence may all be of one sign, attention nearly even.
 
     Examples:
         >>> import numpy as np
@@ -70,6 +81,42 @@ def level(profile: np.ndarray) -> np.ndarray:
         [0.0, 0.0, 4.0, 0.0]
     """
     return profile if np.isnan(profile).all() else profile - np.nanmedian(profile)
+
+
+def shared_parts(
+    regions: Sequence[str], *, min_length: int = 5, max_length: int = 24, at_least: int = 3
+) -> dict[str, list[tuple[int, int]]]:
+    """The parts that several regions have in common, each as long as can be.
+
+    Args:
+        regions (`Sequence[str]`): Letters of regions.
+        min_length (`int`, defaults to 5): Shortest part, in letters.
+        max_length (`int`, defaults to 24): Longest part.
+        at_least (`int`, defaults to 3): So many regions hold it.
+
+    Returns:
+        `dict`: part -> number of each region that holds it, and where in it the part first begins. A part that is
+        a letter longer in all of its regions is left out.
+
+    Examples:
+        >>> shared_parts(["CGATTACCA", "GATTACCAT", "TTGATTACCAC"])
+        {'GATTACCA': [(0, 1), (1, 0), (2, 2)]}
+    """
+    held: dict[str, dict[int, int]] = defaultdict(dict)
+    for number, region in enumerate(regions):
+        for length in range(min_length, min(max_length, len(region)) + 1):
+            for start in range(len(region) - length + 1):
+                held[region[start : start + length]].setdefault(number, start)
+    longer: dict[str, int] = defaultdict(int)  # most regions that hold the part and one letter more
+    for part, places in held.items():
+        if len(part) > min_length:
+            for shorter in (part[1:], part[:-1]):
+                longer[shorter] = max(longer[shorter], len(places))
+    return {
+        part: list(places.items())
+        for part, places in held.items()
+        if len(places) >= at_least and len(places) > longer.get(part, 0)
+    }
 
 
 def motif_enrichment(
@@ -140,6 +187,9 @@ def discover_motifs(
 ) -> list[Motif]:
     """Find motifs of the positive sequences in their profiles.
 
+    Regions are tested first; of those that mark the positive sequences by themselves too seldom, the parts that
+    several have in common are tested then, each region counting for one of them.
+
     Args:
         sequences (`Sequence[str]`): Letters, upper case.
         profiles (`Sequence[np.ndarray]`): One number a base.
@@ -152,19 +202,30 @@ def discover_motifs(
     Returns:
         `list[Motif]`: Most significant first.
     """
-    centres: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    found_at: list[tuple[int, int, str]] = []
     for number, (letters, profile, positive) in enumerate(zip(sequences, profiles, is_positive, strict=True)):
         if positive:
-            for start, end in find_regions(profile, min_length=min_length):
-                centres[letters[start:end]].append((number, (start + end) // 2))
+            regions_here = find_regions(profile, min_length=min_length).tolist()
+            found_at += [(number, start, letters[start:end]) for start, end in regions_here]
     positives = [letters for letters, flag in zip(sequences, is_positive, strict=True) if flag]
     negatives = [letters for letters, flag in zip(sequences, is_positive, strict=True) if not flag]
-    regions = list(centres)
-    tested = motif_enrichment(regions, positives, negatives)
-    place = {motif: number for number, motif in enumerate(regions)}
-    kept = [motif for motif in regions if tested["q_value"][place[motif]] <= q_value]
+    evidence = _tested(list(dict.fromkeys(region for _, _, region in found_at)), positives, negatives, q_value)
+    centres: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for number, start, region in found_at:
+        centres[region].append((number, start + len(region) // 2))
+    rest = [place for place in found_at if place[2] not in evidence]
+    parts = shared_parts(
+        [region for _, _, region in rest], min_length=min_length, max_length=window, at_least=min_instances
+    )
+    taken: set[int] = set()
+    for part, values in _tested(list(parts), positives, negatives, q_value).items():
+        here = [(place, inside) for place, inside in parts[part] if place not in taken]
+        if len(here) >= min_instances:
+            evidence[part] = values
+            centres[part] = [(rest[place][0], rest[place][1] + inside + len(part) // 2) for place, inside in here]
+            taken.update(place for place, _ in here)
     found = []
-    for name, members in merge_motifs(kept, min_length=min_length).items():
+    for name, members in merge_motifs(list(evidence), min_length=min_length).items():
         around = [
             sequences[number][centre - window // 2 : centre - window // 2 + window]
             for member in members
@@ -178,12 +239,22 @@ def discover_motifs(
                     members=members,
                     positives=_holding(members, positives),
                     negatives=_holding(members, negatives),
-                    p_value=float(tested["p_value"][place[name]]),
-                    q_value=float(tested["q_value"][place[name]]),
+                    p_value=evidence[name][0],
+                    q_value=evidence[name][1],
                     windows=around,
                 )
             )
     return sorted(found, key=lambda motif: (motif.p_value, motif.sequence))
+
+
+def _tested(
+    motifs: Sequence[str], positives: Sequence[str], negatives: Sequence[str], q_value: float
+) -> dict[str, tuple[float, float]]:
+    """Motifs of a q-value up to `q_value` -> p-value and q-value; most significant first, the longer one of equals."""
+    tested = motif_enrichment(motifs, positives, negatives)
+    values = zip(motifs, tested["p_value"].tolist(), tested["q_value"].tolist(), strict=True)
+    kept = [(motif, p, q) for motif, p, q in values if q <= q_value]
+    return {motif: (p, q) for motif, p, q in sorted(kept, key=lambda row: (row[1], -len(row[0]), row[0]))}
 
 
 def _holding(members: Sequence[str], sequences: Sequence[str]) -> int:

@@ -28,7 +28,15 @@ from seqformers.inference.windowing import Span
 from seqformers.interpret.attention import attention_profile
 from seqformers.interpret.explain import explain
 from seqformers.interpret.gradients import gradient_profile
-from seqformers.interpret.motifs import count_matrix, discover_motifs, find_regions, merge_motifs, motif_enrichment
+from seqformers.interpret.motifs import (
+    count_matrix,
+    discover_motifs,
+    find_regions,
+    level,
+    merge_motifs,
+    motif_enrichment,
+    shared_parts,
+)
 from seqformers.interpret.mutagenesis import saturation_mutagenesis, variant_effects
 from seqformers.interpret.plots import plot_logo
 from seqformers.interpret.reading import cut_into_contexts, spread_to_bases
@@ -252,6 +260,44 @@ def test_a_planted_motif_is_discovered() -> None:
     assert counts.shape == (24, 4) and (counts.sum(1) == 30).all()
     consensus = "".join("ACGT"[column] for column in counts.argmax(1)[9:16])
     assert consensus == "TGACTCA" and counts[9:16].max(1).min() == 30
+
+
+@given(st.lists(st.text("AC", max_size=9), max_size=6), st.integers(1, 3), st.integers(3, 9), st.integers(1, 3))
+def test_shared_parts_are_what_a_loop_would_do(regions: list[str], least: int, most: int, at_least: int) -> None:
+    texts = {
+        region[start:end]
+        for region in regions
+        for start in range(len(region))
+        for end in range(start + least, min(len(region), start + most) + 1)
+    }
+    held = {text: [(n, region.find(text)) for n, region in enumerate(regions) if text in region] for text in texts}
+    expected = {
+        text: places
+        for text, places in held.items()
+        if len(places) >= at_least
+        and not any(len(held.get(more, [])) == len(places) for x in "AC" for more in (x + text, text + x))
+    }
+    assert shared_parts(regions, min_length=least, max_length=most, at_least=at_least) == expected
+
+
+@pytest.mark.parametrize("height", [20.0, 1.3])
+def test_a_motif_that_no_region_cuts_out_exactly_is_discovered(height: float) -> None:
+    """Regions take one to three letters of the surroundings along; a profile may be nearly even."""
+    rng = np.random.default_rng(0)
+    sequences, profiles, positive = [], [], []
+    for number in range(60):
+        letters, profile = sequence(80, number + 10), rng.uniform(1.0, 1.05, 80)
+        if number % 2:
+            place = int(rng.integers(15, 55))
+            letters = letters[:place] + "TGACTCAT" + letters[place + 8 :]
+            profile[place - int(rng.integers(1, 4)) : place + 8 + int(rng.integers(1, 4))] = height
+        sequences.append(letters)
+        profiles.append(level(profile))
+        positive.append(bool(number % 2))
+    first = discover_motifs(sequences, profiles, positive)[0]
+    assert first.sequence == "TGACTCAT" and first.positives == 30 and len(first.windows) == 30
+    counts = count_matrix(first.windows)
+    assert "".join("ACGT"[column] for column in counts.argmax(1)[8:16]) == "TGACTCAT"
 
 
 # -- the command -----------------------------------------------------------------------------------------------------

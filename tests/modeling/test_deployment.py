@@ -11,17 +11,19 @@ import torch
 
 import seqformers
 from seqformers._families import FAMILIES, family_of
+from tests.conftest import ROOT
 from tests.modeling.family_cases import (
     CODING_PROFILE,
     DEEPCPF1,
     KMER2VEC,
     KMER_BERT,
+    PAIR_CNN,
     SELF_GENOMENET,
     SEQ_CNN,
     TARGETNET,
 )
 
-_TESTED = (KMER_BERT, TARGETNET, DEEPCPF1, SEQ_CNN, KMER2VEC, SELF_GENOMENET, CODING_PROFILE)
+_TESTED = (KMER_BERT, TARGETNET, PAIR_CNN, DEEPCPF1, SEQ_CNN, KMER2VEC, SELF_GENOMENET, CODING_PROFILE)
 CASES = {case.model_type: case for case in _TESTED}
 FEW = [family for family in FAMILIES if family.model_type in CASES]
 HEADS = [(family, head) for family in FEW for head in dict.fromkeys(family.models.values())]
@@ -55,6 +57,7 @@ def test_hidden_states_are_given_on_request(family: Any, head: str) -> None:
     expected = {
         "kmer_bert": lambda: 1 + config.num_hidden_layers,
         "targetnet": lambda: 2 + sum(config.num_blocks[1:]),
+        "pair_cnn": lambda: 1 + len(config.channels),
         "deepcpf1": lambda: 2 + len(config.hidden_sizes),
         "kmer2vec": lambda: 1,
         "seq_cnn": lambda: 2 + len(config.num_filters),
@@ -100,6 +103,13 @@ def test_gradient_checkpointing_changes_nothing_or_is_refused_by_name(family: An
         torch.testing.assert_close(gradients[1][name], value, msg=name)
 
 
+def test_every_family_has_a_row_in_the_docs_and_is_tested_here_or_with_the_proteins() -> None:
+    text = (ROOT / "docs" / "families.md").read_text(encoding="utf-8")
+    rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(family.model_type for family in FAMILIES)
+    assert {family.model_type for family in FAMILIES if family.room != "protein"} == set(CASES)
+
+
 def other_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The same rows but one, so that a fixed batch size would show."""
     return {name: value[:3].clone() for name, value in batch.items()}
@@ -112,6 +122,8 @@ def test_torch_export_gives_the_same_for_any_batch_size(family: Any, head: str) 
     rows, length = torch.export.Dim("rows", min=2, max=64), torch.export.Dim("length", min=4, max=24)
     tokens = head.startswith(ATTENTION)
     shapes = {name: {0: rows, 1: length} if tokens else {0: rows} for name in batch}
+    if head == "PairCnnModel":
+        batch["mirna_ids"] = torch.nn.functional.pad(batch["mirna_ids"], (0, 2))  # as wide as the model reads
     program = torch.export.export(model, (), batch, dynamic_shapes=shapes, strict=False)
     shorter = {name: value[:, :9] for name, value in other_batch(batch).items()} if tokens else batch
     for each in (batch, other_batch(batch), shorter):
@@ -128,6 +140,7 @@ def test_torch_export_gives_the_same_for_any_batch_size(family: Any, head: str) 
             "KmerBertForSequenceClassification",
             "DeepCpf1Model",
             "TargetNetModel",
+            "PairCnnModel",
             "SeqCnnForSequenceClassification",
             "SelfGenomeNetForSequenceClassification",
             "Kmer2VecForSequenceClassification",
@@ -161,6 +174,20 @@ def test_dynamic_quantisation_stays_close(family: Any, head: str) -> None:
     assert any("quantized" in kind for kind in kinds)
     error = (first(small(**batch)) - expected).abs().max()
     assert error <= 0.1 * expected.abs().max()
+
+
+def test_a_pairing_matrix_is_exported_for_targets_of_any_length(tmp_path: Any) -> None:
+    model, batch = make(family_of("pair_cnn"), "PairCnnModel")
+    rows, columns = torch.export.Dim("rows", min=2, max=400), torch.export.Dim("columns", min=20, max=200)
+    torch.onnx.export(
+        model, (), str(tmp_path / "m.onnx"), kwargs=batch, dynamo=True, verbose=False,
+        dynamic_shapes={"mirna_ids": {0: rows}, "target_ids": {0: rows, 1: columns}},
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    many = {name: value.repeat(30, 1) for name, value in batch.items()}  # more than the model reads at once
+    for each in (many, batch | {"target_ids": batch["target_ids"].repeat(1, 2)}):
+        found = session.run(None, {name: value.numpy() for name, value in each.items()})[0]
+        np.testing.assert_allclose(found, model(**each).logits.detach().numpy(), atol=1e-5, rtol=1e-4)
 
 
 def test_int8_of_a_coding_profile_stays_close() -> None:

@@ -249,6 +249,27 @@ class TestContributions:
         assert all(parameter.grad is None for parameter in model.parameters())
 
 
+class TestHiddenStates:
+    @torch.no_grad()
+    def test_of_a_diagonal_reader_the_last_is_what_is_pooled(self):
+        model = reader(num_members=2)
+        mirnas, targets = random_pairs(3, 22, 50)
+        output = model(mirnas, targets, output_hidden_states=True)
+        torch.testing.assert_close(output.logits, model(mirnas, targets).logits)
+        assert [tuple(state.shape) for state in output.hidden_states] == [(3, 2, 96, 63), *[(3, 2, 64, 63)] * 2]
+        member, letters = model.members[1], model._letters(targets)
+        hidden, _ = member.read(*member.registers(model._ids(mirnas), letters), letters)
+        torch.testing.assert_close(output.hidden_states[-1][:, 1], hidden)
+
+    @torch.no_grad()
+    def test_of_a_matrix_halve_with_every_convolution(self):
+        model = PairCnnModel(PairCnnConfig(**MATRIX)).eval()
+        mirnas, targets = random_pairs(3, 10, 12)
+        states = model(mirnas, targets, output_hidden_states=True).hidden_states
+        assert [tuple(state.shape) for state in states] == [(3, 64, 10, 12), (3, 4, 5, 6)]
+        assert torch.equal(states[0], model.matrix.vectors(model.matrix.cells(mirnas, targets)))
+
+
 class TestMatrix:
     def test_cells_are_numbered_by_letters(self):
         model = PairCnnModel(PairCnnConfig(**MATRIX))
@@ -272,6 +293,7 @@ class TestConfig:
             ({"num_heads": 5}, "cannot be split"),
             ({"min_overlap": 25}, "1 to 24"),
             ({"num_members": 0}, "1 or more"),
+            ({"problem_type": "multi_label_classification"}, "cannot be several labels"),
             ({"kind": "matrix", "max_mirna_length": 3}, "too small"),
         ],
     )
