@@ -296,10 +296,11 @@ def page(result: dict[str, Any]) -> str:
     if any(row.get("filters", {}).get("rank", 1) != 1 for row in found.values()):
         lines += [
             "",
-            "The filters of a first layer spell a whole motif where wide pooling follows, and parts of it where little "
-            "or none does, which later layers put together (Koo and Eddy 2019, PLoS Comput. Biol. 15:e1007560). The "
-            "dilated network does not pool, so none of its filters has the motif, and the words that fit best are "
-            "level with each other; its gradients and mutations, which look at the whole network, show it first.",
+            "The filters of a first layer spell a whole motif where wide pooling follows, and parts of it where "
+            "little or none does, which later layers put together (Koo and Eddy 2019, PLoS Comput. Biol. "
+            "15:e1007560). The dilated network does not pool, so none of its filters has the motif, and the words "
+            "that fit best are level with each other; its gradients and mutations, which look at the whole network, "
+            "show it first.",
         ]
     missing = [name for name in FAMILIES if name not in found]
     if missing:

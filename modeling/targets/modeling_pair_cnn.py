@@ -584,7 +584,7 @@ class PairCnnModel(PairCnnPreTrainedModel):
             labels (`torch.Tensor` of shape `(batch,)`, *optional*): 0 or 1, or a probability.
             row_weights (`torch.Tensor` of shape `(batch,)`, *optional*): How much each label counts; 1 by default.
             output_hidden_states (`bool`, *optional*): Give the hidden states.
-            output_attentions (`bool`, *optional*): Refused: the weights of the pooling are of registers, not of tokens.
+            output_attentions (`bool`, *optional*): Refused: what its pooling weighs are registers, not tokens.
             return_dict (`bool`, *optional*): `False` for a tuple.
             **kwargs: Other outputs of the processor; not used.
 
