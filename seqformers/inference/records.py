@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tqdm import tqdm
 
@@ -22,7 +23,7 @@ from seqformers.inference.repeats import RepeatedIds
 from seqformers.shards import Shard
 from seqformers.tokenization.reading import Reading
 
-__all__ = ["describe_work", "note_repeats", "read_sequences", "settle_precision"]
+__all__ = ["describe_work", "gff_name", "note_repeats", "read_sequences", "settle_precision"]
 
 _MANY_UNKNOWN = 0.05
 
@@ -83,6 +84,16 @@ def read_sequences(
     if report is not None and report.ambiguous_share > _MANY_UNKNOWN:
         odd = report.n + report.other_iupac
         remarks.note("letters are not A, C, G, T or U", f"{report.ambiguous_share:.1%} of all", odd)
+
+
+def gff_name(name: str) -> str:
+    """The id of a record as the first field of GFF3 takes it; `.` where a record has none.
+
+    Examples:
+        >>> gff_name("sp|P1;x"), gff_name("")
+        ('sp|P1%3Bx', '.')
+    """
+    return quote(name, safe=".:^*$@!+_?-|") or "."
 
 
 def note_repeats(ids: RepeatedIds, remarks: Remarks) -> None:

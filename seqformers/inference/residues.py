@@ -16,7 +16,7 @@ from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.files import Output
 from seqformers.hub.load import Loaded, load_model, model_folder, read_config
 from seqformers.inference.engine import run_windows
-from seqformers.inference.records import describe_work, read_sequences
+from seqformers.inference.records import describe_work, gff_name, read_sequences
 from seqformers.inference.scores import round_score
 from seqformers.inference.windowing import check_count, context_letters
 from seqformers.shards import Shard
@@ -263,7 +263,7 @@ def _features(record: Any, scores: np.ndarray, loaded: Loaded) -> Iterator[str]:
     if not len(scores):
         return
     names, best = _names(loaded), scores.argmax(1).tolist()
-    letters, name, start = letters_of(names), quote(record.id, safe=".:^*$@!+_?-|"), 0
+    letters, name, start = letters_of(names), gff_name(record.id), 0
     yield f"##sequence-region {name} 1 {len(scores)}\n"
     for number, run in groupby(best):
         stop = start + sum(1 for _ in run)

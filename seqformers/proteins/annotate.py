@@ -8,7 +8,6 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import pandas as pd
 from tqdm import tqdm
@@ -20,7 +19,7 @@ from seqformers.datasets_scripts.common.remarks import OnError, Remarks
 from seqformers.datasets_scripts.common.streams import check_source, is_stream
 from seqformers.datasets_scripts.common.tables import open_table
 from seqformers.files import Output, fingerprint, safe_name
-from seqformers.inference.records import note_repeats
+from seqformers.inference.records import gff_name, note_repeats
 from seqformers.inference.repeats import RepeatedIds
 from seqformers.inference.scores import round_score
 from seqformers.pictures import save_picture
@@ -271,13 +270,12 @@ def _row(name: str, answer: ProteinAnnotation) -> dict[str, Any]:
 
 def _write_segments(table: str | Path, target: Path) -> None:
     """The segments of a finished table as GFF3."""
-    text = ("id", "topology", "ss3")
+    text = ("id", "topology")
     with target.open("w", encoding="utf-8") as file:
         file.write("##gff-version 3\n")
-        for frame in open_table(table, required=("id", "topology"), text=text, remarks=Remarks()).frames(10_000):
+        for frame in open_table(table, text=text, remarks=Remarks()).frames(10_000):
             for row in frame.itertuples():
-                topology = row.topology if isinstance(row.topology, str) else ""
-                name = quote(str(row.id), safe=".:^*$@!+_?-|")
+                topology, name = row.topology, gff_name(row.id)
                 file.write(f"##sequence-region {name} 1 {max(len(topology), 1)}\n" if topology else "")
                 for kind, start, end in segments_of(topology, "SMio"):
                     score = f"{float(row.signal_peptide_probability):g}" if kind == "S" else "."

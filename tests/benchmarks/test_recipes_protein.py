@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from functools import partial
 from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, EsmConfig, EsmForMaskedLM
 
 from benchmarks.tables import hsp
 from benchmarks.tables.protein_arms import TASKS, read_arms, recipe_of
@@ -20,7 +19,6 @@ from seqformers._families import family_of
 from seqformers.datasets import builder_class, builder_options, load_dataset
 from seqformers.datasets_scripts.tape.tape import contact_labels
 from seqformers.metrics.contacts import contact_precision
-from seqformers.metrics.intervals import bootstrap_intervals
 from seqformers.training import evaluate, finetune, pretrain, probe
 from seqformers.training.batches import Batches
 from seqformers.training.collators_protein import DataCollatorForResidueLanguageModeling
@@ -91,22 +89,34 @@ def test_heat_shock_families_from_frozen_residues(tmp_path, monkeypatch):
     (tmp_path / "hsp.fasta").write_text("".join(rows))
     table, what = hsp.read_rows(tmp_path)
     assert what == "heat shock proteins" and len(table) == 90 and set(table["fold"]) == set(range(hsp.FOLDS))
-    few = partial(bootstrap_intervals, resamples=3)  # most of the time would be spent here
-    monkeypatch.setattr("seqformers.training.folder.bootstrap_intervals", few)
-    written = {}
-    monkeypatch.setattr(hsp, "write_result", lambda name, result, **about: written.update({name: result, **about}))
-    changes = ["tokenizer.preset=plus", "model.config.hidden_size=8", "model.config.num_hidden_layers=1",
-               "training.num_train_epochs=3", "training.learning_rate=5e-2", "training.use_cpu=true"]  # fmt: skip
-    changes += ["training.save_strategy=no", "training.eval_strategy=no", "training.load_best_model_at_end=false"]
-    folders = ["--data", str(tmp_path), "--work", str(tmp_path / "work")]
-    monkeypatch.setattr("sys.argv", ["hsp", *folders, "--", *changes])
+    monkeypatch.setattr("benchmarks._results.RESULTS", tmp_path / "results")
+    torch.manual_seed(0)
+    config = EsmConfig(
+        vocab_size=30, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, pad_token_id=0,
+        mask_token_id=1, position_embedding_type="rotary", token_dropout=False,
+    )  # fmt: skip
+    EsmForMaskedLM(config).save_pretrained(tmp_path / "esm")
+    ProteinTokenizer("tape").save_pretrained(tmp_path / "esm")
+    folders = ["--data", str(tmp_path), "--work", str(tmp_path / "work"), "--epochs", "15"]
+    monkeypatch.setattr("sys.argv", ["hsp", *folders, "--encoder", str(tmp_path / "esm"), "none"])
     hsp.main()
-    assert written["hsp"]["rows"] == dict.fromkeys(names, 30) and written["data"] == what
-    folds = written["hsp"]["encoders"]["random weights"]
-    assert [fold["fold"] for fold in folds] == list(range(hsp.FOLDS))
-    for name in ("f1_macro", "composition_f1_macro"):
-        assert np.mean([fold[name] for fold in folds]) > 0.5
+    written = json.loads((tmp_path / "results" / "hsp.json").read_text())
+    assert written["result"]["rows"] == dict.fromkeys(names, 30) and written["data"] == what
+    assert list(written["result"]["encoders"]) == ["esm", "random weights"]
+    for folds in written["result"]["encoders"].values():
+        assert [fold["fold"] for fold in folds] == list(range(hsp.FOLDS))
+        for name in ("f1_macro", "composition_f1_macro"):
+            assert np.mean([fold[name] for fold in folds]) > 0.5
     assert (tmp_path / "work" / "f1.png").stat().st_size > 1000
+    assert "| *composition* | " in (tmp_path / "results" / "hsp.md").read_text()
+
+
+def test_frozen_residues_are_those_of_each_protein_alone(tmp_path):
+    proteins = _proteins(5)
+    together = hsp.residues_of("none", proteins)
+    assert [len(vectors) for vectors in together] == [len(protein) for protein in proteins]
+    for protein, vectors in zip(proteins, together, strict=True):
+        assert torch.allclose(hsp.residues_of("none", [protein])[0], vectors, atol=2e-3)
 
 
 def test_the_small_recipe_runs(tmp_path):

@@ -108,10 +108,13 @@ def test_bad_records_are_named_or_skipped(small, tmp_path, text, message):
 
 def test_odd_records_get_a_row_and_a_remark(small, tmp_path):
     path = tmp_path / "odd.fasta"
-    path.write_text(">empty\n>x\nXXXX\n>rare\nMKUOBZJ\n>lower\nmkvlaag*\n>x\nMKV\n")
-    remarks = "\n".join(annotate_proteins(path, tmp_path / "t.jsonl", model=small).lines())
+    path.write_text(">empty\n>x\nXXXX\n>rare\nMKUOBZJ\n>lower;a\nmkvlaag*\n>x\nMKV\n>\nMKL\n")
+    remarks = "\n".join(annotate_proteins(path, tmp_path / "t.jsonl", model=small, gff=tmp_path / "t.gff3").lines())
     table = pd.read_json(tmp_path / "t.jsonl", lines=True)
-    assert table["length"].tolist() == [0, 4, 7, 7, 3] and pd.isna(table["topology"][0])
+    assert table["length"].tolist() == [0, 4, 7, 7, 3, 3] and pd.isna(table["topology"][0])
+    listed = [line for line in (tmp_path / "t.gff3").read_text().splitlines() if line.startswith("##seq")]
+    regions = ("x 1 4", "rare 1 7", "lower%3Ba 1 7", "x 1 3", ". 1 3")
+    assert listed == [f"##sequence-region {region}" for region in regions]
     for said in (
         "have no letters",
         "hold only X",
