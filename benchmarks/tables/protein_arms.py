@@ -1,6 +1,7 @@
 """Protein encoders that differ in network and pretraining, each with the same small budget, on three tasks.
 
     python -m benchmarks.tables.protein_arms --data DATA --work work/arms             # run or go on
+    python -m benchmarks.tables.protein_arms --work work/arms --further NETSURFP      # TS115 and CASP12 beside CB513
     python -m benchmarks.tables.protein_arms --work work/arms --collect               # write results/protein_arms.json
 
 The arms stand in `recipes/plus/lists/arms.yaml`. An arm is pretrained for 60 seconds of CPU by `seqformers pretrain`,
@@ -10,7 +11,7 @@ layer on the frozen encoder, three draws of the labelled proteins. Homology: dom
 with their folds, and the SCOP class that their fold has in the ProteinBERT set; training pairs are drawn, test pairs
 are distinct pairs of the fold holdout. Beside the arms: Needleman-Wunsch (BLOSUM62), composition and length, and on
 pairs of families that no arm saw what the same-family head adds to these. One finished cell is one JSON file, so a
-killed run goes on.
+killed run goes on. NETSURFP holds `TS115_HHblits.csv` and `CASP12_HHblits.csv` (`benchmarks/tables/proteins.md`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from transformers import TrainerCallback
 
 from benchmarks._results import RESULTS, ROOT, commit, write_result
 from benchmarks.tables.protein_arms_data import prepare
+from benchmarks.tables.protein_arms_further import FURTHER, score_further
 from benchmarks.tables.protein_arms_shortcuts import (
     homology_shortcuts,
     same_family,
@@ -237,7 +239,10 @@ def collect(work: Path) -> dict[str, Any]:
         for name in arms:
             found = [cell for cell in cells if (cell["task"], cell["arm"]) == (task, name)]
             if found:
-                values = {key: [cell["metrics"][key] for cell in found] for key in found[0]["metrics"]}
+                shared = set.intersection(*(set(cell["metrics"]) for cell in found))
+                values = {
+                    key: [cell["metrics"][key] for cell in found] for key in found[0]["metrics"] if key in shared
+                }
                 sd = {key: float(np.std(value, ddof=1)) if len(value) > 1 else None for key, value in values.items()}
                 table.setdefault(task, {})[name] = {
                     "mean": {key: float(np.mean(value)) for key, value in values.items()},
@@ -287,7 +292,7 @@ def page(outcome: Mapping[str, Any]) -> str:
     for task in TASKS:
         arms, plain = result["arms"].get(task, {}), result.get(task, {})
         given = [*(arm["mean"] for arm in arms.values()), *plain.values()]
-        names = [name for name in TASKS[task]["metrics"] if any(name in values for values in given)]
+        names = [name for name in [*TASKS[task]["metrics"], *FURTHER] if any(name in values for values in given)]
         if not names:
             continue
         lines += [
@@ -304,6 +309,13 @@ def page(outcome: Mapping[str, Any]) -> str:
             cells = [_cell(values.get(key), None) for key in names]
             lines.append(f"| *{name.replace('_', ' ')}* | - | - | " + " | ".join(cells) + " |")
         lines.append("")
+    lines += [
+        "## What differs by more than its spread", "",
+        "An arm (names of `benchmarks/recipes/plus/lists/arms.yaml`) is above or below the first of its table where "
+        "the difference is more than twice its standard deviation; that of two or three seeds is rough, so none is "
+        "taken for less than the median of the table.", "",
+    ]  # fmt: skip
+    lines += [*map("- {}".format, _verdicts(result["arms"])), ""]
     if "same_family" in result:
         found = result["same_family"]
         lines += [
@@ -318,6 +330,37 @@ def page(outcome: Mapping[str, Any]) -> str:
     if result["not_run"]:
         lines += ["Not run (the same command runs them): " + ", ".join(result["not_run"]) + "."]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _verdicts(tasks: Mapping[str, Any]) -> list[str]:
+    """Of each task, the arms that are further from the first one (from scratch, or frozen at random) than two spreads.
+
+    The spread of a difference is the root of the sum of the two variances. That of two or three seeds is itself rough,
+    so none is taken for less than the median of the task's arms.
+    """
+    found = []
+    for task, arms in tasks.items():
+        key = _metric(task)
+        spreads = {name: arm["sd"][key] for name, arm in arms.items() if arm["sd"][key] is not None}
+        if len(spreads) < 2:
+            continue
+        least = float(np.median(list(spreads.values())))
+        base, *others = spreads
+        parts: dict[str, list[str]] = {"above": [], "below": [], "not apart": []}
+        for name in others:
+            gap = arms[name]["mean"][key] - arms[base]["mean"][key]
+            spread = math.hypot(max(spreads[base], least), max(spreads[name], least))
+            side = "not apart" if abs(gap) <= 2 * spread else "above" if gap > 0 else "below"
+            parts[side].append(f"{name} ({gap:+.3f} ± {spread:.3f})")
+        said = "; ".join(f"{side}: {', '.join(names)}" for side, names in parts.items() if names)
+        against = f"{base} ({arms[base]['mean'][key]:.3f} ± {spreads[base]:.3f})"
+        found.append(f"{task.replace('_', ' ').capitalize()}, {key}, against {against}: {said}.")
+    return found
+
+
+def _metric(task: str) -> str:
+    """What a task is judged by: of signal peptides the AUROC, since an MCC hangs on where the classes are parted."""
+    return "auroc" if task.startswith("signal_peptide") else TASKS[task]["metrics"][0]
 
 
 def _cell(mean: float | None, sd: float | None) -> str:
@@ -335,10 +378,13 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--seconds", type=float, default=math.inf, help="of CPU, after which no cell is started")
     parser.add_argument("--shortcuts", action="store_true", help="only what needs no training")
+    parser.add_argument("--further", type=Path, help="only score secondary structure on the test sets in this folder")
     parser.add_argument("--collect", action="store_true", help=f"only write {RESULTS.name}/protein_arms.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if not options.collect:
+    if options.further is not None:
+        score_further(options.work, options.further)
+    elif not options.collect:
         if options.data is None:
             parser.error("give --data")
         prepare(options.data, options.work)

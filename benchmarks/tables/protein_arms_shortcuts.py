@@ -30,6 +30,7 @@ __all__ = [
     "known_letters",
     "same_family",
     "signal_shortcuts",
+    "structure_rows",
     "structure_shortcuts",
 ]
 
@@ -83,7 +84,7 @@ def homology_shortcuts(work: Path) -> dict[str, Any]:
 
 def structure_shortcuts(work: Path) -> dict[str, Any]:
     """Q3 of the test rows by the commonest state, and by a linear model of a one-hot window of 21 residues."""
-    train, test = (_structure_rows(work, part) for part in ("train", "test"))
+    train, test = (structure_rows(work, part) for part in ("train", "test"))
     states = np.concatenate([row.structure for row in train])
     common = np.bincount(states[states >= 0]).argmax()
     majority = [np.eye(3)[np.full(len(row.structure), common)] for row in test]
@@ -93,7 +94,8 @@ def structure_shortcuts(work: Path) -> dict[str, Any]:
     return {name: {key: row[key] for key in ("q3", "q3_per_protein")} for name, row in found.items()}
 
 
-def _structure_rows(work: Path, part: str) -> list[Labelled]:
+def structure_rows(work: Path, part: str) -> list[Labelled]:
+    """The rows of secondary structure, `train` or `test`."""
     table = pd.read_parquet(next((work / "rows/secondary_structure").glob(f"{part}-*")))
     return [Labelled(s, structure=np.asarray(y)) for s, y in zip(table["sequence"], table["labels"], strict=True)]
 
