@@ -319,6 +319,8 @@ def _refuse_misfit(folder: Path, auto_class: str | None, model: Any, info: Any, 
     prefix = f"{model.base_model_prefix}."
     head = [name for name in missing if not name.startswith(prefix)]
     if head and auto_class != "AutoModel" and len(head) == len(missing):
+        if str((read_config(folder).get("architectures") or [""])[0]).endswith("ForContactPrediction"):
+            raise ValueError(f"{run} predicts contacts: seqformers explain {run} FASTA --method contacts -o FOLDER")
         raise ValueError(
             f"{run} has no trained head for this: {', '.join(head[:3])} are missing from its weights; fine-tune it "
             "first (seqformers finetune) and pass that run"

@@ -15,6 +15,7 @@ from seqformers import (
 )
 from seqformers.hub.load import Loaded
 from seqformers.hub.repository import write_model_repository
+from seqformers.inference.predict import predict
 from seqformers.interpret.explain import explain
 from seqformers.interpret.protein_maps import alignment_map, contact_map, plot_alignment, plot_contacts
 
@@ -79,6 +80,8 @@ def test_explain_writes_tables_and_pictures(tmp_path):
     out = explain(run, fasta, tmp_path / "maps", methods=["contacts"])
     assert len((out / "contacts.tsv").read_text().splitlines()) == 1 + 10 + 15 + 10
     assert len(list((out / "plots").iterdir())) == 3
+    with pytest.raises(ValueError, match=r"predicts contacts: seqformers explain .* --method contacts"):
+        predict(run, fasta, tmp_path / "p.tsv", progress=False)
     with pytest.raises(ValueError, match="one at a time"):
         explain(run, fasta, tmp_path / "both", methods=["contacts", "attention"])
     with pytest.raises(ValueError, match="does not align"):
