@@ -2,14 +2,16 @@
 
     python -m benchmarks.tables.annotator_consensus --data DATA --work work/annotator
     python -m benchmarks.tables.annotator_consensus --leave-out TS115_HHblits.csv --work work/annotator
+    python -m benchmarks.tables.annotator_consensus --data DATA --work work/annotator --labels second \
+        --teacher long-structure.0 consensus-structure.0 --residues 20000000
 
-A teacher (the arm `scratch-structure`, which saw labelled training rows only) predicts every protein; its
-probabilities are averaged over aligned relatives (a consensus over homologues is better than one sequence: Zvelebil
-et al. 1987, J Mol Biol 195:957; Levin et al. 1993, Protein Eng 6:849), together with the true states of relatives
-that are labelled training rows. A network that is taught such labels answers from one sequence, as S4PRED does
-(Moffat and Jones 2021, Bioinformatics 37:3744). Proteins with a local alignment to a protein of CB513 or of the
-validation rows are left out. Weights are chosen on validation proteins, whose own labels serve for that alone. Writes
-`work/consensus.npz` and its facts.
+A teacher (the arm `scratch-structure`, which saw labelled training rows only, or the mean of several arms) predicts
+every protein; its probabilities are averaged over aligned relatives (a consensus over homologues is better than one
+sequence: Zvelebil et al. 1987, J Mol Biol 195:957; Levin et al. 1993, Protein Eng 6:849), together with the true
+states of relatives that are labelled training rows. A network that is taught such labels answers from one sequence, as
+S4PRED does (Moffat and Jones 2021, Bioinformatics 37:3744). Proteins with a local alignment to a protein of CB513 or
+of the validation rows are left out. Weights are chosen on validation proteins, whose own labels serve for that alone.
+Writes `work/consensus.npz` (or another name for `--labels`) and its facts.
 """
 
 from __future__ import annotations
@@ -38,9 +40,7 @@ from seqformers.modeling.protein.modeling_protein_cnn import ProteinCnnForAnnota
 
 __all__ = ["Consensus", "main", "predict_structure"]
 
-TEACHER = "scratch-structure.0"
 SHORTEST, LONGEST = 40, 800
-RESIDUES = 9_000_000  # of the pseudo-labelled proteins
 SCORE = 80  # of a local alignment, from which two proteins count as relatives
 ALIKE = 0.9  # identity above which a relative says nothing new
 WEIGHTS = [(own, truth) for own in (1.0, 2.0) for truth in (0.0, 2.0, 5.0, 10.0)]
@@ -104,11 +104,12 @@ def predict_structure(folder: Path, sequences: list[str], tokens: int = 8192) ->
 
 
 def unlabelled(
-    data: Path, work: Path, labelled: list[Labelled], tests: list[Labelled], validation: list[Labelled]
+    data: Path, work: Path, labelled: list[Labelled], tests: list[Labelled], validation: list[Labelled], residues: int
 ) -> tuple[list[str], list[str], dict[str, int]]:
     """Proteins to be labelled, domains first, and relatives of validation proteins, which only measure a consensus.
 
-    None is a labelled protein or one of the others, and none has an alignment to a test protein.
+    Of the former there are as many as have `residues` together. None is a labelled protein or one of the others, and
+    none has an alignment to a test protein.
     """
     taken = {row.sequence for rows in (labelled, tests, validation) for row in rows}
     every = [s for s in load_unlabelled(data, work / "frames.parquet") if SHORTEST <= len(s) <= LONGEST]
@@ -129,7 +130,7 @@ def unlabelled(
     order = np.random.default_rng(0).permutation(len(rest))
     rest = sorted((rest[i] for i in order), key=lambda sequence: sequence not in domains)
     ends = np.cumsum([len(sequence) for sequence in rest])
-    chosen = rest[: int(np.searchsorted(ends, RESIDUES))]
+    chosen = rest[: int(np.searchsorted(ends, residues))]
     facts = {"unlabelled": len(every), "close_to_tests": len(close[0]), "close_to_validation": len(close[1])}
     aside = [every[number] for number in sorted(close[1] - close[0])]
     return chosen, aside, facts | {"domains": len(domains & set(chosen))}
@@ -153,7 +154,7 @@ def choose_weights(consensus: Consensus, rows: list[Labelled], first: int) -> tu
     return best, facts | {"truth": best[1], "every": every}
 
 
-def consensus_labels(data: Path, work: Path) -> dict[str, Any]:
+def consensus_labels(data: Path, work: Path, teachers: list[str], residues: int, name: str) -> dict[str, Any]:
     """Find relatives, average, choose the weights, write the labels."""
     begin, clock = time.process_time(), {}
     train, tests, _ = load_labelled(data)
@@ -161,13 +162,14 @@ def consensus_labels(data: Path, work: Path) -> dict[str, Any]:
     seen = {row.sequence for row in train["structure"]}
     validation = [row for row in structure_rows(data, "valid_netsurfp2") if row.sequence not in seen]
     validation = [row for row in validation if len(row.sequence) <= LONGEST]
-    chosen, aside, facts = unlabelled(data, work, labelled, tests["structure"], validation)
+    chosen, aside, facts = unlabelled(data, work, labelled, tests["structure"], validation, residues)
     clock["choosing"] = time.process_time() - begin
     print(len(chosen), facts, clock, flush=True)
     sequences = [*chosen, *aside, *(row.sequence for row in validation), *(row.sequence for row in labelled)]
     first = len(chosen) + len(aside)
     last = first + len(validation)
-    own = predict_structure(work / TEACHER, sequences[:last])
+    each = [predict_structure(work / teacher, sequences[:last]) for teacher in teachers]
+    own = [np.mean(found, axis=0) for found in zip(*each, strict=True)]
     own += [np.zeros((len(row.sequence), 3), np.float32) for row in labelled]
     clock["teacher"] = time.process_time() - begin
     print(clock, flush=True)
@@ -181,27 +183,33 @@ def consensus_labels(data: Path, work: Path) -> dict[str, Any]:
     with_relatives = sum(consensus.relatives[n].any() or consensus.labelled[n].any() for n in range(len(chosen)))
     facts |= {"proteins": len(chosen), "residues": sum(map(len, chosen)), "with_relatives": int(with_relatives)}
     facts |= {"with_labelled_relatives": int(sum(consensus.labelled[n].any() for n in range(len(chosen))))}
-    facts |= {"alignments": count, "validation": measured, "cpu_seconds": clock, "commit": commit()}
+    facts |= {
+        "alignments": count,
+        "validation": measured,
+        "cpu_seconds": clock,
+        "commit": commit(),
+        "teachers": teachers,
+    }
     flat = np.round(np.concatenate(labels) * 255).astype(np.uint8)
-    np.savez(work / "consensus.npz", sequences=np.array(chosen), labels=flat)
-    (work / "consensus.json").write_text(json.dumps(facts, indent=1))
+    np.savez(work / f"{name}.npz", sequences=np.array(chosen), labels=flat)
+    (work / f"{name}.json").write_text(json.dumps(facts, indent=1))
     print(json.dumps(facts, indent=1), flush=True)
     return facts
 
 
-def leave_out(work: Path, tests: list[Labelled]) -> None:
+def leave_out(work: Path, tests: list[Labelled], name: str) -> None:
     """Take the proteins with an alignment to a further test set out of the labels that are written."""
-    with np.load(work / "consensus.npz") as saved:
+    with np.load(work / f"{name}.npz") as saved:
         sequences, flat = saved["sequences"].tolist(), saved["labels"]
     away, numbers = ([residue_numbers(s) for s in some] for some in ([row.sequence for row in tests], sequences))
     close = {one.target for one in align_pairs(away, numbers, find_relatives(away, numbers, 30), _SIGNIFICANT)}
     kept = np.array([number not in close for number in range(len(sequences))])
     rows = np.repeat(kept, [len(sequence) for sequence in sequences])
     some = [sequence for sequence, stays in zip(sequences, kept, strict=True) if stays]
-    np.savez(work / "consensus.npz", sequences=np.array(some), labels=flat[rows])
-    facts = json.loads((work / "consensus.json").read_text())
+    np.savez(work / f"{name}.npz", sequences=np.array(some), labels=flat[rows])
+    facts = json.loads((work / f"{name}.json").read_text())
     facts |= {"left_out_later": facts.get("left_out_later", 0) + len(close), "proteins_left": int(kept.sum())}
-    (work / "consensus.json").write_text(json.dumps(facts | {"residues_left": int(rows.sum())}, indent=1))
+    (work / f"{name}.json").write_text(json.dumps(facts | {"residues_left": int(rows.sum())}, indent=1))
     print(f"{len(close):,} proteins left out, {int(kept.sum()):,} stay", flush=True)
 
 
@@ -231,14 +239,17 @@ def main() -> None:
     parser.add_argument(
         "--leave-out", type=Path, help="a further test set, whose relatives are taken out of the labels"
     )
+    parser.add_argument("--teacher", nargs="+", default=["scratch-structure.0"], help="networks that predict")
+    parser.add_argument("--residues", type=int, default=9_000_000, help="of the proteins that are labelled")
+    parser.add_argument("--labels", default="consensus", help="name of what is written")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.leave_out is not None:
-        leave_out(options.work, structure_csv(options.leave_out))
+        leave_out(options.work, structure_csv(options.leave_out), options.labels)
     elif options.data is None:
         parser.error("give --data")
     else:
-        consensus_labels(options.data, options.work)
+        consensus_labels(options.data, options.work, options.teacher, options.residues, options.labels)
 
 
 if __name__ == "__main__":

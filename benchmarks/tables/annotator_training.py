@@ -76,7 +76,9 @@ ARMS: dict[str, Arm] = {
     **{f"scratch-{task}": Arm((task,), own_blocks=False) for task in _ALL},
     **{f"tuned-{task}": Arm((task,), "pretrained", own_blocks=False) for task in _ALL},
     "consensus-structure": Arm(("structure",), "consensus.0", own_blocks=False, rate=1e-3),
+    "second-structure": Arm(("structure",), "second.0", own_blocks=False, rate=1e-3),
     "long-structure": Arm(("structure",), own_blocks=False),
+    "longest-structure": Arm(("structure",), own_blocks=False),
     "validation-topology": Arm(("topology",), "pretrained", left_out=VALIDATION_FOLD),
 }
 _CHECKPOINT_SECONDS = 120
@@ -361,13 +363,13 @@ def annotate(data: Path, work: Path, limit: tuple[float, int], seed: int, name: 
     print(json.dumps(facts, indent=1), flush=True)
 
 
-def teach(data: Path, work: Path, limit: tuple[float, int], seed: int) -> None:
+def teach(data: Path, work: Path, limit: tuple[float, int], seed: int, name: str) -> None:
     """The head of structures on probabilities of unlabelled proteins, every third batch of labelled ones."""
     train, _, facts = load_labelled(data)
     torch.manual_seed(seed)
     model = ProteinCnnForAnnotation(ProteinCnnConfig()).train()
-    soft, labelled = SoftDraws(work / "consensus.npz"), LabelledDraws("structure", train["structure"])
-    run = Run(work / f"consensus.{seed}", model, ARMS["scratch-structure"].rate, limit, seed)
+    soft, labelled = SoftDraws(work / f"{name}.npz"), LabelledDraws("structure", train["structure"])
+    run = Run(work / f"{name}.{seed}", model, ARMS["scratch-structure"].rate, limit, seed)
 
     def step(rng: np.random.Generator) -> tuple[str, torch.Tensor, int]:
         if rng.random() < 1 / 3:
@@ -382,9 +384,9 @@ def teach(data: Path, work: Path, limit: tuple[float, int], seed: int) -> None:
 
     run.train(step)
     run.finish()
-    model.eval().save_pretrained(work / f"consensus.{seed}")
+    model.eval().save_pretrained(work / f"{name}.{seed}")
     facts |= run.facts | {"seed": seed, "minutes": limit[0], "commit": commit(), "proteins": len(soft.ids)}
-    (work / f"consensus.{seed}" / "facts.json").write_text(json.dumps(facts, indent=1))
+    (work / f"{name}.{seed}" / "facts.json").write_text(json.dumps(facts, indent=1))
     print(json.dumps(facts, indent=1), flush=True)
 
 
@@ -410,6 +412,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0, help="end by the clock")
     parser.add_argument("--steps", type=int, default=0, help="end by the steps")
     parser.add_argument("--arm", default="joint", choices=list(ARMS))
+    parser.add_argument("--labels", default="consensus", help="name of the labels that `teach` learns from")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if not (options.minutes or options.steps):
@@ -420,7 +423,7 @@ def main() -> None:
     if options.what == "pretrain":
         pretrain(options.data, options.work, limit, options.seed)
     elif options.what == "teach":
-        teach(options.data, options.work, limit, options.seed)
+        teach(options.data, options.work, limit, options.seed, options.labels)
     else:
         annotate(options.data, options.work, limit, options.seed, options.arm)
 
