@@ -28,7 +28,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import matthews_corrcoef
 
 from benchmarks._results import RESULTS, about, commit
-from benchmarks.readme import below_one_hot
+from benchmarks.blocks.proteins import below_one_hot
 from benchmarks.tables.proteins_data import TASKS, Task, load, rows_of
 from benchmarks.tables.proteins_networks import NETWORKS, PRETRAINING, RNN, TFM, fine_tune, pretrain
 from benchmarks.tables.proteins_shortcuts import SHORTCUTS, shortcut
