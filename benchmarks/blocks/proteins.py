@@ -10,6 +10,15 @@ from benchmarks.blocks.markdown import about, result_of, table_lines, with_sprea
 
 __all__ = ["annotator", "below_one_hot", "proteins", "same_family"]
 
+# Trainings of a network for one task.
+ARMS = {
+    "scratch": "same network, one task, from scratch",
+    "long": "the same with three times the steps",
+    "longest": "the same with ten times the steps",
+    "consensus": "taught first by a consensus over relatives",
+    "second": "taught first by that of better teachers, for longer",
+}
+
 
 def annotator() -> str:
     """The packaged protein annotator beside what it has to beat."""
@@ -28,11 +37,11 @@ def annotator() -> str:
         return [title, *("-" if e is None else with_spread(e["metrics"][name], e["sd"][name]) for e, name in entries)]
 
     rows = [row("packaged", "packaged"), row("one-hot linear model", "one-hot linear")]
-    rows.append(row("same network, one task, from scratch", "scratch-{}"))
-    if "consensus-structure" in tests["structure"]:
-        rows.append(row("taught first by a consensus over relatives", "consensus-{}"))
-    if "long-structure" in tests["structure"]:
-        rows.append(row("the same with three times the steps (packaged for structures)", "long-{}"))
+    chosen = found["result"]["structure_choice"]["arm"]
+    for arm, title in ARMS.items():
+        if f"{arm}-structure" in tests["structure"]:
+            said = f"{title} (packaged for structures)" if chosen == f"{arm}-structure" else title
+            rows.append(row(said, arm + "-{}"))
     return "\n".join([*table_lines(["", *(heads[test] for test in tests)], rows), "", about(found)])
 
 

@@ -37,9 +37,19 @@ from benchmarks.tables.annotator_baselines import (
     matthews,
 )
 from benchmarks.tables.annotator_data import Labelled, load_labelled, structure_csv, structure_rows
-from benchmarks.tables.annotator_training import ARMS, OWN_BLOCKS, VALIDATION_FOLD
+from benchmarks.tables.annotator_page import annotator_card, page
+from benchmarks.tables.annotator_scores import (
+    MAIN,
+    METRICS,
+    Score,
+    all_right,
+    compared,
+    signal_score,
+    structure_score,
+    topology_score,
+)
+from benchmarks.tables.annotator_training import ARMS, LABELS, OWN_BLOCKS, VALIDATION_FOLD
 from seqformers.hub.load import packaged_model
-from seqformers.metrics.topology import segments_agree
 from seqformers.modeling.protein.configuration_protein_cnn import ProteinCnnConfig
 from seqformers.modeling.protein.modeling_protein_cnn import ProteinCnnForAnnotation
 from seqformers.proteins.annotator import ProteinAnnotation, ProteinAnnotator
@@ -47,123 +57,15 @@ from seqformers.proteins.segments import LETTERS, decode_segments
 
 __all__ = ["evaluate", "main"]
 
-METRICS = {
-    "structure": ("q3", "q3_per_protein"),
-    "structure_ts115": ("q3", "q3_per_protein"),
-    "signal": ("mcc", "accuracy"),
-    "topology": ("decoded_accuracy", "residue_accuracy", "membrane_mcc", "protein_accuracy"),
-}
-_TITLES = {"structure": "Structure, CB513", "structure_ts115": "Structure, TS115"}
-MAIN = {"structure": "q3", "signal": "mcc", "topology": "decoded_accuracy"}
-_RESAMPLES = 1000
 # Networks that could give the structures; the first two share their encoder with the other tasks.
 STRUCTURES = (
-    "joint", "shared", "scratch-structure", "tuned-structure", "long-structure", "consensus-structure",
+    "joint", "shared", "scratch-structure", "tuned-structure", "long-structure", "longest-structure",
+    "consensus-structure", "second-structure",
 )  # fmt: skip
 _COMMAND = "python -m benchmarks.tables.annotator choose assemble evaluate --data DATA --work work/annotator"
 _COSTS = (0, 1, 2, 3, 4, 6, 8, 10, 12, 15, 20, 25, 30, 40)
 _GLOBULAR = 400  # proteins of fold 3 that are no membrane proteins, in the order of the file
 _VALIDATION = 500  # proteins that choose the network of structures
-Score = Callable[[np.ndarray], dict[str, float]]
-
-
-def structure_score(calls: list[np.ndarray], rows: list[Labelled]) -> Score:
-    """Q3 of the proteins with the given numbers: residues alike, and proteins alike."""
-    right = np.array([np.sum(call == row.structure) for call, row in zip(calls, rows, strict=True)], dtype=float)
-    known = np.array([np.sum(row.structure >= 0) for row in rows], dtype=float)
-
-    def score(drawn: np.ndarray) -> dict[str, float]:
-        return {
-            "q3": right[drawn].sum() / known[drawn].sum(),
-            "q3_per_protein": float(np.mean(right[drawn] / known[drawn])),
-        }
-
-    return score
-
-
-def signal_score(values: np.ndarray, rows: list[Labelled]) -> Score:
-    """MCC and accuracy of decision values (above 0: signal peptide)."""
-    truth, found = np.array([row.signal == 1 for row in rows]), np.asarray(values) > 0
-    return lambda drawn: {
-        "mcc": matthews(truth[drawn], found[drawn]),
-        "accuracy": float((truth == found)[drawn].mean()),
-    }
-
-
-def topology_score(
-    calls: list[np.ndarray] | None, membrane: list[np.ndarray], paths: list[np.ndarray] | None, rows: list[Labelled]
-) -> Score:
-    """Residues right of inside, outside and membrane; MCC of the membrane alone; proteins with all segments right.
-
-    `decoded_accuracy` is of the topologies that the command writes, `residue_accuracy` of the likeliest class residue
-    by residue, `membrane_mcc` of `membrane`.
-    """
-    known = [(row.topology >= 0) & (row.topology < 3) for row in rows]
-    total = np.array([mask.sum() for mask in known], dtype=float)
-    right, decoded = _right(calls, rows, known), _right(paths, rows, known)
-    table = np.array(
-        [
-            [np.sum((row.topology == 2)[mask] & m[mask]), np.sum((row.topology != 2)[mask] & ~m[mask]),
-             np.sum((row.topology != 2)[mask] & m[mask]), np.sum((row.topology == 2)[mask] & ~m[mask])]
-            for m, row, mask in zip(membrane, rows, known, strict=True)
-        ],
-        dtype=float,
-    )  # fmt: skip
-    whole = None if paths is None else np.array([_all_right(p, row) for p, row in zip(paths, rows, strict=True)])
-
-    def score(drawn: np.ndarray) -> dict[str, float]:
-        both, neither, wrong, missed = table[drawn].sum(0)
-        below = (both + wrong) * (both + missed) * (neither + wrong) * (neither + missed)
-        found = {"membrane_mcc": (both * neither - wrong * missed) / below**0.5 if below else 0.0}
-        if right is not None:
-            found["residue_accuracy"] = right[drawn].sum() / total[drawn].sum()
-        if decoded is not None:
-            found["decoded_accuracy"] = decoded[drawn].sum() / total[drawn].sum()
-        if whole is not None:
-            found["protein_accuracy"] = float(whole[drawn].mean())
-        return found
-
-    return score
-
-
-def _right(calls: list[np.ndarray] | None, rows: list[Labelled], known: list[np.ndarray]) -> np.ndarray | None:
-    """Residues called right in each protein."""
-    if calls is None:
-        return None
-    pairs = zip(calls, rows, known, strict=True)
-    return np.array([np.sum((call == row.topology)[mask]) for call, row, mask in pairs], dtype=float)
-
-
-def _all_right(path: np.ndarray, row: Labelled) -> bool:
-    """Whether the segments agree; a segment where nothing is known of the residues counts as wrong."""
-    return segments_agree(path, row.topology)
-
-
-def compared(scores: dict[str, Score], groups: np.ndarray) -> dict[str, Any]:
-    """Every arm's metrics with bootstrap sd and interval, and the packaged model's paired difference to it."""
-    rng = np.random.default_rng(0)
-    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    draws = [
-        np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]) for _ in range(_RESAMPLES)
-    ]
-    everything = np.arange(len(groups))
-    values = {arm: [score(drawn) for drawn in draws] for arm, score in scores.items()}
-    table = {}
-    for arm, score in scores.items():
-        entry: dict[str, Any] = {"metrics": score(everything), "sd": {}, "interval": {}, "packaged_minus": {}}
-        for name in entry["metrics"]:
-            own = np.array([value[name] for value in values[arm]])
-            entry["sd"][name] = float(own.std(ddof=1))
-            entry["interval"][name] = np.quantile(own, [0.025, 0.975]).tolist()
-            if arm != "packaged" and name in values["packaged"][0]:
-                apart = np.array([value[name] for value in values["packaged"]]) - own
-                entry["packaged_minus"][name] = {
-                    "value": scores["packaged"](everything)[name] - entry["metrics"][name],
-                    "sd": float(apart.std(ddof=1)),
-                    "interval": np.quantile(apart, [0.025, 0.975]).tolist(),
-                }
-        table[arm] = entry
-    return table
 
 
 def _calls(answers: list[ProteinAnnotation], task: str) -> list[np.ndarray]:
@@ -199,7 +101,7 @@ def choose_cost(data: Path, work: Path) -> dict[str, Any]:
         for cost in _COSTS:
             paths = decode_segments(logs, signal, helix_cost=cost)
             letters = [np.array([LETTERS.index(letter) for letter in path]) for path in paths]
-            right = [_all_right(p, row) if kind == "helical" else "M" not in path
+            right = [all_right(p, row) if kind == "helical" else "M" not in path
                      for p, path, row in zip(letters, paths, some, strict=True)]  # fmt: skip
             found.setdefault(kind, []).append(float(np.mean(right)))
     both = np.mean([found["helical"], found["globular"]], axis=0)
@@ -317,9 +219,11 @@ def evaluate(data: Path, work: Path) -> dict[str, Any]:
     result["training"] = {arm: _facts(folder) for arm, folder in arms.items()}
     result["pretraining"] = _facts(work / "pretrained")
     result["not_run"] = [arm for arm in shown if arm not in arms]
-    if (labels := work / "consensus.json").is_file():
-        result["consensus"] = json.loads(labels.read_text()) | {"training": _facts(work / "consensus.0")}
-        result["consensus"].pop("commit")
+    result["labels"] = {}
+    for name in LABELS:
+        if (labels := work / f"{name}.json").is_file():
+            facts = {key: value for key, value in json.loads(labels.read_text()).items() if key != "commit"}
+            result["labels"][name] = facts | {"training": _facts(work / f"{name}.0")}
     sets = "CB513, TS115, SignalP 5 test rows, fold 3 of TMbed"
     seeds = sorted({int(seed) for arm in result["seeds"].values() for seed in arm["values"]})
     path = write_result("annotator", result, data=sets, seeds=seeds)
@@ -443,204 +347,15 @@ def _ends(answer: ProteinAnnotation) -> np.ndarray:
     return np.array([answer.signal_end or 0, answer.num_membrane])
 
 
-def page(outcome: dict[str, Any]) -> str:
-    """The results as a page."""
-    result = outcome["result"]
-    lines = ["# The packaged protein annotator", "", f"`{outcome['command']}`, commit {outcome['commit']}.", ""]
-    lines += ["Value ± standard deviation of a bootstrap over proteins; in brackets the packaged model's paired lead."]
-    for task, found in result["tests"].items():
-        title = _TITLES.get(task, task.capitalize())
-        lines += ["", f"## {title} ({found['rows']:,} rows, {found['distinct']:,} distinct)", ""]
-        lines += ["| arm | " + " | ".join(METRICS[task]) + " |", "|---" * (len(METRICS[task]) + 1) + "|"]
-        for arm, entry in found["arms"].items():
-            lines.append(f"| {arm} | " + " | ".join(_cell(entry, name) for name in METRICS[task]) + " |")
-    lines += _seeds_page(result["seeds"])
-    lines += ["", "## Whole proteins of fold 3", "", "| measured | value |", "|---|---|"]
-    lines += [f"| {name.replace('_', ' ')} | {_number(value)} |" for name, value in result["whole_proteins"].items()]
-    chosen = result["helix_cost"]
-    lines += [
-        "", f"A topology with helices has to be likelier by {chosen['cost']:g} (natural log) than the best without. "
-        f"That was chosen on fold {chosen['fold']} with a network that never saw it: helical proteins "
-        f"({chosen['proteins']['helical']:,}) with all segments right, others ({chosen['proteins']['globular']:,}) "
-        "without a helix.", "",
-        "| cost | helical right | others right |", "|---|---|---|",
-        *(f"| {cost:g} | {one:.3f} | {other:.3f} |" for cost, one, other in
-          zip(chosen["costs"], chosen["right"]["helical"], chosen["right"]["globular"], strict=True)),
-    ]  # fmt: skip
-    if "consensus" in result:
-        lines += _consensus_page(result["consensus"])
-    if result["not_run"]:
-        lines += ["", "Not run (the commands of the trainings run them): " + ", ".join(result["not_run"]) + "."]
-    lines += ["", "## Training", "", "| arm | steps | residues read | CPU seconds |", "|---|---|---|---|"]
-    taught = {"consensus labels": result["consensus"]["training"]} if "consensus" in result else {}
-    for arm, facts in {"masked residues": result["pretraining"], **taught, **result["training"]}.items():
-        lines.append(f"| {arm} | {facts['steps']:,} | {facts['residues']:,} | {facts['cpu_seconds']:.0f} |")
-    return "\n".join(lines) + "\n"
-
-
-def _seeds_page(seeds: dict[str, Any]) -> list[str]:
-    if not seeds:
-        return []
-    lines = ["", "## Seeds of the trainings", "", "| arm and task | metric | each seed | mean ± standard deviation |"]
-    lines.append("|---" * 4 + "|")
-    for name, found in seeds.items():
-        each = ", ".join(f"{value:.3f}" for value in found["values"].values())
-        lines.append(
-            f"| {name} | {found['metric'].replace('_', ' ')} | {each} | {found['mean']:.3f} ± {found['sd']:.3f} |"
-        )
-    return lines
-
-
-def _consensus_page(found: dict[str, Any]) -> list[str]:
-    """How the labels of unlabelled proteins came about, and what a consensus is worth on validation proteins."""
-    measured = found["validation"]
-    left = found.get("proteins_left", found["proteins"])
-    return [
-        "", "## Consensus over relatives", "",
-        f"`consensus-structure` is first taught the labels of {left:,} unlabelled proteins: means of the predictions "
-        f"of `scratch-structure` over aligned relatives (for {found['with_relatives']:,} of {found['proteins']:,}) "
-        f"and of true states of labelled training rows ({found['with_labelled_relatives']:,} have such relatives). "
-        f"Proteins aligned to one of CB513 ({found['close_to_tests']:,}), of TS115 "
-        f"({found.get('left_out_later', 0):,}) or of the validation rows ({found['close_to_validation']:,}) were left "
-        f"out. On {measured['proteins']:,} validation proteins with relatives the network alone has Q3 "
-        f"{measured['teacher']:.3f}, the consensus {measured['consensus']:.3f} (own prediction {measured['own']:g}, "
-        f"each relative 1, a labelled relative {measured['truth']:g} times the identity; without labelled relatives "
-        f"{_without_truth(measured):.3f}). Searching, aligning and predicting took "
-        f"{max(found['cpu_seconds'].values()):.0f} CPU seconds.",
-    ]  # fmt: skip
-
-
-def _without_truth(measured: dict[str, Any]) -> float:
-    return max(row["q3"] for row in measured["every"] if not row["truth"])
-
-
-def _cell(entry: dict[str, Any], name: str) -> str:
-    if name not in entry["metrics"]:
-        return "-"
-    lead = entry["packaged_minus"].get(name)
-    said = "" if lead is None else f" ({lead['value']:+.3f} ± {lead['sd']:.3f})"
-    return f"{entry['metrics'][name]:.3f} ± {entry['sd'][name]:.3f}{said}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
-
-
 def package(work: Path, output: Path) -> None:
     """Write the packaged repository: the weights, and a card whose figures come from `results/annotator.json`."""
     from seqformers import ProteinTokenizer
     from seqformers.hub.repository import write_model_repository
 
     model = ProteinCnnForAnnotation.from_pretrained(work / "packaged.0").eval()
-    write_model_repository(output, model, tokenizer=ProteinTokenizer("tape"), card=_card(model))
+    write_model_repository(output, model, tokenizer=ProteinTokenizer("tape"), card=annotator_card(model))
     for path in [*output.glob("*.py"), output / "vocab.txt"]:
         path.unlink(missing_ok=True)  # the package holds this already; a push writes it again
-
-
-def _of_structures(arms: dict[str, Any], choice: dict[str, Any]) -> str:
-    """Where the structures come from, for the card."""
-    names = {
-        "joint": "on the encoder that the three tasks share", "shared": "on that with blocks of their own",
-        "scratch-structure": "alone and from nothing", "tuned-structure": "alone, from the masked residues",
-        "long-structure": "alone and from nothing, with more steps",
-        "consensus-structure": "first taught by labels of unlabelled proteins, consensus over their relatives",
-    }  # fmt: skip
-    known = [arm for arm in names if arm in choice["q3"]]
-    said = ", ".join(f"{names[arm]} {arms[arm]['metrics']['q3']:.3f} ({choice['q3'][arm]:.3f})" for arm in known)
-    return (
-        "Structures have an encoder of their own, trained on structures alone. Q3 on CB513, and in brackets on "
-        f"{choice['proteins']} validation proteins, by which it is chosen (at first it was by CB513): {said}. The "
-        f"packaged one is the network {names[choice['arm']]}."
-    )
-
-
-def _card(model: Any) -> str:
-    from seqformers.hub.cards import render_model_card
-
-    outcome = json.loads((RESULTS / "annotator.json").read_text())
-    result = outcome["result"]
-    tests = {"structure": "CB513", "signal": "signal peptides, test rows", "topology": "TMbed, fold 3, helical"}
-    arms = {task: result["tests"][task]["arms"] for task in tests}
-    training, before = result["training"], result["pretraining"]
-    choice = result["structure_choice"]
-    facts, parts = training["shared"], [before, *map(training.get, ("joint", "shared", choice["arm"]))]
-    if choice["arm"] == "consensus-structure":
-        parts += [training["scratch-structure"], result["consensus"]["training"]]
-    baselines: dict[str, dict[str, float]] = {}
-    for task in tests:
-        for arm, entry in arms[task].items():
-            if arm not in ("packaged", choice["arm"]) and MAIN[task] in entry["metrics"]:
-                name = arm.replace(f"scratch-{task}", "from scratch").replace(f"tuned-{task}", "this task alone")
-                name = name.replace(f"long-{task}", "from scratch, with the steps of all trainings behind")
-                baselines.setdefault(name, {})[MAIN[task]] = round(entry["metrics"][MAIN[task]], 4)
-    low = {task: arms[task]["packaged"]["interval"][MAIN[task]] for task in tests}
-    whole = result["whole_proteins"]
-    return render_model_card(
-        "protein_cnn",
-        {
-            "name": "Protein annotator, packaged with seqformers",
-            "license": "apache-2.0",
-            "tags": ["protein", "signal-peptide", "transmembrane", "secondary-structure"],
-            "usage": "from seqformers.proteins.annotator import ProteinAnnotator\n\n"
-            'annotator = ProteinAnnotator(".")\n'
-            '(answer,) = annotator.annotate(["MKKTAIAIAVALAGFATVAQAAPKDNTWYTGAKLGWSQYHDTGFINNNGPTHENQLGAG"])\n'
-            'print(answer.topology, answer.structure, sep="\\n")',
-            "example": '["MKKTAIAIAVALAGFATVAQAAPKDNTWYTGAKLGWSQYHDTGFINNNGPTHENQLGAG"]',
-            "summary": "Signal peptide, membrane topology and secondary structure of a protein, from two small "
-            "convolutional encoders: `seqformers annotate-proteins proteins.fasta -o table.tsv`.",
-            "intended_use": "A quick first look at many proteins, offline, on a CPU: which ones are secreted, which "
-            "cross the membrane and how often, which parts are helix, strand or coil.",
-            "limits": [
-                "Not of the level of large protein language models (ESM-C, ProtT5) or of methods that read "
-                "alignments; "
-                "SignalP 6, TMbed and NetSurfP 3 know more.",
-                "Membrane helices are found in some proteins without any, and missed in others (see the notes).",
-                "Helical membrane proteins only: strands of outer-membrane barrels are not looked for.",
-                "Training and test rows of the signal peptides are a random split, so relatives stand in both.",
-            ],
-            "parameters": sum(weight.numel() for weight in model.parameters()),
-            "data": [
-                {"name": "Open reading frames of bacteria, archaea, phages, plasmids (pyrodigal), Swiss-Prot families",
-                 "description": f"{before['sequences']:,} unlabelled proteins"},
-                {"name": "NetSurfP-2.0 training proteins", "citation": "Klausen et al. 2019, Proteins",
-                 "splits": {"train": facts["train"]["structure"]}},
-                {"name": "SignalP 5 training rows", "citation": "Almagro Armenteros et al. 2019, Nat Biotechnol",
-                 "splits": {"train": facts["train"]["signal"]}},
-                {"name": "TMbed, folds 0 to 2", "citation": "Bernhofer & Rost 2022, BMC Bioinformatics",
-                 "licence": "Apache-2.0", "splits": {"train": facts["train"]["topology"]}},
-            ],
-            "hyperparameters": {
-                "masked-residue steps": before["steps"],
-                "steps of the heads together": training["joint"]["steps"] + facts["steps"],
-                "steps of the structures alone": sum(part["steps"] for part in parts[3:]),
-                "cost of the first helix": result["helix_cost"]["cost"],
-                "residues read in all": sum(part["residues"] for part in parts),
-            },
-            "command": "python -m benchmarks.tables.annotator_training annotate",
-            "task_type": "token-classification",
-            "metrics": {task: {MAIN[task]: round(arms[task]["packaged"]["metrics"][MAIN[task]], 4)} for task in tests},
-            "tested_on": tests,
-            "seeds": [0],
-            "baselines": baselines,
-            "baseline_split": "structure",
-            "leakage": {f"{task}: training rows dropped as relatives of another task's test": count
-                        for task, count in facts["dropped"].items()},
-            "environment": {"hours": round(sum(part["cpu_seconds"] for part in parts) / 3600, 2),
-                            "device": "one CPU thread"},
-            "notes": [
-                _of_structures(arms["structure"], choice),
-                *(f"{tests[task]}: {MAIN[task].replace('_', ' ')}, 95 % of a bootstrap over proteins "
-                  f"{low[task][0]:.3f} to {low[task][1]:.3f}." for task in tests),
-                f"Whole proteins of fold 3: signal peptides MCC {whole['signal_mcc']:.3f}; "
-                f"{whole['signal_ends_within_3']:.0%} of those found end within three residues of the annotation; "
-                f"{whole['globular_with_a_helix']:.1%} of {whole['globular_proteins']:,} proteins without membrane "
-                f"helices are given one, {whole['helical_without_a_helix']:.1%} of {whole['helical_proteins']:,} with "
-                f"some are given none: MCC {whole['membrane_protein_mcc']:.3f}, by Kyte-Doolittle hydropathy "
-                f"{whole['membrane_protein_mcc_kyte_doolittle']:.3f}.",
-            ],
-            "versions": outcome["versions"],
-        },
-    )  # fmt: skip
 
 
 def main() -> None:

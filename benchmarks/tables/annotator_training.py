@@ -11,13 +11,16 @@
     python -m benchmarks.tables.annotator_training teach --data DATA --work work/annotator --steps 1400
     python -m benchmarks.tables.annotator_training annotate --data DATA --work work/annotator \
         --arm consensus-structure --steps 1000
+    python -m benchmarks.tables.annotator_training teach --data DATA --work work/annotator --labels second \
+        --steps 8000
 
 A run ends by the clock or after so many steps; what was seen is written beside the weights. A killed run goes on from
 its last checkpoint. `shared` goes on from `joint` (the three heads on one encoder) with blocks of its own for the
 structures and for the topologies; the arms `scratch-*` are that encoder for one task, from nothing, with as many
 batches of the task as `joint`, and `tuned-*` the same from the weights of the masked residues. `teach` is a training
-on the labels of unlabelled proteins that `annotator_consensus` wrote, and `consensus-structure` goes on from it;
-`long-structure` is from nothing, with the time of all that for labelled rows. `validation-topology` never sees fold
+on the labels of unlabelled proteins that `annotator_consensus` wrote, and `consensus-structure` goes on from it, or
+`second-structure` from the second labels; `long-structure` and `longest-structure` are from nothing, with the time of
+all that for labelled rows. `validation-topology` never sees fold
 2, on which the decoder's cost of a helix is chosen.
 """
 
@@ -81,6 +84,8 @@ ARMS: dict[str, Arm] = {
     "longest-structure": Arm(("structure",), own_blocks=False),
     "validation-topology": Arm(("topology",), "pretrained", left_out=VALIDATION_FOLD),
 }
+# Names of labels of unlabelled proteins, and the arm that begins with the network that was taught these.
+LABELS = {"consensus": "consensus-structure", "second": "second-structure"}
 _CHECKPOINT_SECONDS = 120
 
 
