@@ -92,7 +92,7 @@ def test_relatives_of_a_further_test_set_are_left_out(written):
     pytest.importorskip("Bio")
     folder, sequences, labels = written
     near = "MKV" + sequences[2][20:140].replace("A", "S")
-    leave_out(folder, [Labelled(near), Labelled("ACDEFGHIKLMNPQRSTVWY")])
+    leave_out(folder, [Labelled(near), Labelled("ACDEFGHIKLMNPQRSTVWY")], "consensus")
     saved = np.load(folder / "consensus.npz")
     assert saved["sequences"].tolist() == sequences[:2]
     assert np.array_equal(saved["labels"], np.concatenate(labels[:2]))
