@@ -12,11 +12,12 @@ __all__ = ["annotator", "below_one_hot", "proteins", "same_family"]
 
 # Trainings of a network for one task.
 ARMS = {
-    "scratch": "same network, one task, from scratch",
-    "long": "the same with three times the steps",
-    "longest": "the same with ten times the steps",
-    "consensus": "taught first by a consensus over relatives",
-    "second": "taught first by that of better teachers, for longer",
+    "scratch-{}": "same network, one task, from scratch",
+    "long-structure": "from scratch, {steps} steps",
+    "longest-structure": "from scratch, {steps} steps",
+    "consensus-structure": "taught by a consensus over relatives, then {steps} steps of labelled rows",
+    "second": "taught by that of better teachers and labelled rows, {steps} steps",
+    "second-structure": "the last, then {steps} steps of labelled rows",
 }
 
 
@@ -39,9 +40,9 @@ def annotator() -> str:
     rows = [row("packaged", "packaged"), row("one-hot linear model", "one-hot linear")]
     chosen = found["result"]["structure_choice"]["arm"]
     for arm, title in ARMS.items():
-        if f"{arm}-structure" in tests["structure"]:
-            said = f"{title} (packaged for structures)" if chosen == f"{arm}-structure" else title
-            rows.append(row(said, arm + "-{}"))
+        if arm.format("structure") in tests["structure"]:
+            title = title.format(steps=f"{found['result']['training'][arm.format('structure')]['steps']:,}")
+            rows.append(row(f"{title} (packaged for structures)" if arm == chosen else title, arm))
     return "\n".join([*table_lines(["", *(heads[test] for test in tests)], rows), "", about(found)])
 
 

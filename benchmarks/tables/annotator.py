@@ -60,7 +60,7 @@ __all__ = ["evaluate", "main"]
 # Networks that could give the structures; the first two share their encoder with the other tasks.
 STRUCTURES = (
     "joint", "shared", "scratch-structure", "tuned-structure", "long-structure", "longest-structure",
-    "consensus-structure", "second-structure",
+    "consensus", "consensus-structure", "second", "second-structure",
 )  # fmt: skip
 _COMMAND = "python -m benchmarks.tables.annotator choose assemble evaluate --data DATA --work work/annotator"
 _COSTS = (0, 1, 2, 3, 4, 6, 8, 10, 12, 15, 20, 25, 30, 40)
@@ -193,9 +193,10 @@ def evaluate(data: Path, work: Path) -> dict[str, Any]:
     if (further := work / "TS115_HHblits.csv").is_file():
         tests["structure_ts115"] = structure_csv(further)
     kept = Kept(work / "answers")
-    shown = [arm for arm in ARMS if not arm.startswith("validation")]
-    arms = {arm: work / f"{arm}.0" for arm in shown if (work / f"{arm}.0" / "facts.json").is_file()}
-    tasks = {"packaged": tuple(MAIN)} | {arm: ARMS[arm].tasks for arm in arms}
+    tasks_of = {arm: ARMS[arm].tasks for arm in ARMS if not arm.startswith("validation")}
+    tasks_of |= {name: ("structure",) for name in LABELS}
+    arms = {arm: work / f"{arm}.0" for arm in tasks_of if (work / f"{arm}.0" / "facts.json").is_file()}
+    tasks = {"packaged": tuple(MAIN)} | {arm: tasks_of[arm] for arm in arms}
     chosen = json.loads((work / "helix_cost.json").read_text())
     cost = chosen["cost"]
     scores: dict[str, dict[str, Score]] = {test: {} for test in METRICS if test in tests}
@@ -218,7 +219,7 @@ def evaluate(data: Path, work: Path) -> dict[str, Any]:
     result["whole_proteins"]["membrane_protein_mcc_kyte_doolittle"] = matthews(truth, called)
     result["training"] = {arm: _facts(folder) for arm, folder in arms.items()}
     result["pretraining"] = _facts(work / "pretrained")
-    result["not_run"] = [arm for arm in shown if arm not in arms]
+    result["not_run"] = [arm for arm in tasks_of if arm not in arms]
     result["labels"] = {}
     for name in LABELS:
         if (labels := work / f"{name}.json").is_file():

@@ -44,8 +44,7 @@ def page(outcome: dict[str, Any]) -> str:
     if result["not_run"]:
         lines += ["", "Not run (the commands of the trainings run them): " + ", ".join(result["not_run"]) + "."]
     lines += ["", "## Training", "", "| arm | steps | residues read | CPU seconds |", "|---|---|---|---|"]
-    taught = {f"taught `{name}` labels": labels["training"] for name, labels in result["labels"].items()}
-    for arm, facts in {"masked residues": result["pretraining"], **taught, **result["training"]}.items():
+    for arm, facts in {"masked residues": result["pretraining"], **result["training"]}.items():
         lines.append(f"| {arm} | {facts['steps']:,} | {facts['residues']:,} | {facts['cpu_seconds']:.0f} |")
     return "\n".join(lines) + "\n"
 
@@ -70,12 +69,13 @@ def _labels_page(name: str, found: dict[str, Any]) -> list[str]:
     teachers = " and ".join(f"`{teacher}`" for teacher in found["teachers"])
     return [
         "", f"## Consensus over relatives: `{name}`", "",
-        f"`{LABELS[name]}` is first taught the labels of {left:,} unlabelled proteins: means of the predictions "
-        f"of {teachers} over aligned relatives (for {found['with_relatives']:,} of {found['proteins']:,}) "
-        f"and of true states of labelled training rows ({found['with_labelled_relatives']:,} have such relatives). "
-        f"Proteins aligned to one of CB513 ({found['close_to_tests']:,}), of TS115 "
+        f"`{name}` (which `{LABELS[name]}` begins with) is taught labels of {left:,} unlabelled proteins: means of "
+        f"the predictions of {teachers} over aligned relatives (for {found['with_relatives']:,} of "
+        f"{found['proteins']:,}) and of true states of labelled training rows ({found['with_labelled_relatives']:,} "
+        f"have such relatives). Proteins aligned to one of CB513 ({found['close_to_tests']:,}), of TS115 "
         f"({found.get('left_out_later', 0):,}) or of the validation rows ({found['close_to_validation']:,}) were left "
-        f"out. On {measured['proteins']:,} validation proteins with relatives the teacher alone has Q3 "
+        "out; every third batch is of labelled training rows. On "
+        f"{measured['proteins']:,} validation proteins with relatives the teacher alone has Q3 "
         f"{measured['teacher']:.3f}, the consensus {measured['consensus']:.3f} (own prediction {measured['own']:g}, "
         f"each relative 1, a labelled relative {measured['truth']:g} times the identity; without labelled relatives "
         f"{_without_truth(measured):.3f}). Searching, aligning and predicting took "
@@ -105,9 +105,11 @@ def _of_structures(arms: dict[str, Any], choice: dict[str, Any]) -> str:
         "joint": "on the encoder that the three tasks share", "shared": "on that with blocks of their own",
         "scratch-structure": "alone and from nothing", "tuned-structure": "alone, from the masked residues",
         "long-structure": "alone and from nothing, with three times the steps",
-        "longest-structure": "alone and from nothing, with the steps of the last one's teaching as well",
-        "consensus-structure": "first taught by labels of unlabelled proteins, a consensus over their relatives",
-        "second-structure": "taught in the same way for longer, by better teachers",
+        "longest-structure": "alone and from nothing, with as many steps as the longer teaching",
+        "consensus": "taught by labels of unlabelled proteins, a consensus over their relatives, and labelled rows",
+        "consensus-structure": "taught so, and then by labelled rows alone",
+        "second": "taught in the same way for longer, by better teachers",
+        "second-structure": "that, and then by labelled rows alone",
     }  # fmt: skip
     known = [arm for arm in names if arm in choice["q3"]]
     said = ", ".join(f"{names[arm]} {arms[arm]['metrics']['q3']:.3f} ({choice['q3'][arm]:.3f})" for arm in known)
@@ -121,10 +123,9 @@ def _of_structures(arms: dict[str, Any], choice: dict[str, Any]) -> str:
 def _behind(arm: str, result: dict[str, Any]) -> list[dict[str, Any]]:
     """The trainings that an arm of structures needs: its own, and those of its labels and their teachers."""
     parts = [result["training"][arm]]
-    for name in (name for name, taught in LABELS.items() if taught == arm):
-        labels = result["labels"][name]
-        parts.append(labels["training"])
-        for teacher in labels["teachers"]:
+    parts += [result["training"][name] for name, after in LABELS.items() if after == arm]
+    for name in (name for name, after in LABELS.items() if arm in (name, after)):
+        for teacher in result["labels"][name]["teachers"]:
             parts += _behind(teacher.partition(".")[0], result)
     return parts
 

@@ -19,9 +19,8 @@ its last checkpoint. `shared` goes on from `joint` (the three heads on one encod
 structures and for the topologies; the arms `scratch-*` are that encoder for one task, from nothing, with as many
 batches of the task as `joint`, and `tuned-*` the same from the weights of the masked residues. `teach` is a training
 on the labels of unlabelled proteins that `annotator_consensus` wrote, and `consensus-structure` goes on from it, or
-`second-structure` from the second labels; `long-structure` and `longest-structure` are from nothing, with the time of
-all that for labelled rows. `validation-topology` never sees fold
-2, on which the decoder's cost of a helix is chosen.
+`second-structure` from the second labels; `long-structure` and `longest-structure` are from nothing, with more steps
+on labelled rows. `validation-topology` never sees fold 2, on which the decoder's cost of a helix is chosen.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ ARMS: dict[str, Arm] = {
     "longest-structure": Arm(("structure",), own_blocks=False),
     "validation-topology": Arm(("topology",), "pretrained", left_out=VALIDATION_FOLD),
 }
-# Names of labels of unlabelled proteins, and the arm that begins with the network that was taught these.
+# Labels of unlabelled proteins, a name of the network too that was taught these, and the arm that begins with it.
 LABELS = {"consensus": "consensus-structure", "second": "second-structure"}
 _CHECKPOINT_SECONDS = 120
 

@@ -40,11 +40,12 @@ def test_a_paired_lead_has_a_smaller_deviation_than_either_arm():
 
 
 def test_trainings_behind_a_network_are_those_of_its_labels_and_of_their_teachers():
-    training = {arm: arm for arm in ("scratch-structure", "long-structure", "consensus-structure", "second-structure")}
+    arms = ("scratch-structure", "long-structure", "consensus", "consensus-structure", "second", "second-structure")
     labels = {
-        "consensus": {"training": "taught", "teachers": ["scratch-structure.0"]},
-        "second": {"training": "taught longer", "teachers": ["long-structure.0", "consensus-structure.0"]},
+        "consensus": {"teachers": ["scratch-structure.0"]},
+        "second": {"teachers": ["long-structure.0", "consensus-structure.0"]},
     }
-    result = {"training": training, "labels": labels}
+    result = {"training": {arm: arm for arm in arms}, "labels": labels}
     assert _behind("long-structure", result) == ["long-structure"]
-    assert sorted(_behind("second-structure", result)) == sorted([*training.values(), "taught", "taught longer"])
+    assert sorted(_behind("second-structure", result)) == sorted(arms)
+    assert sorted(_behind("second", result)) == sorted(arm for arm in arms if arm != "second-structure")
