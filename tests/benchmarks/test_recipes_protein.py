@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -285,6 +286,60 @@ def test_one_run_scores_every_test_set_of_structures(tmp_path, verb):
         assert set(again["splits"][split]["by_length"]) == set(bins)
     with pytest.raises(ValueError, match="of one test set; name it with --split"):
         evaluate(run, split="all", plot=tmp_path / "a.png")
+
+
+def _write_homology(folder, split, proteins):
+    codes = ["a.1.1.1", "a.1.1.1", "a.1.1.2", "a.1.2.1", "a.2.1.1", "b.1.1.1"]
+    names = {"train": "train", "validation": "dev", "test": "test"}
+    rows = [f">d{number} {codes[number % len(codes)]}\n{protein}\n" for number, protein in enumerate(proteins)]
+    (folder / f"homology_{names[split]}.fasta").write_text("".join(rows))
+
+
+def _write_topology(folder, split, proteins):
+    name = {"train": "train", "validation": "dev", "test": "test"}[split]
+    labels = ["".join("IMO"[3 * place // len(protein)] for place in range(len(protein))) for protein in proteins]
+    rows = [f">p{n} TM\n{protein}\n{label}\n" for n, (protein, label) in enumerate(zip(proteins, labels, strict=True))]
+    (folder / f"transmembrane_{name}.3line").write_text("".join(rows))
+
+
+def _write_table(folder, split, proteins, *, column, values):
+    labels = [values[number % len(values)] for number in range(len(proteins))]
+    name = {"train": "train", "validation": "valid", "test": "test"}[split]
+    pd.DataFrame({"sequence": proteins, column: labels}).to_parquet(folder / f"{name}.parquet")
+
+
+WRITERS = {
+    "homology": _write_homology,
+    "transmembrane": _write_topology,
+    "solubility": partial(_write_table, column="soluble", values=[0, 1]),
+    "localization": partial(_write_table, column="localization", values=["Nucleus", "Cytoplasm", "Plastid"]),
+    "stability": partial(_write_table, column="stability_score", values=[0.1, 0.9, 0.4]),
+    "fluorescence": partial(_write_table, column="log_fluorescence", values=[3.1, 1.2, 2.0]),
+}
+
+
+@pytest.mark.parametrize("task", list(WRITERS))
+def test_recipes_of_plus_write_the_metrics_of_the_paper(tmp_path, monkeypatch, task):
+    """Files as published, one epoch, every metric that the recipe names on test rows; `evaluate` gives the same."""
+    monkeypatch.setattr("seqformers.training.folder.bootstrap_intervals", lambda score, rows: None)
+    for seed, split in enumerate(("train", "validation", "test")):
+        WRITERS[task](tmp_path, split, _proteins(12, seed))
+    recipe = ROOT / "benchmarks" / "recipes" / "plus" / f"{task}-rnn-base.yaml"
+    changes = [f"data.data_dir={tmp_path}", "model.from=null", "tokenizer.preset=plus", "model.config.hidden_size=4"]
+    changes += ["model.config.num_hidden_layers=1", "training.num_train_epochs=1", "training.use_cpu=true"]
+    changes += ["seeds=[0]", "baselines.names=[]"]
+    if task == "homology":
+        changes += ["data.options.num_pairs=40", "data.options.num_test_pairs=60"]
+    run = finetune(recipe, changes, output=tmp_path / "run")
+    found = json.loads((run / "metrics.json").read_text())
+    means = {name: value["mean"] for name, value in found["metrics"]["test"].items()}
+    wanted = set(load_recipe(recipe).metrics)
+    undefined = {"segment_precision"} if task == "transmembrane" else set()  # of no predicted segment
+    assert wanted - undefined <= set(means)
+    again = evaluate(run, [f"data.data_dir={tmp_path}"])
+    assert again["metrics"] == pytest.approx(means, abs=1e-5)
+    if load_recipe(recipe).length_bins:
+        assert set(again["by_length"]) == set(found["by_length"]["test"]) and again["by_length"]
 
 
 def test_contact_labels_and_scores_of_a_batch(tmp_path):
