@@ -84,7 +84,8 @@ def write_variants(
         known.append(record.id)
         if record.id in wanted:
             genome.setdefault(record.id, record.sequence)
-    check_contigs(wanted, known, vcf, fasta)
+    if remarks.on_error == "raise":
+        check_contigs(wanted, known, vcf, fasta)
     variants = _usable(vcf, fasta, genome, window, remarks)
     first = list(islice(variants, _AT_ONCE))
     if not first:
@@ -100,7 +101,10 @@ def _usable(
     vcf: str | Path, fasta: str | Path, genome: dict[str, str], window: int, remarks: Remarks
 ) -> Iterator[Variant]:
     for variant in read_vcf(vcf, remarks):
-        wrong = check_reference(variant, genome, vcf, fasta)
+        if variant.contig in genome:
+            wrong = check_reference(variant, genome, vcf, fasta)
+        else:
+            wrong = f"{vcf} line {variant.line}: {fasta} has no sequence {variant.contig!r}"
         if wrong:
             remarks.problem("variants left out", wrong)
         elif not variant.is_substitution or len(variant.reference) > window:

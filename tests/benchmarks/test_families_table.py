@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.recipe_lists import read_list
+from benchmarks.tables.distillation import STUDENTS
+from benchmarks.tables.distillation import recipe_of as distillation_recipe
 from benchmarks.tables.families_page import differs, half_width, in_short, page, summary, table
 from benchmarks.tables.families_rows import FAMILIES, RECIPES, TASKS, arms_of, recipe_of
 from seqformers._families import FAMILIES as ALL_FAMILIES
@@ -76,6 +78,16 @@ def test_recipes_of_protein_families_are_read_and_show_their_command(name: str) 
     if recipe.model.from_ is None:
         plan = resolve(recipe)
         assert plan.family is not None and plan.family.model_type == recipe.model.type
+
+
+def test_an_arm_of_distillation_has_the_teacher_and_the_hidden_states_that_it_names(tmp_path: Path) -> None:
+    for name, student in STUDENTS.items():
+        for arm in student.arms:
+            recipe = load_recipe(distillation_recipe(student, arm, tmp_path / "data", tmp_path / "cell"))
+            assert recipe.model.type == ("kmer_bert" if name == "k-mer BERT" else "seq_cnn")
+            assert (recipe.task == "finetune") == (arm == "alone") and recipe.seeds == [0, 1, 2]
+            assert recipe.distill.get("teacher") == (None if arm == "alone" else str(tmp_path / "cell"))
+            assert bool(recipe.distill.get("hidden")) == ("hidden" in arm)
 
 
 def cell(mcc: float, sd: float = 0.01, rows: int = 2000) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,36 @@ def test_mistakes_are_named(genome: Any, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="1 variants left out"):
         out = run(f"chr1\t10\t.\t{wrong}\t{right}\nchr1\t10\t.\t{right}\t{wrong}\n", on_error="skip")
     assert len(rows_of(out)) == 1
+    both = f"chr1\t10\t.\t{right}\t{wrong}\n"
+    with pytest.warns(UserWarning, match="1 variants left out.*has no sequence 'chrUn'"):
+        explain(
+            tmp_path / "run", fasta, tmp_path / "few", methods=["variants"], progress=False, on_error="skip",
+            variants=written(vcf, f"chrUn\t3\t.\tA\tC\n{both}"),
+        )  # fmt: skip
+    assert len(rows_of(tmp_path / "few")) == 1
+
+
+def written(vcf: Path, text: str) -> Path:
+    vcf.write_text(HEADER + text)
+    return vcf
+
+
+def test_compressed_lower_case_and_odd_alleles_are_read_or_counted(genome: Any, tmp_path: Path) -> None:
+    fasta, vcf, letters = genome
+    loaded = masked()
+    write_model_repository(tmp_path / "run", loaded.model, tokenizer=loaded.encoder)
+    at = [letters["chr1"][place - 1] for place in (40, 10)]
+    others = [next(letter for letter in "ACGT" if letter != base) for base in at]
+    lines = [
+        f"chr1\t40\t.\t{at[0].lower()}\t{others[0].lower()},*,<DEL>\r\n",  # lower case, no letters
+        f"chr1\t10\t.\t{at[1]}\t.\r\n",  # no alternative, and not in the order of the genome
+        f"chr1\t10\t.\t{at[1]}\t{at[1]}TT,{others[1]}\r\n",  # an insertion beside a substitution
+    ]
+    packed = tmp_path / "calls.vcf.gz"
+    packed.write_bytes(gzip.compress((HEADER + "".join(lines)).encode()))
+    with pytest.warns(UserWarning) as warned:
+        explain(tmp_path / "run", fasta, tmp_path / "out", methods=["variants"], variants=packed, progress=False)
+    said = " ".join(str(each.message) for each in warned)
+    assert "3 alternatives that are no letters" in said and "1 insertions, deletions" in said
+    found = [(row["position"], row["reference"], row["alternative"]) for row in rows_of(tmp_path / "out")]
+    assert found == [("40", at[0], others[0]), ("10", at[1], others[1])]

@@ -132,22 +132,8 @@ def test_torch_export_gives_the_same_for_any_batch_size(family: Any, head: str) 
 
 @pytest.mark.parametrize(
     ("family", "head"),
-    [
-        pair
-        for pair in HEADS
-        if pair[1]
-        in (
-            "KmerBertForSequenceClassification",
-            "DeepCpf1Model",
-            "TargetNetModel",
-            "PairCnnModel",
-            "SeqCnnForSequenceClassification",
-            "SelfGenomeNetForSequenceClassification",
-            "Kmer2VecForSequenceClassification",
-            "CodingProfileForSequenceClassification",
-        )
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    [(family, family.models.get("AutoModelForSequenceClassification", family.models["AutoModel"])) for family in FEW],
+    ids=[family.model_type for family in FEW],
 )
 def test_onnx_gives_the_same_for_any_batch_size(family: Any, head: str, tmp_path: Any) -> None:
     model, batch = make(family, head)

@@ -229,11 +229,20 @@ def dimensions(batch: dict[str, torch.Tensor]) -> dict[str, Any]:
     return {name: {0: rows, 1: tokens} for name in batch}
 
 
-@every_head(
+EXPORTED = (  # a class of every family
     "PlusRnnForPairClassification", "ProteinBertForSequenceClassification", "PElmoForPairClassification",
     "TapeLstmForSequenceClassification", "TapeResnetForTokenClassification", "UniRepForCausalLM",
-    "OneHotForTokenClassification", column="`torch.export`, ONNX", says="works",
+    "AwdLstmForSequenceClassification", "ProteinCnnForTokenClassification", "OneHotForTokenClassification",
 )  # fmt: skip
+
+
+def test_a_class_of_every_family_is_exported() -> None:
+    exported = {family.model_type for family, head in HEADS if head in EXPORTED}
+    said = {family for family, cells in TABLE.items() if cells["`torch.export`, ONNX"] == "works"}
+    assert exported == said & {family.model_type for family in PROTEINS}
+
+
+@every_head(*EXPORTED, column="`torch.export`, ONNX", says="works")
 @torch.no_grad()
 def test_exported_graphs_take_rows_of_any_number_and_length(family: Family, head: str, tmp_path: Any) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is in the dev extra")
