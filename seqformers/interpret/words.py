@@ -16,6 +16,7 @@ from seqformers.hub.load import Loaded, load_model, model_folder
 
 __all__ = [
     "WordVectors",
+    "alignment_correlation",
     "concatenation_score",
     "paragraph_vectors",
     "word_vectors",
@@ -110,7 +111,7 @@ def concatenation_score(
         of_length.setdefault(len(word), []).append(number)
     for length in (*lengths, sum(lengths)):
         if length not in of_length:
-            raise ValueError(f"no words of {length} letters; lengths here: {', '.join(map(str, sorted(of_length)))}")
+            raise ValueError(f"no words of {length} letters; lengths here: {', '.join(_lengths(vectors.words))}")
     unit = vectors.matrix / np.maximum(np.linalg.norm(vectors.matrix, axis=1, keepdims=True), 1e-30)
     rng, long = np.random.default_rng(seed), of_length[sum(lengths)]
     place = {vectors.words[number]: index for index, number in enumerate(long)}
@@ -124,6 +125,76 @@ def concatenation_score(
         found.append(min(ranks) < among)
     missed = (1 - among / len(long)) * (1 - among / max(len(long) - 1, 1))
     return {"found": float(np.mean(found)), "chance": 1 - max(missed, 0.0), "pairs": pairs}
+
+
+def alignment_correlation(
+    vectors: WordVectors, length: int = 8, *, pairs: int = 1000, seed: int = 0
+) -> dict[str, float]:
+    """The other check of dna2vec (Ng 2017): are k-mers that align well near each other?
+
+    Pairs of a k-mer and one edited from it, equally many of each alignment score from 1 to `length`; the score is
+    that of Needleman and Wunsch with 1 a match and 0 for all else, the longest common subsequence.
+
+    Args:
+        vectors (`WordVectors`): Of k-mers.
+        length (`int`, defaults to 8): Letters of the k-mers.
+        pairs (`int`): So many pairs in all, drawn with `seed`.
+        seed (`int`): Of the draw.
+
+    Returns:
+        `dict`: `spearman`, the rank correlation of score and cosine; and `pairs`.
+
+    Raises:
+        ValueError: the model has no words of this length.
+    """
+    from scipy.stats import spearmanr
+
+    words = [word for word in vectors.words if len(word) == length]
+    if not words:
+        raise ValueError(f"no words of {length} letters; lengths here: {', '.join(_lengths(vectors.words))}")
+    known, letters = set(words), sorted({letter for word in words for letter in word})
+    rng, wanted = np.random.default_rng(seed), max(pairs // length, 1)
+    found: dict[int, list[tuple[str, str]]] = {score: [] for score in range(1, length + 1)}
+    for _ in range(200 * pairs):  # rare scores of short words may stay short of pairs
+        one = words[int(rng.integers(len(words)))]
+        other = _edited(one, int(rng.integers(2 * length)), letters, rng)
+        group = found.get(_common_letters(one, other))
+        if group is not None and len(group) < wanted and other in known:
+            group.append((one, other))
+        if all(len(group) == wanted for group in found.values()):
+            break
+    chosen = [(score, vectors.of(one), vectors.of(other)) for score, group in found.items() for one, other in group]
+    cosines = [float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-30)) for _, a, b in chosen]
+    return {"spearman": float(spearmanr([score for score, _, _ in chosen], cosines)[0]), "pairs": len(chosen)}
+
+
+def _lengths(words: Sequence[str]) -> list[str]:
+    return [str(length) for length in sorted({len(word) for word in words})]
+
+
+def _edited(word: str, edits: int, letters: Sequence[str], rng: np.random.Generator) -> str:
+    """A word of the same length after so many edits: a letter goes, another comes somewhere."""
+    for _ in range(edits):
+        at, to = int(rng.integers(len(word))), int(rng.integers(len(word)))
+        shorter = word[:at] + word[at + 1 :]
+        word = shorter[:to] + letters[int(rng.integers(len(letters)))] + shorter[to:]
+    return word
+
+
+def _common_letters(one: str, other: str) -> int:
+    """Length of the longest common subsequence.
+
+    Examples:
+        >>> _common_letters("GATTACA", "GCATTCA"), _common_letters("AC", "GT")
+        (6, 0)
+    """
+    before = [0] * (len(other) + 1)
+    for letter in one:
+        now = [0]
+        for place, second in enumerate(other):
+            now.append(before[place] + 1 if letter == second else max(before[place + 1], now[-1]))
+        before = now
+    return before[-1]
 
 
 def paragraph_vectors(model: str | Path | Loaded, sequences: Sequence[str], *, most_steps: int = 200) -> np.ndarray:

@@ -194,7 +194,7 @@ def written(vcf: Path, text: str) -> Path:
 
 
 def test_compressed_lower_case_and_odd_alleles_are_read_or_counted(genome: Any, tmp_path: Path) -> None:
-    fasta, vcf, letters = genome
+    fasta, _, letters = genome
     loaded = masked()
     write_model_repository(tmp_path / "run", loaded.model, tokenizer=loaded.encoder)
     at = [letters["chr1"][place - 1] for place in (40, 10)]

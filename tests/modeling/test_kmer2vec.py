@@ -26,6 +26,7 @@ from seqformers.inference.embed import embed
 from seqformers.inference.windowing import reverse_complement
 from seqformers.interpret.words import (
     WordVectors,
+    alignment_correlation,
     concatenation_score,
     paragraph_vectors,
     word_vectors,
@@ -154,6 +155,18 @@ def test_arithmetic_is_found_where_it_holds_and_not_in_noise() -> None:
     assert noise["found"] == pytest.approx(noise["chance"], abs=0.06)
     with pytest.raises(ValueError, match="no words of 3 letters; lengths here: 2, 4"):
         concatenation_score(WordVectors(words, exact), (2, 3))
+
+
+def test_vectors_of_places_and_letters_lie_as_their_words_align_and_noise_does_not() -> None:
+    words = ["".join(word) for word in product("ACGT", repeat=5)]
+    rng = np.random.default_rng(0)
+    counts = np.array([[word.count(a + b) for a in "ACGT" for b in "ACGT"] for word in words], np.float32)
+    found = alignment_correlation(WordVectors(words, counts), 5, pairs=300)
+    noise = alignment_correlation(WordVectors(words, rng.normal(size=(1024, 40))), 5, pairs=300)
+    assert found["pairs"] == 300 and found["spearman"] > 0.6
+    assert abs(noise["spearman"]) < 0.75 * found["spearman"]  # words that are alike have the same vector
+    with pytest.raises(ValueError, match="no words of 8 letters; lengths here: 5"):
+        alignment_correlation(WordVectors(words, counts))
 
 
 def test_lengths_are_drawn_anew_and_the_run_reads_them(tmp_path: Path) -> None:
