@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from seqformers import build_dataset, load_dataset
 from seqformers.datasets_scripts.regulatory.regulatory import folded
+from tests.datasets_scripts.upstream import pack
 
 
 def rows(count: int, seed: int = 0, length: int = 40) -> pd.DataFrame:
@@ -149,3 +151,22 @@ def test_splice_junctions_are_the_same_rows_from_either_collection(tmp_path: Pat
     (tmp_path / "keel" / "splice.dat").write_text("A, C, G, T, XX\n")
     with pytest.raises(ValueError, match=r"splice.dat line 1: the class 'XX' is none of EI, IE, N"):
         load("splice_junctions", tmp_path / "keel", tmp_path / "again")
+
+
+def test_a_table_and_an_archive_at_an_address_give_the_same_rows(tmp_path: Path) -> None:
+    folder = tmp_path / "promoter_core_dnabert"
+    folder.mkdir()
+    table = tmp_path / "promoters.csv"
+    rows(30).to_csv(table, index=False)
+    rows(30).to_csv(folder / "train.csv", index=False)
+    pack(folder, tmp_path / "promoters.tar.gz")
+    found = []
+    for address in (table, tmp_path / "promoters.tar.gz"):
+        md5 = hashlib.md5(address.read_bytes()).hexdigest()
+        data = load_dataset(
+            "regulatory", name="promoters", url=str(address), md5=md5, cache_dir=tmp_path / f"cache-{address.name}"
+        )
+        found.append({split: list(part["sequence"]) for split, part in data.items()})
+    assert found[0] == found[1] and sum(map(len, found[0].values())) == 30
+    with pytest.raises(OSError, match="published 0: the file is damaged or was replaced"):
+        load_dataset("regulatory", name="promoters", url=str(table), md5="0", cache_dir=tmp_path / "other")
