@@ -194,7 +194,8 @@ def main() -> None:
             residues = residues_of(encoder, rows["sequence"].tolist(), like=like)
             folds = [run_fold(rows, residues, fold, options.epochs) for fold in range(FOLDS)]
             kept.write_text(json.dumps(folds, indent=1))
-        result["random weights" if encoder == "none" else name] = json.loads(kept.read_text())
+        drawn = "random weights" + (f", layout of {Path(like).name}" if like else "")
+        result[drawn if encoder == "none" else name] = json.loads(kept.read_text())
     save_picture(draw(result), options.work / "f1.png")
     counts = {str(name): int(count) for name, count in rows["label"].value_counts().items()}
     facts = {"rows": counts, "proteins": what, "epochs": options.epochs, "encoders": result}

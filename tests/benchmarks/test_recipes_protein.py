@@ -103,7 +103,7 @@ def test_heat_shock_families_from_frozen_residues(tmp_path, monkeypatch):
     hsp.main()
     written = json.loads((tmp_path / "results" / "hsp.json").read_text())
     assert written["result"]["rows"] == dict.fromkeys(names, 30) and written["data"] == what
-    assert list(written["result"]["encoders"]) == ["esm", "random weights"]
+    assert list(written["result"]["encoders"]) == ["esm", "random weights, layout of esm"]
     for folds in written["result"]["encoders"].values():
         assert [fold["fold"] for fold in folds] == list(range(hsp.FOLDS))
         for name in ("f1_macro", "composition_f1_macro"):
