@@ -12,6 +12,12 @@ from seqformers.hub.cards import render_model_card
 
 __all__ = ["annotator_card", "page"]
 
+# What arms are called in the card.
+_BASELINES = {
+    "scratch-{}": "from scratch", "tuned-{}": "this task alone", "long-{}": "from scratch, three times the steps",
+    "longest-{}": "from scratch, as many steps", "consensus": "first labels of unlabelled proteins",
+    "consensus-{}": "first labels, then labelled rows", "second-{}": "packaged, then labelled rows",
+}  # fmt: skip
 _TITLES = {"structure": "Structure, CB513", "structure_ts115": "Structure, TS115"}
 
 
@@ -144,8 +150,7 @@ def annotator_card(model: Any) -> str:
     for task in tests:
         for arm, entry in arms[task].items():
             if arm not in ("packaged", choice["arm"]) and MAIN[task] in entry["metrics"]:
-                name = arm.replace(f"scratch-{task}", "from scratch").replace(f"tuned-{task}", "this task alone")
-                name = name.replace(f"long-{task}", "from scratch, with the steps of all trainings behind")
+                name = _BASELINES.get(arm.replace(f"-{task}", "-{}"), arm)
                 baselines.setdefault(name, {})[MAIN[task]] = round(entry["metrics"][MAIN[task]], 4)
     low = {task: arms[task]["packaged"]["interval"][MAIN[task]] for task in tests}
     whole = result["whole_proteins"]
