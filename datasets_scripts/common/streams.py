@@ -23,6 +23,7 @@ import pyarrow as pa
 __all__ = ["Lines", "blocks_of", "check_source", "is_packed", "is_stream", "numbered_lines", "text_of", "what_it_is"]
 
 _BLOCK = 1 << 20
+_LONGEST_MARK = 6  # bytes at the start of a file by which its packing or its encoding is known
 _HEAD = 512
 _LONG_LINE = 1 << 16  # bytes that no line of a listing has
 
@@ -242,8 +243,18 @@ def _read(file: Any) -> Iterator[bytes]:
         yield block
 
 
+def _first_bytes(blocks: Iterator[bytes]) -> bytes:
+    """The first block, with as many after it as a mark needs: a pipe may give a letter at a time."""
+    first = b""
+    for block in blocks:
+        first += block
+        if len(first) >= _LONGEST_MARK:
+            break
+    return first
+
+
 def _refuse_packed_twice(blocks: Iterator[bytes], source: str | Path) -> Iterator[bytes]:
-    first = next(blocks, b"")
+    first = _first_bytes(blocks)
     if first.startswith(tuple(_UNPACK)):
         raise ValueError(f"{source} is compressed twice; unpack it once")
     yield first
@@ -251,7 +262,7 @@ def _refuse_packed_twice(blocks: Iterator[bytes], source: str | Path) -> Iterato
 
 
 def _as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(blocks, b"")
+    first = _first_bytes(blocks)
     encoding = next((name for mark, name in _BOMS.items() if first.startswith(mark)), None)
     if encoding is None and len(first) >= 4 and first[0] != 0 == first[1] and first[2] != 0 == first[3]:
         encoding = "utf-16-le"

@@ -12,7 +12,7 @@ import warnings
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seqformers.datasets_scripts.common import streams
@@ -348,6 +348,8 @@ class TestAnyBytes:
             assert fast.counts["records left out"] == slow.counts["records left out"]
 
     @given(st.lists(WITHOUT_LISTINGS, max_size=20).map(b"".join), st.integers(0, 20), st.integers(1, 40))
+    @example(b"\xff\xfe", 0, 1)  # a mark of two bytes, of which the first block holds one
+    @example(b"\xff\xfe>\0a\0\n\0A\0C\0", 0, 1)
     def test_letters_on_disk_are_those_held(self, path, content, held, block):
         """However the file comes in blocks, and its long lines in parts."""
         path.write_bytes(content)
