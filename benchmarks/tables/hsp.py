@@ -216,8 +216,8 @@ def page(outcome: dict[str, Any]) -> str:
     )  # fmt: skip
     lines = [
         "# Families of proteins from frozen residues", "",
-        f"`python -m benchmarks.tables.hsp --data DATA --encoder ENCODERS`, commit {outcome['commit']}. {stand_in}"
-        "Residues of the encoder as they are, a projection to 20, a convolution, the maximum and one layer trained on "
+        f"`{outcome['command']}`, commit {outcome['commit']}. {stand_in}"
+        "Frozen residues, scaled, a projection to 20, a convolution, the maximum and one layer trained on "
         f"three of five folds ({found['epochs']} epochs, the best chosen on the fourth), scored on the fifth. Folds "
         "are drawn by sequence, so relatives stand on both sides. Mean ± standard deviation over the folds; rows: "
         f"{rows}.", "", "| encoder | macro F1 | accuracy | MCC | macro recall |", "|---|---|---|---|---|",
